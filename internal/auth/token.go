@@ -1,0 +1,204 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// What every token says about itself. A token names exactly one audience, so that
+// one of a kind opens nothing of another kind (AUTH-7).
+const (
+	Issuer           = "leoflow"
+	AgentAudience    = "leoflow-agent"
+	OperatorAudience = "leoflow-operator"
+)
+
+// Leeway is how far two clocks may disagree about exp, nbf and iat (AUTH-2).
+const Leeway = 30 * time.Second
+
+// maxTokenBytes bounds the work done for an unauthenticated caller. Five
+// identifiers of 250 characters, four bytes each, in base64 stay below it.
+const maxTokenBytes = 16 * 1024
+
+// Tokens mints and verifies tokens with a set of keys. It is safe for concurrent use.
+type Tokens struct {
+	keys *Keys
+	now  func() time.Time
+}
+
+// NewTokens returns tokens signed with keys. now is the clock; nil: the system's.
+func NewTokens(keys *Keys, now func() time.Time) *Tokens {
+	if now == nil {
+		now = time.Now
+	}
+	return &Tokens{keys: keys, now: now}
+}
+
+type agentClaims struct {
+	jwt.RegisteredClaims
+	TenantID  string `json:"tenant_id"`
+	DagID     string `json:"dag_id"`
+	RunID     string `json:"run_id"`
+	TaskID    string `json:"task_id"`
+	TryNumber int    `json:"try_number"`
+}
+
+type operatorClaims struct {
+	jwt.RegisteredClaims
+	TenantID string `json:"tenant_id"`
+	Role     Role   `json:"role"`
+}
+
+// MintAgent returns a token for an attempt that ends after life, and when that is.
+// It refuses an identity that it would not accept back (AUTH-3).
+func (t *Tokens) MintAgent(id AgentIdentity, life time.Duration) (string, time.Time, error) {
+	if err := id.complete(); err != nil {
+		return "", time.Time{}, err
+	}
+	registered := t.registered(id.TaskInstanceID, AgentAudience, life)
+	token, err := t.sign(agentClaims{
+		RegisteredClaims: registered,
+		TenantID:         id.TenantID, DagID: id.DagID, RunID: id.RunID, TaskID: id.TaskID,
+		TryNumber: id.TryNumber,
+	})
+	return token, registered.ExpiresAt.Time, err
+}
+
+// MintOperator returns a token for a person or an orchestrator.
+func (t *Tokens) MintOperator(id OperatorIdentity, life time.Duration) (string, time.Time, error) {
+	if err := id.complete(); err != nil {
+		return "", time.Time{}, err
+	}
+	registered := t.registered(id.Subject, OperatorAudience, life)
+	token, err := t.sign(operatorClaims{RegisteredClaims: registered, TenantID: id.TenantID, Role: id.Role})
+	return token, registered.ExpiresAt.Time, err
+}
+
+// AuthenticateAgent returns the identity in an agent token. Every failure matches
+// [ErrRefused]; its text is for the log only (AUTH-2, AUTH-3, AUTH-4).
+func (t *Tokens) AuthenticateAgent(token string) (*AgentIdentity, error) {
+	var claims agentClaims
+	if err := t.verify(token, AgentAudience, &claims, &claims.RegisteredClaims); err != nil {
+		return nil, err
+	}
+	id := AgentIdentity{
+		TaskInstanceID: claims.Subject,
+		TenantID:       claims.TenantID, DagID: claims.DagID, RunID: claims.RunID, TaskID: claims.TaskID,
+		TryNumber: claims.TryNumber,
+	}
+	if err := id.complete(); err != nil {
+		return nil, err
+	}
+	return &id, nil
+}
+
+// AuthenticateOperator returns the identity in an operator token. Every failure
+// matches [ErrRefused].
+func (t *Tokens) AuthenticateOperator(token string) (*OperatorIdentity, error) {
+	var claims operatorClaims
+	if err := t.verify(token, OperatorAudience, &claims, &claims.RegisteredClaims); err != nil {
+		return nil, err
+	}
+	id := OperatorIdentity{Subject: claims.Subject, TenantID: claims.TenantID, Role: claims.Role}
+	if err := id.complete(); err != nil {
+		return nil, err
+	}
+	return &id, nil
+}
+
+func (t *Tokens) registered(subject, audience string, life time.Duration) jwt.RegisteredClaims {
+	now := t.now()
+	return jwt.RegisteredClaims{
+		Issuer:    Issuer,
+		Subject:   subject,
+		Audience:  jwt.ClaimStrings{audience},
+		IssuedAt:  jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(life)),
+	}
+}
+
+func (t *Tokens) sign(claims jwt.Claims) (string, error) {
+	key := t.keys.keys[0]
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims)
+	token.Header["kid"] = key.ID
+	signed, err := token.SignedString(key.Secret)
+	if err != nil {
+		return "", fmt.Errorf("sign token: %w", err)
+	}
+	return signed, nil
+}
+
+// verify parses token into claims, of which registered is the standard part.
+func (t *Tokens) verify(token, audience string, claims jwt.Claims, registered *jwt.RegisteredClaims) error {
+	if len(token) > maxTokenBytes {
+		return fmt.Errorf("%w: %d bytes long", ErrRefused, len(token))
+	}
+	parser := jwt.NewParser(
+		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(),
+		jwt.WithIssuer(Issuer),
+		jwt.WithAudience(audience),
+		jwt.WithLeeway(Leeway),
+		jwt.WithTimeFunc(t.now),
+		jwt.WithStrictDecoding(),
+	)
+	if _, err := parser.ParseWithClaims(token, claims, t.keyFor); err != nil {
+		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if len(registered.Audience) != 1 {
+		return fmt.Errorf("%w: more than one audience", ErrRefused)
+	}
+	return nil
+}
+
+// keyFor chooses the key by `kid`; a token without one is tried against all keys.
+func (t *Tokens) keyFor(token *jwt.Token) (any, error) {
+	raw, named := token.Header["kid"]
+	if !named {
+		var set jwt.VerificationKeySet
+		for _, k := range t.keys.keys {
+			set.Keys = append(set.Keys, k.Secret)
+		}
+		return set, nil
+	}
+	for _, k := range t.keys.keys {
+		if k.ID == raw {
+			return k.Secret, nil
+		}
+	}
+	return nil, errors.New("no key of that kid")
+}
+
+func (id AgentIdentity) complete() error {
+	for _, claim := range []struct{ name, value string }{
+		{"sub", id.TaskInstanceID},
+		{"tenant_id", id.TenantID},
+		{"dag_id", id.DagID},
+		{"run_id", id.RunID},
+		{"task_id", id.TaskID},
+	} {
+		if claim.value == "" {
+			return fmt.Errorf("%w: claim %s is missing", ErrRefused, claim.name)
+		}
+	}
+	if id.TryNumber < 1 {
+		return fmt.Errorf("%w: claim try_number is under 1", ErrRefused)
+	}
+	return nil
+}
+
+func (id OperatorIdentity) complete() error {
+	switch {
+	case id.Subject == "":
+		return fmt.Errorf("%w: claim sub is missing", ErrRefused)
+	case id.TenantID == "":
+		return fmt.Errorf("%w: claim tenant_id is missing", ErrRefused)
+	case roleRank[id.Role] == 0:
+		return fmt.Errorf("%w: claim role is not one of viewer, operator, admin", ErrRefused)
+	}
+	return nil
+}
