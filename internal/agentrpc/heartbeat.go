@@ -1,0 +1,142 @@
+package agentrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// definitiveWithin is how long a heartbeat waits for the store's word (BEAT-2).
+const definitiveWithin = 2 * time.Second
+
+// Heartbeat moves the attempt's liveness stamp (BEAT-1) and tells a definitive "not
+// live" with its reason (BEAT-3). Whatever the store does, a heartbeat does not
+// fail and does not ask for termination without the store's word (BEAT-2).
+func (s *Server) Heartbeat(ctx context.Context, req *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
+	return unary(ctx, s, agentv1.AgentService_Heartbeat_FullMethodName, req, nil, s.heartbeat)
+}
+
+func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
+	verdict := s.beats.record(ctx, id, s.lookAt)
+	resp := &agentv1.HeartbeatResponse{
+		ServerTime:   timestamppb.New(s.now()),
+		BeatInterval: durationpb.New(domain.BeatInterval),
+	}
+	reason, ended := domain.TerminationOf(verdict.err)
+	switch {
+	case ended:
+		resp.ShouldTerminate = true
+		resp.Reason = reasonToProto[reason]
+		if !verdict.stopBy.IsZero() {
+			resp.StopBy = timestamppb.New(verdict.stopBy)
+		}
+	case verdict.err != nil:
+		s.logger().WarnContext(ctx, "heartbeat not recorded",
+			"task_instance_id", id.TaskInstanceID, "try_number", id.TryNumber, "cause", verdict.err.Error())
+	}
+	return resp, nil
+}
+
+// verdict is what the store says of an attempt that beats.
+type verdict struct {
+	err      error
+	stopBy   time.Time
+	panicked error // the store panicked: a fault, not an answer
+}
+
+// lookAt records a beat and, for a cancelled attempt, reads its deadline (BEAT-6).
+func (s *Server) lookAt(ctx context.Context, id auth.AgentIdentity) (v verdict) {
+	v.err = s.store.RecordHeartbeat(ctx, id)
+	if s.cancels == nil || !errors.Is(v.err, domain.ErrCancelled) {
+		return v
+	}
+	stopBy, pending, err := s.cancels.StopBy(ctx, id)
+	if err != nil {
+		s.logger().WarnContext(ctx, "deadline of a cancel not read", "cause", err.Error())
+	} else if pending {
+		v.stopBy = stopBy
+	}
+	return v
+}
+
+var (
+	errNoAnswer    = errors.New("the store gave no answer in time")
+	errBeatStopped = errors.New("the store panicked")
+)
+
+// beats runs the store's part of heartbeats aside, so that a store that hangs,
+// heeding no context, holds up neither the call nor more than one goroutine an
+// attempt. Beats of one attempt that overlap share one answer.
+type beats struct {
+	wait   time.Duration
+	mu     sync.Mutex
+	flying map[auth.AgentIdentity]*flight
+}
+
+// flight is one question to the store.
+type flight struct {
+	done    chan struct{}
+	verdict verdict // read after done
+}
+
+func (b *beats) record(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) verdict {
+	f := b.join(ctx, id, look)
+	timer := time.NewTimer(b.wait)
+	defer timer.Stop()
+	select {
+	case <-f.done:
+		if f.verdict.panicked != nil {
+			panic(f.verdict.panicked)
+		}
+		return f.verdict
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return verdict{err: errNoAnswer}
+}
+
+// join returns the attempt's question under way, or asks it.
+func (b *beats) join(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) *flight {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if f, ok := b.flying[id]; ok {
+		return f
+	}
+	if b.flying == nil {
+		b.flying = map[auth.AgentIdentity]*flight{}
+	}
+	f := &flight{done: make(chan struct{})}
+	b.flying[id] = f
+	// The answer is shared, so one caller's end does not end the question.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.wait)
+	go func() {
+		defer cancel()
+		v := guarded(ctx, id, look)
+		b.mu.Lock()
+		delete(b.flying, id)
+		b.mu.Unlock()
+		f.verdict = v
+		close(f.done)
+	}()
+	return f
+}
+
+// guarded turns a panic into a verdict, to be raised again in the call's goroutine.
+func guarded(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) (v verdict) {
+	defer func() {
+		if p := recover(); p != nil {
+			v = verdict{panicked: fmt.Errorf("%w: %v\n%s", errBeatStopped, p, debug.Stack())}
+		}
+	}()
+	return look(ctx, id)
+}

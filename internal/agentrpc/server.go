@@ -1,0 +1,143 @@
+package agentrpc
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/interceptor"
+	"github.com/neochaotic/leoflow/internal/logs"
+	"github.com/neochaotic/leoflow/internal/policy"
+	"github.com/neochaotic/leoflow/internal/rpcstatus"
+)
+
+// RecoveryUnaryInterceptor turns a panic of a handler into INTERNAL, logged with
+// method and stack (ERR-2). It is meant to be outermost; a nil logger is
+// slog.Default().
+func RecoveryUnaryInterceptor(logger *slog.Logger) grpc.UnaryServerInterceptor {
+	return interceptor.RecoveryUnary(logger)
+}
+
+// RecoveryStreamInterceptor is [RecoveryUnaryInterceptor] for streams.
+func RecoveryStreamInterceptor(logger *slog.Logger) grpc.StreamServerInterceptor {
+	return interceptor.RecoveryStream(logger)
+}
+
+// Server serves AgentService. Its setters are called before the first RPC and not
+// after; the RPCs are safe for concurrent use.
+type Server struct {
+	agentv1.UnimplementedAgentServiceServer
+
+	guard     interceptor.Guard
+	now       func() time.Time
+	store     Store
+	xcoms     XComService
+	sink      LogSink
+	publisher LogPublisher
+	secrets   SecretsStore
+	beats     beats
+	drain     chan struct{} // closed: log streams end (LOG-10)
+	drainOnce sync.Once
+
+	// What the given parts can do beyond their interfaces; nil: they cannot.
+	registrar Registrar
+	reporter  TimedReporter
+	cancels   CancelReader
+	admitter  LogAdmitter
+	attempts  AttemptXCom
+	lines     logs.LineSink
+	deliverer SecretsDeliverer
+}
+
+// policies is the policy table of AgentService. It is part of the binary, so a
+// fault in it is a fault of the build, and no server starts with one.
+var policies = sync.OnceValue(func() *policy.Table {
+	table, err := policy.Load(agentv1.File_leoflow_agent_v1_agent_proto)
+	if err != nil {
+		panic(err)
+	}
+	return table
+})
+
+// NewServer returns a server without logs and secrets, which the setters attach.
+// It panics if an RPC of the service lacks a policy.
+func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
+	s := &Server{
+		guard: interceptor.Guard{Policies: policies(), AuthenticateAgent: authn.AuthenticateAgent},
+		now:   time.Now,
+		store: store,
+		xcoms: xcomSvc,
+		beats: beats{wait: definitiveWithin},
+		drain: make(chan struct{}),
+	}
+	s.registrar, _ = store.(Registrar)
+	s.reporter, _ = store.(TimedReporter)
+	s.cancels, _ = store.(CancelReader)
+	s.admitter, _ = store.(LogAdmitter)
+	s.attempts, _ = xcomSvc.(AttemptXCom)
+	return s
+}
+
+// SetLogger sets where failures are logged; slog.Default() without it.
+func (s *Server) SetLogger(logger *slog.Logger) { s.guard.Logger = logger }
+
+// SetLogSink attaches the log. Without one StreamLogs is UNIMPLEMENTED. A sink
+// that is also a [logs.LineSink] acknowledges lines while they flow.
+func (s *Server) SetLogSink(sink LogSink) {
+	s.sink = sink
+	s.lines, _ = sink.(logs.LineSink)
+}
+
+// SetLogPublisher attaches who hears of each line at once.
+func (s *Server) SetLogPublisher(p LogPublisher) { s.publisher = p }
+
+// SetSecrets attaches the secrets. Without them GetVariables and GetConnections are
+// UNAVAILABLE. allowInsecure delivers them over channels without confidentiality
+// too: the operator said so (SECRET-1).
+func (s *Server) SetSecrets(store SecretsStore, allowInsecure bool) {
+	s.secrets = store
+	s.deliverer, _ = store.(SecretsDeliverer)
+	s.guard.AllowPlaintext = allowInsecure
+}
+
+// Drain ends the open log streams with UNAVAILABLE, after what they received is
+// durable and acknowledged (LOG-10). New ones end at once.
+func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.drain) }) }
+
+func (s *Server) logger() *slog.Logger {
+	if s.guard.Logger == nil {
+		return slog.Default()
+	}
+	return s.guard.Logger
+}
+
+// unary runs a handler of one RPC behind the steps that its context does not show
+// as done.
+func unary[Req, Resp any](
+	ctx context.Context, s *Server, method string, req Req, ready interceptor.Ready,
+	handle func(context.Context, auth.AgentIdentity, Req) (Resp, error),
+) (Resp, error) {
+	return interceptor.Unary(ctx, &s.guard, method, req, ready,
+		func(ctx context.Context, call *interceptor.Call, req Req) (Resp, error) {
+			return handle(ctx, *call.Agent, req)
+		})
+}
+
+func (s *Server) secretsReady() error {
+	if s.secrets == nil {
+		return rpcstatus.New(codes.Unavailable, rpcstatus.ReasonNotConfigured, "no secrets are configured", nil)
+	}
+	return nil
+}
+
+// clampInt32 fits n into what the wire can hold.
+func clampInt32(n int64) int32 {
+	return int32(min(max(n, math.MinInt32), math.MaxInt32)) //nolint:gosec // clamped
+}

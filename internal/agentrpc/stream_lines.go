@@ -1,0 +1,144 @@
+package agentrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/logs"
+	"github.com/neochaotic/leoflow/internal/rpcstatus"
+)
+
+const (
+	// finalAcksWithin bounds the wait for a client to take the last acks (LOG-12).
+	finalAcksWithin = 30 * time.Second
+	// lastAcksWithin bounds it where the call is being ended by the server.
+	lastAcksWithin = time.Second
+	// readmitEvery is how often a stream that sends is held against its attempt's
+	// end again (LOG-9, AUTH-10): seldom enough to cost nothing.
+	readmitEvery = 5 * time.Second
+)
+
+var errShuttingDown = rpcstatus.New(codes.Unavailable, rpcstatus.ReasonShuttingDown, "the server is shutting down; open the stream again", nil)
+
+// streamLines serves a sink that numbers lines and acknowledges them while they
+// flow. Lines are received in one goroutine and acks sent in another, so that a
+// client that reads none slows nothing (LOG-12); this one waits for an end.
+func (s *Server) streamLines(
+	ctx context.Context, id auth.AgentIdentity,
+	recv func() (*agentv1.LogLine, error), send func(*agentv1.LogAck) error,
+) error {
+	if err := s.admit(ctx, id); err != nil {
+		return err
+	}
+	ref := logs.RefOf(id.Attempt())
+	writer, err := s.lines.OpenLines(ctx, ref)
+	if err != nil {
+		return err
+	}
+	closing := make(chan struct{})
+	acked := make(chan error, 1)
+	go s.guardedGo(ctx, acked, func() error { return ackWhileOpen(writer, send, closing) })
+	ended := make(chan error, 1)
+	go s.guardedGo(ctx, ended, func() error { return s.takeLines(ctx, ref, writer, recv) })
+
+	cause := s.awaitEnd(ctx, id, writer, ended)
+	failed := writer.Close()
+	close(closing)
+	if failed == nil && errors.Is(cause, io.EOF) {
+		return awaitAcks(ctx, acked, finalAcksWithin)
+	}
+	// The call ends with an error anyway: what the client still learns is a bonus.
+	_ = awaitAcks(ctx, acked, lastAcksWithin)
+	if failed != nil {
+		return errors.Join(failed, cause)
+	}
+	return cause
+}
+
+// guardedGo sends what work returns; a panic in it is logged and sent as an error,
+// since a goroutine's panic would end the process (ERR-2).
+func (s *Server) guardedGo(ctx context.Context, result chan<- error, work func() error) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.logger().ErrorContext(ctx, "log stream panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			result <- rpcstatus.New(codes.Internal, rpcstatus.ReasonInternal, rpcstatus.InternalMessage, nil)
+		}
+	}()
+	result <- work()
+}
+
+// takeLines receives until the client ends, and returns why: io.EOF at best.
+func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWriter, recv func() (*agentv1.LogLine, error)) error {
+	for {
+		message, err := recv()
+		if err != nil {
+			return err
+		}
+		line := s.lineOf(message)
+		if err := writer.Append(ctx, line); err != nil {
+			return err
+		}
+		s.publish(ctx, ref, line.Event)
+	}
+}
+
+// awaitEnd returns why the call ends: the client's end, a newer call of the attempt
+// (LOG-13), the server's shutdown (LOG-10), or the end of the attempt's grace (LOG-9).
+func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, writer logs.LineWriter, ended <-chan error) error {
+	readmit := time.NewTicker(readmitEvery)
+	defer readmit.Stop()
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case <-writer.Superseded():
+			return domain.ErrAborted
+		case <-s.drain:
+			return errShuttingDown
+		case <-readmit.C:
+			// Only a definitive word ends a stream: a store that fails says nothing.
+			if err := s.admit(ctx, id); errors.Is(err, domain.ErrNotLive) {
+				return err
+			}
+		}
+	}
+}
+
+// ackWhileOpen sends acks as they come, the latest of each stream, and once more
+// after closing (LOG-5).
+func ackWhileOpen(writer logs.LineWriter, send func(*agentv1.LogAck) error, closing <-chan struct{}) error {
+	for {
+		select {
+		case <-writer.Ready():
+			if err := sendAcks(send, writer.Acks()); err != nil {
+				return err
+			}
+		case <-closing:
+			return sendAcks(send, writer.Acks())
+		}
+	}
+}
+
+// awaitAcks waits for the final acks to be sent, within bounds.
+func awaitAcks(ctx context.Context, acked <-chan error, within time.Duration) error {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	select {
+	case err := <-acked:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		// The lines are durable; the client merely did not want to know.
+		return nil
+	}
+}

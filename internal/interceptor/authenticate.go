@@ -1,0 +1,101 @@
+package interceptor
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/policy"
+	"github.com/neochaotic/leoflow/internal/rpcstatus"
+)
+
+// authenticate puts the caller's identity into the call, and its tenant into the
+// context (AUTH-1, AUTH-6). Which kind of token opens the method is read from its
+// policy (AUTH-7); a method without one is refused.
+func (g *Guard) authenticate(ctx context.Context, call *Call) (context.Context, error) {
+	if !call.authenticated {
+		if err := g.identify(ctx, call); err != nil {
+			return ctx, err
+		}
+		call.authenticated = true
+	}
+	return domain.WithTenant(ctx, call.tenant()), nil
+}
+
+func (c *Call) tenant() string {
+	switch {
+	case c.Agent != nil:
+		return c.Agent.TenantID
+	case c.Operator != nil:
+		return c.Operator.TenantID
+	default:
+		return ""
+	}
+}
+
+func (g *Guard) identify(ctx context.Context, call *Call) error {
+	token, err := bearerToken(ctx)
+	if err != nil {
+		return err
+	}
+	method, ok := g.Policies.Method(call.Method)
+	if !ok {
+		return fmt.Errorf("%w: no policy for %s", auth.ErrRefused, call.Method)
+	}
+	switch method.Scope {
+	case policy.ScopeAgent:
+		call.Agent, err = verify(g.AuthenticateAgent, token)
+	case policy.ScopeOperator:
+		call.Operator, err = verify(g.AuthenticateOperator, token)
+	default:
+		err = fmt.Errorf("%w: scope %v", auth.ErrRefused, method.Scope)
+	}
+	return err
+}
+
+// verify asks a verifier. Whatever it says beyond an identity is a refusal.
+func verify[T any](verifier func(string) (*T, error), token string) (*T, error) {
+	if verifier == nil {
+		return nil, fmt.Errorf("%w: no verifier for this kind of token", auth.ErrRefused)
+	}
+	id, err := verifier(token)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", auth.ErrRefused, err)
+	}
+	if id == nil {
+		return nil, fmt.Errorf("%w: the verifier gave no identity", auth.ErrRefused)
+	}
+	return id, nil
+}
+
+// bearerToken returns the one token of the call's metadata.
+func bearerToken(ctx context.Context) (string, error) {
+	values := metadata.ValueFromIncomingContext(ctx, "authorization")
+	if len(values) != 1 {
+		return "", fmt.Errorf("%w: %d authorization values", auth.ErrRefused, len(values))
+	}
+	scheme, token, found := strings.Cut(values[0], " ")
+	if !found || !strings.EqualFold(scheme, "bearer") || token == "" {
+		return "", fmt.Errorf("%w: not a bearer token", auth.ErrRefused)
+	}
+	return token, nil
+}
+
+// allow holds the caller's role against the method's policy.
+func (g *Guard) allow(call *Call) error {
+	if call.allowed {
+		return nil
+	}
+	method, _ := g.Policies.Method(call.Method)
+	if call.Operator != nil && !call.Operator.Role.Includes(auth.Role(method.Role)) {
+		return rpcstatus.New(codes.PermissionDenied, rpcstatus.ReasonRole,
+			"the token's role may not do this; it takes "+string(method.Role), nil)
+	}
+	call.allowed = true
+	return nil
+}

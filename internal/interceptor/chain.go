@@ -1,0 +1,129 @@
+package interceptor
+
+import (
+	"context"
+	"log/slog"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
+	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
+	"google.golang.org/grpc"
+)
+
+// Chain is everything between the transport and the handlers.
+type Chain struct {
+	Guard   *Guard
+	Metrics *grpcprom.ServerMetrics
+	Logger  *slog.Logger
+}
+
+// link is one place in the chain.
+type link struct {
+	unary  grpc.UnaryServerInterceptor
+	stream grpc.StreamServerInterceptor
+}
+
+// links is the chain, outermost first. Tracing, where it is on, is a stats handler
+// of the transport and so lies around all of it.
+func (c Chain) links() []link {
+	return []link{
+		// Outermost: nothing inside can take the process down.
+		{RecoveryUnary(c.Logger), RecoveryStream(c.Logger)},
+		// So that everything after can name the call.
+		both(requestID()),
+		// Around everything that can refuse: refused calls are logged and counted.
+		c.logging(),
+		{c.Metrics.UnaryServerInterceptor(), c.Metrics.StreamServerInterceptor()},
+		// Errors become safe statuses exactly once; a panic further in is caught here
+		// too, so that it is counted, and logged under its request id.
+		both(c.status()),
+		// Before validation: who is not known learns nothing of the request (AUTH-5).
+		governed(both(c.authenticate())),
+		// Scope and role, from the table. The channel waits for the handler's wrapper:
+		// the contract wants validity and presence of the service first.
+		governed(both(c.policy())),
+		// Innermost, and once for each message of a stream.
+		governed(both(c.validation())),
+	}
+}
+
+// ServerOptions returns the chain for a grpc.Server.
+func (c Chain) ServerOptions() []grpc.ServerOption {
+	var unary []grpc.UnaryServerInterceptor
+	var stream []grpc.StreamServerInterceptor
+	for _, l := range c.links() {
+		unary = append(unary, l.unary)
+		stream = append(stream, l.stream)
+	}
+	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+}
+
+func both(s step) link { return link{s.unary(), s.stream()} }
+
+// exempt are the services without a policy, by name: health tells nothing of any
+// tenant, and reflection is registered on loopback only. Everything else is
+// refused unless its policy lets it through.
+var exempt = []string{
+	"grpc.health.v1.Health",
+	"grpc.reflection.v1.ServerReflection",
+	"grpc.reflection.v1alpha.ServerReflection",
+}
+
+// governed confines a link to the calls that are under a policy.
+func governed(l link) link {
+	match := selector.MatchFunc(func(_ context.Context, call interceptors.CallMeta) bool {
+		return !isExempt(call.Service)
+	})
+	return link{
+		selector.UnaryServerInterceptor(l.unary, match),
+		selector.StreamServerInterceptor(l.stream, match),
+	}
+}
+
+func isExempt(service string) bool {
+	for _, name := range exempt {
+		if name == service {
+			return true
+		}
+	}
+	return false
+}
+
+// status maps errors and panics of everything further in.
+func (c Chain) status() step {
+	return step{
+		enter: func(ctx context.Context, _ string) (context.Context, error) {
+			CallFrom(ctx).mapped = true
+			return ctx, nil
+		},
+		leave: func(ctx context.Context, err error, panicked any) error {
+			call := CallFrom(ctx)
+			if panicked != nil {
+				err = c.Guard.panicked(ctx, call, panicked)
+			}
+			return c.Guard.mapError(ctx, call, err)
+		},
+	}
+}
+
+func (c Chain) authenticate() step {
+	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
+		return c.Guard.authenticate(ctx, CallFrom(ctx))
+	}}
+}
+
+func (c Chain) policy() step {
+	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
+		return ctx, c.Guard.allow(CallFrom(ctx))
+	}}
+}
+
+func (c Chain) validation() step {
+	return step{
+		enter: func(ctx context.Context, _ string) (context.Context, error) {
+			CallFrom(ctx).validated = true
+			return ctx, nil
+		},
+		message: func(_ context.Context, message any) error { return validate(message) },
+	}
+}
