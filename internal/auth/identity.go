@@ -1,7 +1,7 @@
 // Package auth mints and verifies the tokens of agents and operators, and keeps
 // the keys that sign them.
 //
-// It may import internal/domain. It knows nothing of gRPC: a refusal is
+// It may import internal/domain and internal/keyfile. It knows nothing of gRPC: a refusal is
 // [ErrRefused] with a private reason, and never tells a client more (AUTH-4).
 package auth
 

@@ -6,9 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 
-	"github.com/google/renameio/v2"
+	"github.com/neochaotic/leoflow/internal/keyfile"
 )
 
 // MinKeyBytes is the least length of a signing key: that of an HS256 digest.
@@ -74,17 +73,35 @@ type keyFileEntry struct {
 
 // LoadKeys reads a key file. A file that others may read is refused.
 func LoadKeys(path string) (*Keys, error) {
-	info, err := os.Stat(path)
+	data, err := keyfile.Load(path)
 	if err != nil {
-		return nil, fmt.Errorf("key file: %w", err)
+		return nil, err
 	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return nil, fmt.Errorf("key file %s has mode %04o: others may read it; run chmod 600 on it", path, mode)
-	}
-	data, err := os.ReadFile(path) //nolint:gosec // the operator names the file
+	return parseKeys(path, data)
+}
+
+// LoadOrGenerateKeys reads the key file at path, or makes one with a new key, of
+// mode 0600, where there is none. created tells which.
+func LoadOrGenerateKeys(path string) (keys *Keys, created bool, err error) {
+	data, created, err := keyfile.LoadOrCreate(path, func() ([]byte, error) {
+		generated, err := GenerateKeys()
+		if err != nil {
+			return nil, err
+		}
+		var f keyFile
+		for _, k := range generated.keys {
+			f.Keys = append(f.Keys, keyFileEntry(k))
+		}
+		return json.MarshalIndent(f, "", "  ")
+	})
 	if err != nil {
-		return nil, fmt.Errorf("key file: %w", err)
+		return nil, false, err
 	}
+	keys, err = parseKeys(path, data)
+	return keys, created, err
+}
+
+func parseKeys(path string, data []byte) (*Keys, error) {
 	var f keyFile
 	if err := json.Unmarshal(data, &f); err != nil {
 		// The cause could quote a piece of a key.
@@ -99,28 +116,4 @@ func LoadKeys(path string) (*Keys, error) {
 		return nil, fmt.Errorf("key file %s: %w", path, err)
 	}
 	return set, nil
-}
-
-// LoadOrGenerateKeys reads the key file at path, or writes one with a new key, of
-// mode 0600, where there is none. created tells which.
-func LoadOrGenerateKeys(path string) (keys *Keys, created bool, err error) {
-	keys, err = LoadKeys(path)
-	if !errors.Is(err, os.ErrNotExist) {
-		return keys, false, err
-	}
-	if keys, err = GenerateKeys(); err != nil {
-		return nil, false, err
-	}
-	f := keyFile{}
-	for _, k := range keys.keys {
-		f.Keys = append(f.Keys, keyFileEntry(k))
-	}
-	data, err := json.MarshalIndent(f, "", "  ")
-	if err != nil {
-		return nil, false, fmt.Errorf("key file: %w", err)
-	}
-	if err := renameio.WriteFile(path, append(data, '\n'), 0o600, renameio.IgnoreUmask()); err != nil {
-		return nil, false, fmt.Errorf("write key file: %w", err)
-	}
-	return keys, true, nil
 }
