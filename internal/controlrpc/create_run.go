@@ -1,11 +1,9 @@
 package controlrpc
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 
@@ -14,6 +12,7 @@ import (
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
+	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
 // CreateRun stores a run and the specifications of its tasks. The same request again
@@ -32,7 +31,7 @@ func (s *Server) createRun(ctx context.Context, req *controlv1.CreateRunRequest)
 		known[task.GetTaskId()] = true
 	}
 	for i, task := range req.GetTasks() {
-		definition, err := s.definition(fmt.Sprintf("tasks[%d]", i), req.GetDagVersion(), task, known)
+		definition, err := definition(fmt.Sprintf("tasks[%d]", i), req.GetDagVersion(), task, known)
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +46,7 @@ func (s *Server) createRun(ctx context.Context, req *controlv1.CreateRunRequest)
 
 // definition checks what a proto rule cannot say: what refers to other tasks, and
 // what is JSON inside text.
-func (s *Server) definition(path, version string, task *controlv1.TaskDefinition, known map[string]bool) (domain.TaskDefinition, error) {
+func definition(path, version string, task *controlv1.TaskDefinition, known map[string]bool) (domain.TaskDefinition, error) {
 	none := domain.TaskDefinition{}
 	inputs := make(map[string][]string, len(task.GetInputs()))
 	for _, parameter := range slices.Sorted(maps.Keys(task.GetInputs())) {
@@ -66,9 +65,9 @@ func (s *Server) definition(path, version string, task *controlv1.TaskDefinition
 		}
 		inputs[parameter] = sources
 	}
-	schema, err := s.schema(path+".return_schema_json", task.GetReturnSchemaJson())
+	schema, err := xcom.CompileSchema([]byte(task.GetReturnSchemaJson()))
 	if err != nil {
-		return none, err
+		return none, rpcstatus.Field(path+".return_schema_json", "is of no use: "+err.Error())
 	}
 	if args := task.GetCallArgsJson(); args != "" && !json.Valid([]byte(args)) {
 		return none, rpcstatus.Field(path+".call_args_json", "is not JSON")
@@ -88,25 +87,4 @@ func (s *Server) definition(path, version string, task *controlv1.TaskDefinition
 		Variables:   task.GetVariables(),
 		Connections: task.GetConnections(),
 	}, nil
-}
-
-// schema parses a JSON Schema and finds out now, rather than at the first push,
-// whether it can be used.
-func (s *Server) schema(field, text string) (map[string]any, error) {
-	if text == "" {
-		return nil, nil //nolint:nilnil // no schema is a fine answer
-	}
-	decoder := json.NewDecoder(bytes.NewReader([]byte(text)))
-	decoder.UseNumber()
-	var schema map[string]any
-	if err := decoder.Decode(&schema); err != nil || schema == nil {
-		return nil, rpcstatus.Field(field, "is not a JSON object")
-	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // documented to be io.EOF itself
-		return nil, rpcstatus.Field(field, "goes on after the JSON object")
-	}
-	if err := s.Schemas.CheckSchema(schema); err != nil {
-		return nil, rpcstatus.Field(field, "is not a usable JSON Schema: "+err.Error())
-	}
-	return schema, nil
 }

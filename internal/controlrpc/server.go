@@ -1,7 +1,7 @@
 // Package controlrpc serves leoflow.control.v1.ControlService, one RPC a file.
 //
-// It may import the layers below it (domain, policy, auth, logs, rpcstatus,
-// interceptor) and gen, never internal/store nor ent: what it needs of them is said
+// It may import the layers below it (domain, policy, auth, xcom, logs,
+// rpcstatus, interceptor) and gen, never internal/store nor ent: what it needs of them is said
 // by the small interfaces here. The tenant is that of the caller's token; it reaches
 // the store in the context.
 package controlrpc
@@ -60,18 +60,12 @@ type Tokens interface {
 	MintAgent(id auth.AgentIdentity, life time.Duration) (token string, expires time.Time, err error)
 }
 
-// SchemaChecker tells whether a JSON Schema can be used.
-type SchemaChecker interface {
-	CheckSchema(schema map[string]any) error
-}
-
 // Config is what a [Server] is made of. Every field but Logger is needed.
 type Config struct {
 	Runs    Runs
 	Secrets Secrets
 	Logs    logs.Reader
 	Tokens  Tokens
-	Schemas SchemaChecker
 	// AllowPlaintext lets secrets come in over a channel that is not confidential.
 	AllowPlaintext bool
 	Logger         *slog.Logger

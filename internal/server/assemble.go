@@ -1,0 +1,140 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/agentrpc"
+	"github.com/neochaotic/leoflow/internal/controlrpc"
+	"github.com/neochaotic/leoflow/internal/interceptor"
+	"github.com/neochaotic/leoflow/internal/policy"
+	"github.com/neochaotic/leoflow/internal/xcom"
+)
+
+const (
+	// overLimit is how far over the XCom limit a value may be and still get an
+	// answer rather than a transport error (XCOM-2).
+	overLimit = 1 << 20
+	// messageOverhead is room for the rest of a message.
+	messageOverhead = 64 << 10
+	// leastMessageBytes is gRPC's own default limit: no request is limited further.
+	leastMessageBytes = 4 << 20
+	// handshakeWithin bounds a peer that connects and says nothing (LIMIT-3).
+	handshakeWithin = 20 * time.Second
+)
+
+// assemble makes the services, the chain and the gRPC server.
+func (s *Server) assemble(ctx context.Context) error {
+	values, err := xcom.New(s.store, xcom.Options{MaxBytes: s.cfg.XComMaxBytes, TTL: s.cfg.XComTTL})
+	if err != nil {
+		return err
+	}
+	if s.cfg.AllowPlaintextSecrets {
+		s.cfg.Logger.WarnContext(ctx, "secrets are delivered over plaintext channels too, as configured")
+	}
+	s.agents = agentrpc.NewServer(s.tokens, s.store, values)
+	s.agents.SetLogger(s.cfg.Logger)
+	s.agents.SetLogSink(s.logs)
+	s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)
+	s.control, err = controlrpc.NewServer(controlrpc.Config{
+		Runs: s.store, Secrets: s.store, Logs: s.logs, Tokens: s.tokens,
+		AllowPlaintext: s.cfg.AllowPlaintextSecrets, Logger: s.cfg.Logger,
+	})
+	if err != nil {
+		return err
+	}
+	options, err := s.grpcOptions()
+	if err != nil {
+		return err
+	}
+	s.grpc = grpc.NewServer(options...)
+	s.health = health.NewServer()
+	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
+	controlv1.RegisterControlServiceServer(s.grpc, s.control)
+	healthv1.RegisterHealthServer(s.grpc, s.health)
+	if loopback, _ := checkHostPort("", s.cfg.Addr); loopback {
+		reflection.Register(s.grpc)
+	}
+	return nil
+}
+
+// grpcOptions are the transport's limits and the chain.
+func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
+	chain, err := s.chain()
+	if err != nil {
+		return nil, err
+	}
+	transport, err := interceptor.NewTransportStats(s.registry)
+	if err != nil {
+		return nil, err
+	}
+	options := append(chain.ServerOptions(),
+		grpc.StatsHandler(transport),
+		grpc.MaxRecvMsgSize(max(leastMessageBytes, s.cfg.XComMaxBytes+overLimit+messageOverhead)),
+		grpc.ConnectionTimeout(handshakeWithin),
+		// Agents beat while nothing else happens: no connection is ended for its age
+		// or for being quiet, only for being dead.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
+	)
+	if s.cfg.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.cfg.TLS)))
+	}
+	if s.cfg.TracerProvider != nil {
+		options = append(options, grpc.StatsHandler(
+			otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(s.cfg.TracerProvider))))
+	}
+	return options, nil
+}
+
+// chain is the interceptors, under the policies of both services. A service with an
+// RPC that lacks one does not start.
+func (s *Server) chain() (interceptor.Chain, error) {
+	policies, err := policy.Load(
+		agentv1.File_leoflow_agent_v1_agent_proto,
+		controlv1.File_leoflow_control_v1_control_proto,
+	)
+	if err != nil {
+		return interceptor.Chain{}, err
+	}
+	metrics, err := s.newMetrics()
+	if err != nil {
+		return interceptor.Chain{}, err
+	}
+	return interceptor.Chain{
+		Guard: &interceptor.Guard{
+			Policies:             policies,
+			AuthenticateAgent:    s.tokens.AuthenticateAgent,
+			AuthenticateOperator: s.tokens.AuthenticateOperator,
+			AllowPlaintext:       s.cfg.AllowPlaintextSecrets,
+			Logger:               s.cfg.Logger,
+		},
+		Metrics: metrics,
+		Logger:  s.cfg.Logger,
+	}, nil
+}
+
+// metricsPage serves the registry, with the process's own figures.
+func metricsPage(registry *prometheus.Registry) *http.Server {
+	registry.MustRegister(
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	return &http.Server{Handler: mux, ReadHeaderTimeout: handshakeWithin}
+}

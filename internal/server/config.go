@@ -1,0 +1,148 @@
+// Package server assembles a control plane: configuration, store, logs, secrets,
+// both services behind the one chain, listeners, and an orderly end.
+//
+// A [Config] is completed first, so that everything wrong with it is found before
+// anything listens. The package may import everything of ours but the pipeline, the
+// agent and the commands.
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/neochaotic/leoflow/internal/xcom"
+)
+
+// Defaults of a [Config].
+const (
+	DefaultAddr    = "127.0.0.1:7400"
+	DefaultDataDir = "leoflow-data"
+)
+
+// Config says what a server is to be. The zero value, completed, is a server on the
+// loopback address with its data in ./leoflow-data.
+type Config struct {
+	// Addr is the host:port to listen on; port 0: any free one.
+	Addr string
+	// DataDir holds the database, the logs and the key files.
+	DataDir string
+	// TLSCertFile and TLSKeyFile are PEM files; both or none.
+	TLSCertFile, TLSKeyFile string
+	// TLS is a configuration made in memory, instead of the files.
+	TLS *tls.Config
+	// AllowPlaintextSecrets delivers secrets over channels that others can read (SECRET-1).
+	AllowPlaintextSecrets bool
+	// AllowPlaintextRemote listens without TLS on an address that others can reach.
+	AllowPlaintextRemote bool
+	// MetricsAddr is the host:port of the Prometheus page /metrics; empty: none.
+	MetricsAddr string
+	// XComMaxBytes is the limit of a value, from 1 to [xcom.MaxConfigurableSizeBytes];
+	// 0: [xcom.MaxSizeBytes].
+	XComMaxBytes int
+	// XComTTL is the life of a value, of at least a second; 0: [xcom.DefaultTTL].
+	XComTTL time.Duration
+	// TracerProvider traces every call; nil: tracing is off and costs nothing.
+	TracerProvider trace.TracerProvider
+	// newID makes task instance ids; nil: random ones. Tests set it.
+	newID func() string
+	// Logger takes the server's own log; nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// Complete returns the configuration with its defaults filled in, or one error that
+// names each fault with its field, value and remedy. It opens nothing but the
+// certificate files.
+func (c Config) Complete() (Config, error) {
+	if c.Addr == "" {
+		c.Addr = DefaultAddr
+	}
+	if c.DataDir == "" {
+		c.DataDir = DefaultDataDir
+	}
+	if c.XComMaxBytes == 0 {
+		c.XComMaxBytes = xcom.MaxSizeBytes
+	}
+	if c.XComTTL == 0 {
+		c.XComTTL = xcom.DefaultTTL
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	var err error
+	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
+		return c, fmt.Errorf("data directory %q: %w", c.DataDir, err)
+	}
+	return c, errors.Join(c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom())
+}
+
+func (c *Config) checkTLS() error {
+	switch {
+	case (c.TLSCertFile == "") != (c.TLSKeyFile == ""):
+		return errors.New("TLS certificate and key: only one of the two files is given; give both, or none")
+	case c.TLSCertFile == "":
+		return nil
+	case c.TLS != nil:
+		return errors.New("TLS: both files and a configuration in memory are given; give one of them")
+	}
+	pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+	if err != nil {
+		return fmt.Errorf("TLS certificate %q with key %q: %w; give a PEM certificate and the key that belongs to it",
+			c.TLSCertFile, c.TLSKeyFile, err)
+	}
+	c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+	c.TLSCertFile, c.TLSKeyFile = "", "" // read; what follows sees one form
+	return nil
+}
+
+func (c *Config) checkAddr() error {
+	loopback, err := checkHostPort("address", c.Addr)
+	if err != nil {
+		return err
+	}
+	if !loopback && c.TLS == nil && !c.AllowPlaintextRemote {
+		return fmt.Errorf("address %q: others can reach it, and without TLS they can read every token; "+
+			"give a TLS certificate and key, listen on 127.0.0.1, or allow plaintext explicitly", c.Addr)
+	}
+	return nil
+}
+
+func (c *Config) checkMetricsAddr() error {
+	if c.MetricsAddr == "" {
+		return nil
+	}
+	_, err := checkHostPort("metrics address", c.MetricsAddr)
+	return err
+}
+
+func (c *Config) checkXCom() error {
+	switch {
+	case c.XComMaxBytes < 1 || c.XComMaxBytes > xcom.MaxConfigurableSizeBytes:
+		return fmt.Errorf("XCom limit %d: it must be between 1 and %d bytes", c.XComMaxBytes, xcom.MaxConfigurableSizeBytes)
+	case c.XComTTL < time.Second:
+		return fmt.Errorf("XCom life %v: it must be at least one second", c.XComTTL)
+	}
+	return nil
+}
+
+// checkHostPort reports whether address is one that only this machine can reach.
+func checkHostPort(field, address string) (loopback bool, err error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false, fmt.Errorf("%s %q: %w; write it as host:port, such as %s", field, address, err, DefaultAddr)
+	}
+	if _, err := net.ResolveTCPAddr("tcp", address); err != nil {
+		return false, fmt.Errorf("%s %q: %w; write it as host:port, such as %s", field, address, err, DefaultAddr)
+	}
+	if host == "localhost" {
+		return true, nil
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback(), nil
+}

@@ -1,0 +1,217 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+
+	"github.com/neochaotic/leoflow/internal/agentrpc"
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/controlrpc"
+	"github.com/neochaotic/leoflow/internal/logs"
+	"github.com/neochaotic/leoflow/internal/secrets"
+	"github.com/neochaotic/leoflow/internal/store"
+	"github.com/neochaotic/leoflow/internal/xcom"
+)
+
+// What a data directory holds.
+const (
+	KeyFile     = "keys.json"    // signs tokens
+	SecretsFile = "secrets.json" // seals secrets at rest
+	logsDir     = "logs"
+)
+
+// drainWithin bounds how long calls under way may take to finish on shutdown.
+const drainWithin = 10 * time.Second
+
+// Server is a control plane that listens. It is made by [New] and run by
+// [Server.Serve], once.
+type Server struct {
+	cfg      Config
+	tokens   *auth.Tokens
+	store    *store.Store
+	logs     *logs.Dir
+	agents   *agentrpc.Server
+	control  *controlrpc.Server
+	grpc     *grpc.Server
+	health   *health.Server
+	registry *prometheus.Registry
+	listener net.Listener
+	metrics  net.Listener // nil: off
+}
+
+// Every ability that a rule needs is one that our own parts have.
+var (
+	_ agentrpc.Store            = (*store.Store)(nil)
+	_ agentrpc.Registrar        = (*store.Store)(nil)
+	_ agentrpc.TimedReporter    = (*store.Store)(nil)
+	_ agentrpc.CancelReader     = (*store.Store)(nil)
+	_ agentrpc.LogAdmitter      = (*store.Store)(nil)
+	_ agentrpc.SecretsStore     = (*store.Store)(nil)
+	_ agentrpc.SecretsDeliverer = (*store.Store)(nil)
+	_ agentrpc.XComService      = (*xcom.Service)(nil)
+	_ agentrpc.AttemptXCom      = (*xcom.Service)(nil)
+	_ agentrpc.LogSink          = (*logs.Dir)(nil)
+	_ logs.LineSink             = (*logs.Dir)(nil)
+	_ controlrpc.Runs           = (*store.Store)(nil)
+	_ controlrpc.Secrets        = (*store.Store)(nil)
+	_ controlrpc.Tokens         = (*auth.Tokens)(nil)
+)
+
+// New opens everything that cfg names and listens; nothing is served before
+// [Server.Serve]. On an error everything is closed again.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	cfg, err := cfg.Complete()
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{cfg: cfg, registry: prometheus.NewRegistry()}
+	for _, step := range []func(context.Context) error{s.openData, s.assemble, s.listen} {
+		if err := step(ctx); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
+	}
+	return s, nil
+}
+
+// Addr returns the address that the server listens on, with its port.
+func (s *Server) Addr() string { return s.listener.Addr().String() }
+
+// MetricsAddr returns the address of the metrics page, with its port; empty: off.
+func (s *Server) MetricsAddr() string {
+	if s.metrics == nil {
+		return ""
+	}
+	return s.metrics.Addr().String()
+}
+
+// Tokens mints and verifies tokens with the server's keys.
+func (s *Server) Tokens() *auth.Tokens { return s.tokens }
+
+// openData opens the data directory: keys, store, logs.
+func (s *Server) openData(ctx context.Context) error {
+	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	keys, created, err := auth.LoadOrGenerateKeys(filepath.Join(s.cfg.DataDir, KeyFile))
+	if err != nil {
+		return err
+	}
+	if created {
+		s.cfg.Logger.InfoContext(ctx, "signing key generated", "file", filepath.Join(s.cfg.DataDir, KeyFile))
+	}
+	s.tokens = auth.NewTokens(keys, nil)
+	sealer, err := secrets.LoadOrGenerate(filepath.Join(s.cfg.DataDir, SecretsFile))
+	if err != nil {
+		return err
+	}
+	s.store, err = store.Open(ctx, store.Config{Dir: s.cfg.DataDir, Sealer: sealer, NewID: s.cfg.newID, Logger: s.cfg.Logger})
+	if err != nil {
+		return err
+	}
+	s.logs, err = logs.NewDir(logs.Options{Root: filepath.Join(s.cfg.DataDir, logsDir), Logger: s.cfg.Logger})
+	return err
+}
+
+// listen opens the listeners.
+func (s *Server) listen(ctx context.Context) (err error) {
+	var lc net.ListenConfig
+	if s.listener, err = lc.Listen(ctx, "tcp", s.cfg.Addr); err != nil {
+		return fmt.Errorf("listen on %s: %w", s.cfg.Addr, err)
+	}
+	if s.cfg.MetricsAddr == "" {
+		return nil
+	}
+	if s.metrics, err = lc.Listen(ctx, "tcp", s.cfg.MetricsAddr); err != nil {
+		return fmt.Errorf("listen for metrics on %s: %w", s.cfg.MetricsAddr, err)
+	}
+	return nil
+}
+
+// Serve serves until ctx ends or a listener fails, then drains: what was received
+// of a log is durable and acknowledged, calls under way finish (LOG-10). It returns
+// nil after an orderly end.
+func (s *Server) Serve(ctx context.Context) error {
+	failed := make(chan error, 2)
+	go func() { failed <- s.grpc.Serve(s.listener) }()
+	page := s.serveMetrics(failed)
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.drain()
+	if page != nil {
+		err = errors.Join(err, page.Close())
+	}
+	return errors.Join(err, s.close())
+}
+
+// drain ends the open streams first: a graceful stop waits for them.
+func (s *Server) drain() {
+	s.health.Shutdown()
+	s.agents.Drain()
+	s.control.Drain()
+	stopped := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(stopped)
+	}()
+	timer := time.NewTimer(drainWithin)
+	defer timer.Stop()
+	select {
+	case <-stopped:
+	case <-timer.C:
+		s.grpc.Stop()
+		<-stopped
+	}
+}
+
+// close releases what is open, in the reverse order of opening.
+func (s *Server) close() error {
+	var errs []error
+	for _, l := range []net.Listener{s.metrics, s.listener} {
+		if l == nil {
+			continue
+		}
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.logs != nil {
+		errs = append(errs, s.logs.Close())
+	}
+	if s.store != nil {
+		errs = append(errs, s.store.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Server) serveMetrics(failed chan<- error) *http.Server {
+	if s.metrics == nil {
+		return nil
+	}
+	page := metricsPage(s.registry)
+	go func() {
+		if err := page.Serve(s.metrics); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	}()
+	return page
+}
+
+// newMetrics registers the RPC metrics.
+func (s *Server) newMetrics() (*grpcprom.ServerMetrics, error) {
+	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
+	return metrics, s.registry.Register(metrics)
+}
