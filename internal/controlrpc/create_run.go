@@ -51,9 +51,6 @@ func definition(path, version string, task *controlv1.TaskDefinition, known map[
 	inputs := make(map[string][]string, len(task.GetInputs()))
 	for _, parameter := range slices.Sorted(maps.Keys(task.GetInputs())) {
 		sources := task.GetInputs()[parameter].GetTaskIds()
-		if len(sources) == 0 {
-			return none, rpcstatus.Field(fmt.Sprintf("%s.inputs[%s]", path, parameter), "names no task; name at least one")
-		}
 		for j, source := range sources {
 			field := fmt.Sprintf("%s.inputs[%s].task_ids[%d]", path, parameter, j)
 			if !known[source] {

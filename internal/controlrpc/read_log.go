@@ -18,7 +18,8 @@ const (
 	recordsAtOnce = 256
 	// bytesAtOnce bounds one message: a client takes 4 MiB by default.
 	bytesAtOnce = 1 << 20
-	// lookForEnd is how often a follower looks whether the attempt has ended.
+	// lookForEnd is how often a follower looks whether the attempt has ended, without
+	// having been told of a change.
 	lookForEnd = time.Second
 )
 
@@ -38,7 +39,7 @@ func (s *Server) readLog(ctx context.Context, tenant string, req *controlv1.Read
 	}
 	after := req.GetAfter()
 	for {
-		changed := s.Logs.Changed(ref)
+		written, settled := s.Logs.Changed(ref), s.Runs.RunChanged(ctx, runKey(req))
 		// Asked before reading, so that what was written until the end is read.
 		ended, err := s.logEnded(ctx, req, ref)
 		if err != nil {
@@ -58,7 +59,7 @@ func (s *Server) readLog(ctx context.Context, tenant string, req *controlv1.Read
 		if ended || !req.GetFollow() {
 			return nil
 		}
-		if err := s.wait(ctx, changed, lookForEnd); err != nil {
+		if err := s.wait(ctx, lookForEnd, written, settled); err != nil {
 			return err
 		}
 	}

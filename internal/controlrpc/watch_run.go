@@ -38,7 +38,7 @@ func (s *Server) watchRun(ctx context.Context, req *controlv1.WatchRunRequest, s
 			return err
 		}
 		if len(changes) == 0 {
-			if err := s.wait(ctx, changed, lookAnyway); err != nil {
+			if err := s.wait(ctx, lookAnyway, changed, nil); err != nil {
 				return err
 			}
 			continue
@@ -54,20 +54,21 @@ func (s *Server) watchRun(ctx context.Context, req *controlv1.WatchRunRequest, s
 	}
 }
 
-// wait returns nil when something may have changed, and an error when the call ends.
-func (s *Server) wait(ctx context.Context, changed <-chan struct{}, atMost time.Duration) error {
-	timer := time.NewTimer(atMost)
+// wait returns nil when one of the channels says so, or anyway after a time, and an
+// error when the call ends. A nil channel says nothing.
+func (s *Server) wait(ctx context.Context, anyway time.Duration, one, other <-chan struct{}) error {
+	timer := time.NewTimer(anyway)
 	defer timer.Stop()
 	select {
-	case <-changed:
-		return nil
+	case <-one:
+	case <-other:
 	case <-timer.C:
-		return nil
 	case <-s.drain:
 		return errShuttingDown
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+	return nil
 }
 
 func changeToProto(c domain.TaskChange) *controlv1.TaskChange {
