@@ -1,0 +1,69 @@
+package agent
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func lookup(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	cfg, err := ConfigFromEnv(lookup(map[string]string{envAddr: "[::1]:7070", envToken: " a.b.c\n"}))
+	if err != nil || cfg.Addr != "[::1]:7070" || cfg.Token != "a.b.c" || !cfg.Plaintext || cfg.Python != "python3" || cfg.RootCAs != nil {
+		t.Errorf("read %v, %v", cfg.LogValue(), err)
+	}
+	cfg, err = ConfigFromEnv(lookup(map[string]string{envAddr: "h:1", envToken: "t", envInsecure: "False", envPython: "py", envCA: newAuthority(t).pem(t)}))
+	if err != nil || cfg.Plaintext || cfg.Python != "py" || cfg.RootCAs == nil {
+		t.Errorf("read %v, %v", cfg.LogValue(), err)
+	}
+	for _, plain := range []string{"", "true", "1", "no"} {
+		cfg, err := ConfigFromEnv(lookup(map[string]string{envAddr: "h:1", envToken: "t", envInsecure: plain, envCA: "/missing"}))
+		if err != nil || !cfg.Plaintext {
+			t.Errorf("%q: %v, %v", plain, cfg.LogValue(), err)
+		}
+	}
+}
+
+func TestConfigErrorsNameTheVariable(t *testing.T) {
+	empty := filepath.Join(t.TempDir(), "empty.pem")
+	if err := os.WriteFile(empty, []byte("nothing"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		variable string
+		env      map[string]string
+	}{
+		"no address":      {envAddr, map[string]string{envToken: "secret"}},
+		"no port":         {envAddr, map[string]string{envToken: "secret", envAddr: "host"}},
+		"empty port":      {envAddr, map[string]string{envToken: "secret", envAddr: "host:"}},
+		"no token":        {envToken, map[string]string{envAddr: "h:1"}},
+		"quoted token":    {envToken, map[string]string{envAddr: "h:1", envToken: "secret secret"}},
+		"no CA file":      {envCA, map[string]string{envAddr: "h:1", envToken: "secret", envInsecure: "false", envCA: empty + "x"}},
+		"no certificates": {envCA, map[string]string{envAddr: "h:1", envToken: "secret", envInsecure: "false", envCA: empty}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := ConfigFromEnv(lookup(c.env))
+			if err == nil || !strings.HasPrefix(err.Error(), c.variable) || strings.ContainsAny(err.Error(), "\n") ||
+				!strings.Contains(err.Error(), "set it to") || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+func TestStart1ConfigDoesNotPrintTheToken(t *testing.T) {
+	var out strings.Builder
+	slog.New(slog.NewTextHandler(&out, nil)).Info("config", "config", Config{Addr: "h:1", Token: "secret"})
+	if strings.Contains(out.String(), "secret") || !strings.Contains(out.String(), "h:1") {
+		t.Error(out.String())
+	}
+	if c := (Config{}).completed(); c.Logger == nil || c.Grace != DefaultGrace || len(c.Environ) == 0 || c.pace != &defaultPace {
+		t.Error(fmt.Sprint("defaults: ", c.LogValue()))
+	}
+}

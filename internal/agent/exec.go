@@ -1,0 +1,206 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// maxHint is where the last line of standard error is cut in an error message.
+const maxHint = 1024
+
+// groupPoll is how often a stopping process group is looked at once its leader ended.
+const groupPoll = 20 * time.Millisecond
+
+// process is a task's command: the leader of a process group of its own, with both
+// outputs read into a backlog.
+type process struct {
+	cmd     *exec.Cmd
+	exited  chan struct{} // closed once the leader ended and was reaped
+	drained chan struct{} // closed once both outputs were read to their end
+	outputs []*os.File
+	hint    string // the last line of standard error with anything in it; valid once drained
+}
+
+// launch starts bash with the script. The command reads nothing, and stays in the
+// agent's own working directory.
+func launch(script string, env []string, lines *backlog) (*process, error) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		return nil, fmt.Errorf("bash was not found: %w", err)
+	}
+	cmd := exec.Command(bash, "-c", script) //nolint:gosec // running what the task says is the work
+	p := &process{cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{})}
+	p.cmd.Env = env
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	stdout, err := p.pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = stdout.Close() }()
+	stderr, err := p.pipe()
+	if err != nil {
+		p.closeOutputs()
+		return nil, err
+	}
+	defer func() { _ = stderr.Close() }()
+	// Files, not writers: so that Wait does not wait for whoever inherited them.
+	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
+	if err := p.cmd.Start(); err != nil {
+		p.closeOutputs()
+		return nil, err
+	}
+	go p.read(lines)
+	go func() {
+		defer close(p.exited)
+		_ = p.cmd.Wait() // its state tells all
+	}()
+	return p, nil
+}
+
+// pipe returns the writing end of a new output.
+func (p *process) pipe() (*os.File, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("no pipe for the task's output: %w", err)
+	}
+	p.outputs = append(p.outputs, r)
+	return w, nil
+}
+
+// read reads both outputs to their end, whatever becomes of the lines (A-LOG-1).
+func (p *process) read(lines *backlog) {
+	defer close(p.drained)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		splitLines(p.outputs[0], func(line string) {
+			lines.put(streamStdout, agentv1.LogLevel_LOG_LEVEL_INFO, line)
+		})
+	})
+	wg.Go(func() {
+		splitLines(p.outputs[1], func(line string) {
+			if text := strings.TrimSpace(line); text != "" {
+				p.hint = text
+			}
+			lines.put(streamStderr, agentv1.LogLevel_LOG_LEVEL_ERROR, line)
+		})
+	})
+	wg.Wait()
+}
+
+// over reports whether the leader has ended.
+func (p *process) over() bool {
+	select {
+	case <-p.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// signal sends a signal to the whole group; false: nothing of it is left. A group
+// keeps its number while it has members, also after its leader was reaped.
+func (p *process) signal(sig syscall.Signal) bool {
+	return !errors.Is(syscall.Kill(-p.cmd.Process.Pid, sig), syscall.ESRCH)
+}
+
+// stop asks the group to end, and kills what of it is left after the grace (A-RUN-3).
+// It returns once the leader has ended.
+func (p *process) stop(grace time.Duration) {
+	p.signal(syscall.SIGTERM)
+	p.signal(syscall.SIGCONT) // a stopped process would not see it
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	exited := p.exited
+	var poll <-chan time.Time
+	for {
+		select {
+		case <-exited:
+			ticker := time.NewTicker(groupPoll)
+			defer ticker.Stop()
+			exited, poll = nil, ticker.C
+		case <-poll:
+			p.reapOrphans()
+			if !p.signal(0) {
+				return
+			}
+		case <-timer.C:
+			p.signal(syscall.SIGKILL)
+			<-p.exited
+			return
+		}
+	}
+}
+
+// reapOrphans reaps members of the group that became the agent's own children when
+// their parent ended. The leader must have been reaped.
+func (p *process) reapOrphans() {
+	for {
+		pid, err := syscall.Wait4(-p.cmd.Process.Pid, nil, syscall.WNOHANG, nil)
+		if err != nil || pid <= 0 {
+			return
+		}
+	}
+}
+
+// drain waits for the output of an ended process to end, then kills what is left of
+// the group and lets go of outputs that something outside it still holds. It reports
+// whether it had to.
+func (p *process) drain(linger time.Duration) (held bool) {
+	held = !p.drainedWithin(linger)
+	p.signal(syscall.SIGKILL)
+	if held && !p.drainedWithin(time.Second) {
+		for _, r := range p.outputs {
+			_ = r.SetReadDeadline(time.Now())
+		}
+	}
+	<-p.drained
+	p.reapOrphans()
+	p.closeOutputs()
+	return held
+}
+
+func (p *process) drainedWithin(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-p.drained:
+		return true
+	case <-timer.C:
+		return false
+	}
+}
+
+func (p *process) closeOutputs() {
+	for _, r := range p.outputs {
+		_ = r.Close()
+	}
+}
+
+// result returns how the process ended: its exit code, or the negative number of the
+// signal that killed it, and a message about it; empty for code 0.
+func (p *process) result() (code int32, message string) {
+	status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	switch {
+	case status.Signaled(): //nolint:misspell // the library's spelling
+		code = -int32(status.Signal()) //nolint:gosec // at most 127
+		message = fmt.Sprintf("killed by signal %d (%s)", int(status.Signal()), status.Signal())
+	case status.ExitStatus() != 0:
+		code = int32(status.ExitStatus()) //nolint:gosec // at most 255
+		message = fmt.Sprintf("exited with code %d", code)
+	default:
+		return 0, ""
+	}
+	if p.hint != "" {
+		message += ": " + domain.CutString(p.hint, maxHint)
+	}
+	return code, message
+}
