@@ -58,7 +58,9 @@ type Ack struct {
 // LineWriter takes the lines of one StreamLogs call of an attempt. Append is
 // called by one goroutine; Acks, Ready and Superseded may be used by another.
 type LineWriter interface {
-	// Append takes a line in the order of arrival. It returns when the line is
+	// Append takes a line in the order of arrival. A line above a hole waits, within
+	// bounds, for the lines below it; one whose number is stored is dropped, or, if
+	// its hole was already marked, kept at the end. It returns when the line is
 	// queued, not when it is durable, and blocks while the sink is behind (LOG-6).
 	// It returns ErrAborted, wrapped, once a newer writer of the same attempt has
 	// taken over (LOG-13), and ctx's error when ctx ends while it waits.
@@ -88,17 +90,23 @@ type LineSink interface {
 // The marks that a reader shows for a record that no task printed.
 const (
 	MarkRestart = "restart" // the agent process began again; its numbers start anew (LOG-3)
-	MarkGap     = "gap"     // lines Number through GapThrough never came (LOG-4)
+	// MarkGap: lines Number through GapThrough had not come when the call ended, or
+	// when too much waited above them (LOG-4). What comes of them in a later call is
+	// kept where it comes, after the mark and with its own numbers; a log is only
+	// ever appended to.
+	MarkGap = "gap"
 )
 
-// Record is one stored line, or one mark.
+// Record is one stored line, or one mark. Between two restart marks of its stream
+// the numbers of a stream ascend, but for lines that came after their gap was
+// marked (LOG-2).
 type Record struct {
 	Event
 	Number     int64
 	Session    uint64
-	Mark       string // empty: a line
-	GapThrough int64  // the last missing number, for MarkGap
-	Cut        bool   // the line was longer than the limit (LOG-7)
+	Mark       string // empty: a line; a mark is of its Stream alone
+	GapThrough int64  // the last missing number, for MarkGap; Number is the first
+	Cut        bool   // the line was longer than the limit, and ends in CutMark (LOG-7)
 	// Next is the position after this record, for Reader.Read.
 	Next int64
 }
@@ -107,7 +115,8 @@ type Record struct {
 type Reader interface {
 	// Read returns up to limit records from position after (0: the beginning),
 	// durable ones only. No records and no error means that there are none yet.
-	// A log that nobody has written to reads as empty.
+	// A log that nobody has written to reads as empty. Positions stay valid for as
+	// long as the log is kept, across restarts.
 	Read(ctx context.Context, ref Ref, after int64, limit int) ([]Record, error)
 	// Changed returns a channel that is closed when the log may have grown, or a
 	// writer of it opened or closed, after the call. Take it before Read, so as to

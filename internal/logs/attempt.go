@@ -1,0 +1,324 @@
+package logs
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+)
+
+// notifier tells any number of waiters that something happened. Its owner's lock
+// guards it; nothing is allocated while nobody waits.
+type notifier struct{ ch chan struct{} }
+
+func (n *notifier) wait() <-chan struct{} {
+	if n.ch == nil {
+		n.ch = make(chan struct{})
+	}
+	return n.ch
+}
+
+func (n *notifier) wake() {
+	if n.ch != nil {
+		close(n.ch)
+		n.ch = nil
+	}
+}
+
+// attemptLog is one attempt's log. It is in Dir.logs while somebody writes or
+// reads it; while a writer is open it is loaded: one goroutine, the committer,
+// then writes and syncs what the writers queue, and one descriptor is held.
+//
+// A batch is what was queued while the batch before was being synced.
+type attemptLog struct {
+	dir  *Dir
+	ref  Ref
+	rel  string
+	path string
+
+	refs int // guarded by Dir.mu
+
+	life chan struct{} // holds a token; who has it may load and unload, or read the files of an unloaded log
+	read chan struct{} // likewise, for reading the files of a loaded log: one descriptor at a time
+
+	mu       sync.Mutex // taken after Dir.mu by who needs both
+	loaded   bool
+	streams  map[string]*stream
+	writers  map[*writer]struct{}
+	active   *writer // the call that writes, unless it was taken over or ended
+	changed  notifier
+	bases    []int64 // of the segments that hold durable bytes
+	pending  []byte  // encoded records that the committer has not taken
+	dirty    []*stream
+	headSize int // of the segment that pending begins; 0: pending goes on with the present one
+	end      int64
+	durable  int64
+	err      error // of the committer; sticky until the log is loaded anew
+	stopping bool
+	work     sync.Cond // pending or stopping changed
+
+	heldLines, heldBytes int // of all streams
+
+	done chan struct{} // closed when the committer has ended
+
+	// The committer's own while it runs.
+	file    file
+	base    int64
+	records int64 // where the segment's records begin: after its head
+}
+
+func newAttemptLog(d *Dir, ref Ref) *attemptLog {
+	rel := ref.relDir()
+	l := &attemptLog{
+		dir: d, ref: ref, rel: rel, path: filepath.Join(d.opts.Root, rel),
+		life: make(chan struct{}, 1), read: make(chan struct{}, 1),
+		writers: map[*writer]struct{}{},
+	}
+	l.work.L = &l.mu
+	l.life <- struct{}{}
+	l.read <- struct{}{}
+	return l
+}
+
+// enter takes the token of ch.
+func enter(ctx context.Context, ch chan struct{}) error {
+	select {
+	case <-ch:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func leave(ch chan struct{}) { ch <- struct{}{} }
+
+// load reads the log back and starts its committer. The caller has the life token.
+func (l *attemptLog) load() error {
+	if err := l.dir.mend(l); err != nil {
+		return err
+	}
+	r, err := l.dir.recoverLog(l.rel, l.dir.isVerified(l.ref))
+	if err != nil {
+		return err
+	}
+	if err := l.reopen(r); err != nil {
+		return err
+	}
+	l.dir.forgetVerified(l.ref)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.streams = make(map[string]*stream, len(r.streams))
+	for _, s := range r.streams {
+		l.streams[s.Name] = newStream(s)
+	}
+	l.bases, l.end, l.durable = r.bases, r.end, r.end
+	l.pending, l.dirty, l.headSize, l.err, l.stopping = nil, nil, 0, nil, false
+	l.heldLines, l.heldBytes = 0, 0
+	l.done = make(chan struct{})
+	l.loaded = true
+	go l.commit()
+	return nil
+}
+
+// reopen opens the last segment for appending. The first one is created with the
+// first batch, so that a call without lines leaves nothing behind.
+func (l *attemptLog) reopen(r *recovered) error {
+	l.file, l.base, l.records = nil, 0, 0
+	if len(r.bases) == 0 {
+		return nil
+	}
+	l.base = r.bases[len(r.bases)-1]
+	l.records = l.base
+	var err error
+	l.file, err = l.dir.openFile(filepath.Join(l.path, segmentName(l.base)), appendFlags)
+	return err
+}
+
+// unload ends the committer after what is queued, and closes the file. After a
+// failure it takes the unsynced bytes away. The caller has the life token.
+func (l *attemptLog) unload() {
+	l.mu.Lock()
+	l.stopping = true
+	l.work.Signal()
+	l.mu.Unlock()
+	<-l.done
+	if l.file != nil {
+		if err := l.file.Close(); err != nil {
+			l.dir.opts.Logger.Warn("closing a log", "dir", l.path, "error", err)
+		}
+		l.file = nil
+	}
+	l.mu.Lock()
+	failed, durable := l.err != nil, l.durable
+	l.mu.Unlock()
+	if failed {
+		l.dir.suspect(l, durable)
+		if err := l.dir.mend(l); err != nil {
+			l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened again", "dir", l.path, "error", err)
+		}
+	} else {
+		l.dir.verify(l.ref)
+	}
+	l.mu.Lock()
+	l.loaded, l.streams, l.dirty = false, nil, nil
+	l.changed.wake()
+	l.mu.Unlock()
+}
+
+// stream returns the stream of a name; nil when it is one too many, and its lines
+// belong in [OverflowStream]. The lock is held.
+func (l *attemptLog) stream(name string) *stream {
+	if s, ok := l.streams[name]; ok {
+		return s
+	}
+	if len(l.streams) >= l.dir.opts.MaxStreams {
+		return nil
+	}
+	s := newStream(streamState{Name: name})
+	l.streams[name] = s
+	return s
+}
+
+// emit queues a record for w. The lock is held.
+func (l *attemptLog) emit(w *writer, rec *Record) {
+	l.grow()
+	before := len(l.pending)
+	l.pending = appendRecord(l.pending, rec)
+	l.queued(w, len(l.pending)-before)
+}
+
+func (l *attemptLog) emitRaw(w *writer, raw []byte) {
+	l.grow()
+	l.pending = append(l.pending, raw...)
+	l.queued(w, len(raw))
+}
+
+// grow makes pending ready to take a record, and wakes the committer for the first.
+func (l *attemptLog) grow() {
+	if l.pending == nil {
+		l.pending = takeBuffer()
+	}
+	if len(l.pending) == 0 {
+		l.work.Signal()
+	}
+}
+
+func (l *attemptLog) queued(w *writer, n int) {
+	l.end += int64(n)
+	w.end = l.end
+	w.waiting.add(1, n)
+	w.queue.add(1, n)
+}
+
+// touch makes the next batch tell how far s is durable. The lock is held.
+func (l *attemptLog) touch(s *stream) {
+	if !s.dirty {
+		s.dirty = true
+		l.dirty = append(l.dirty, s)
+	}
+}
+
+// place stores a numbered line of w in its stream's order, or holds it until the
+// lines below it have come, or drops it as a resend. keep stores it even if the
+// number is taken. The lock is held.
+func (l *attemptLog) place(w *writer, s *stream, rec *Record, keep bool) {
+	switch n := rec.Number; {
+	case n == s.Max+1:
+		l.emit(w, rec)
+		s.Max = n
+		l.drain(w, s)
+		l.touch(s)
+	case n > s.Max+1:
+		raw := appendRecord(nil, rec)
+		if s.hold(n, raw) {
+			l.heldLines++
+			l.heldBytes += len(raw)
+		}
+		for l.heldLines > l.dir.opts.HoldLines || l.heldBytes > l.dir.opts.HoldBytes {
+			l.skipHole(w, s) // this stream pays: it has at least the line that came
+		}
+	case s.Missing.remove(n) || keep:
+		l.emit(w, rec)
+		l.touch(s)
+	default:
+		w.tell(s, s.durable)
+	}
+}
+
+// drain stores the held lines that have become next in line.
+func (l *attemptLog) drain(w *writer, s *stream) {
+	i := 0
+	for ; i < len(s.held) && s.held[i].number == s.Max+1; i++ {
+		l.emitRaw(w, s.held[i].raw)
+		s.Max++
+		l.heldLines--
+		l.heldBytes -= len(s.held[i].raw)
+	}
+	if i == len(s.held) {
+		s.held = nil
+		return
+	}
+	clear(s.held[:i]) // let the lines go
+	s.held = s.held[i:]
+}
+
+// skipHole marks the lowest hole of s and stores the lines above it, up to the
+// next hole (LOG-4).
+func (l *attemptLog) skipHole(w *writer, s *stream) {
+	if len(s.held) == 0 {
+		return
+	}
+	last := s.held[0].number - 1
+	l.emit(w, &Record{
+		Event: Event{Time: clampTime(l.dir.opts.Now()), Stream: s.Name},
+		Mark:  MarkGap, Number: s.Max + 1, GapThrough: last, Session: s.Session,
+	})
+	s.skip(last)
+	l.drain(w, s)
+	l.touch(s)
+}
+
+// skipHoles leaves nothing held in s.
+func (l *attemptLog) skipHoles(w *writer, s *stream) {
+	for len(s.held) > 0 {
+		l.skipHole(w, s)
+	}
+}
+
+// restart begins the numbering of s anew, after a mark (LOG-3). The lock is held.
+func (l *attemptLog) restart(w *writer, s *stream, session uint64) {
+	l.skipHoles(w, s)
+	l.emit(w, &Record{
+		Event: Event{Time: clampTime(l.dir.opts.Now()), Stream: s.Name}, Mark: MarkRestart, Session: session,
+	})
+	s.streamState = streamState{Name: s.Name, Session: session}
+	s.epoch++
+	s.durable, s.before, s.highest = 0, 0, 0
+	l.touch(s)
+	w.forget(s)
+}
+
+// waitDurable waits until the log is durable up to end, which is no more than was
+// queued, or has failed before. w's own failure comes first: after one the log
+// may be loaded anew, and its positions then hold other lines.
+func (w *writer) waitDurable(ctx context.Context, end int64) error {
+	l := w.log
+	for {
+		l.mu.Lock()
+		durable, err, changed := l.durable, l.err, l.changed.wait()
+		failed := w.err
+		l.mu.Unlock()
+		switch {
+		case failed != nil:
+			return failed
+		case durable >= end:
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

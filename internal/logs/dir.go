@@ -1,0 +1,316 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// Options configure a [Dir]. A size of 0 takes the default.
+type Options struct {
+	// Root is the directory of all logs. It is created with mode 0700. One Dir at
+	// a time may use it: whoever opens it sees to that.
+	Root string
+	// Logger gets what an operator must know; nil: nothing is logged.
+	Logger *slog.Logger
+	// Now gives the receive time; nil: time.Now.
+	Now func() time.Time
+
+	SegmentBytes int64 // a segment file ends with the batch that reaches it; 16 MiB
+	QueueLines   int   // lines of a writer that wait for the disk; 8192
+	QueueBytes   int   // and their bytes as stored; the last one may go over; 1 MiB
+	HoldLines    int   // lines of an attempt that wait above holes; 1024
+	HoldBytes    int   // and their bytes; 1 MiB
+	MaxStreams   int   // streams of an attempt that are told apart; 256
+}
+
+func (o *Options) complete() error {
+	if o.Root == "" {
+		return errors.New("logs: no root directory")
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.SegmentBytes == 0 {
+		o.SegmentBytes = 16 << 20
+	}
+	if o.SegmentBytes < 0 {
+		return errors.New("logs: a size is negative")
+	}
+	for _, size := range []struct {
+		value *int
+		def   int
+	}{{&o.QueueLines, 8192}, {&o.QueueBytes, 1 << 20}, {&o.HoldLines, 1024}, {&o.HoldBytes, 1 << 20}, {&o.MaxStreams, 256}} {
+		if *size.value == 0 {
+			*size.value = size.def
+		}
+		if *size.value < 0 {
+			return errors.New("logs: a size is negative")
+		}
+	}
+	return nil
+}
+
+const (
+	idleShards  = 64
+	maxVerified = 4096
+)
+
+// Dir keeps logs in a directory of one machine: for each attempt a directory of
+// append-only segment files of JSON lines. It is a plain sink, a [LineSink] and a
+// [Reader]; all methods may be called by any number of goroutines.
+//
+// What arrives while a sync is under way is synced together by the next one, and
+// is acknowledged after it (LOG-1). Numbering is read back when a log is opened.
+type Dir struct {
+	opts     Options
+	openFile func(path string, flag int) (file, error)
+	seed     maphash.Seed
+
+	mu       sync.Mutex
+	closed   bool
+	logs     map[Ref]*attemptLog
+	writers  map[*writer]struct{}
+	idle     [idleShards]notifier // wakes who waits for a log that nobody writes; many refs share one
+	verified map[Ref]struct{}     // unloaded logs known to be whole and synced
+	suspects map[Ref]int64        // failed logs whose bytes from there on could not be cut off
+
+	closing  sync.Once
+	closeErr error
+}
+
+// The obligations of a Dir.
+var (
+	_ LineSink   = (*Dir)(nil)
+	_ Reader     = (*Dir)(nil)
+	_ LineWriter = (*writer)(nil)
+	_ LogWriter  = (*writer)(nil)
+)
+
+// NewDir opens a directory of logs. Logs are recovered when they are opened, not here.
+func NewDir(opts Options) (*Dir, error) {
+	if err := opts.complete(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(opts.Root, 0o700); err != nil {
+		return nil, fmt.Errorf("log directory: %w", err)
+	}
+	if err := syncDir(filepath.Dir(opts.Root)); err != nil {
+		return nil, fmt.Errorf("log directory: %w", err)
+	}
+	return &Dir{
+		opts: opts, openFile: openFile, seed: maphash.MakeSeed(),
+		logs: map[Ref]*attemptLog{}, writers: map[*writer]struct{}{},
+		verified: map[Ref]struct{}{}, suspects: map[Ref]int64{},
+	}, nil
+}
+
+// Open begins plain writing: lines are stored without numbers, beside those of a
+// call of [Dir.OpenLines], which goes on. WriteEvent may return before the line is
+// durable and blocks while the disk is behind; Close syncs.
+func (d *Dir) Open(ref Ref) (LogWriter, error) {
+	w, err := d.open(context.Background(), ref, false)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// OpenLines implements [LineSink]. After [Dir.Close] it fails with ErrUnavailable, wrapped.
+func (d *Dir) OpenLines(ctx context.Context, ref Ref) (LineWriter, error) {
+	w, err := d.open(ctx, ref, true)
+	if err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+func (d *Dir) open(ctx context.Context, ref Ref, numbers bool) (*writer, error) {
+	l, err := d.acquire(ref, true)
+	if err != nil {
+		return nil, err
+	}
+	if err := enter(ctx, l.life); err != nil {
+		d.release(l)
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	w, err := d.begin(ctx, l, numbers)
+	leave(l.life)
+	if err != nil {
+		d.finish(l)
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return w, nil
+}
+
+// begin opens a writer of l. The caller has the life token.
+func (d *Dir) begin(ctx context.Context, l *attemptLog, numbers bool) (*writer, error) {
+	if l.loaded && numbers {
+		if err := l.takeOver(ctx); err != nil {
+			return nil, err
+		}
+	}
+	l.mu.Lock()
+	failed := l.loaded && l.err != nil
+	l.mu.Unlock()
+	if failed {
+		l.unload()
+	}
+	if !l.loaded {
+		if err := l.load(); err != nil {
+			return nil, err
+		}
+	}
+	w := newWriter(l, numbers)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, errClosed
+	}
+	d.writers[w] = struct{}{}
+	l.mu.Lock()
+	l.writers[w] = struct{}{}
+	if numbers {
+		l.active = w
+	}
+	l.changed.wake()
+	l.mu.Unlock()
+	d.shard(l.ref).wake()
+	return w, nil
+}
+
+var errClosed = fmt.Errorf("log sink is closed: %w", domain.ErrUnavailable)
+
+func (d *Dir) acquire(ref Ref, write bool) (*attemptLog, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed && write {
+		return nil, errClosed
+	}
+	l, ok := d.logs[ref]
+	if !ok {
+		l = newAttemptLog(d, ref)
+		d.logs[ref] = l
+	}
+	l.refs++
+	return l, nil
+}
+
+func (d *Dir) release(l *attemptLog) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l.refs--; l.refs == 0 {
+		delete(d.logs, l.ref)
+	}
+}
+
+// finish releases l, and unloads it if no writer is left.
+func (d *Dir) finish(l *attemptLog) {
+	_ = enter(context.Background(), l.life) // never fails
+	l.mu.Lock()
+	unload := l.loaded && len(l.writers) == 0
+	l.mu.Unlock()
+	if unload {
+		l.unload()
+	}
+	leave(l.life)
+	d.release(l)
+}
+
+// retire forgets a writer that has ended.
+func (d *Dir) retire(w *writer) {
+	d.finish(w.log)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.writers, w)
+}
+
+// Close ends every open writer, after making durable what it took (LOG-10), and
+// refuses new ones. Reading goes on. An error means that lines may be lost.
+func (d *Dir) Close() error {
+	d.closing.Do(func() { d.closeErr = d.close() })
+	return d.closeErr
+}
+
+func (d *Dir) close() error {
+	d.mu.Lock()
+	d.closed = true
+	writers := make([]*writer, 0, len(d.writers))
+	for w := range d.writers {
+		writers = append(writers, w)
+	}
+	d.mu.Unlock()
+	errs := make([]error, len(writers))
+	slots := make(chan struct{}, 16) // syncs at once
+	var wg sync.WaitGroup
+	for i, w := range writers {
+		slots <- struct{}{}
+		wg.Go(func() {
+			errs[i] = w.Close()
+			<-slots
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (d *Dir) shard(ref Ref) *notifier {
+	return &d.idle[maphash.Comparable(d.seed, ref)%idleShards]
+}
+
+func (d *Dir) isVerified(ref Ref) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	_, ok := d.verified[ref]
+	return ok
+}
+
+func (d *Dir) verify(ref Ref) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.verified) >= maxVerified {
+		clear(d.verified)
+	}
+	d.verified[ref] = struct{}{}
+}
+
+func (d *Dir) forgetVerified(ref Ref) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.verified, ref)
+}
+
+// suspect notes that what l holds from position durable on is not to be trusted.
+func (d *Dir) suspect(l *attemptLog, durable int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.suspects[l.ref] = durable
+}
+
+// mend cuts off what suspect noted.
+func (d *Dir) mend(l *attemptLog) error {
+	d.mu.Lock()
+	keep, ok := d.suspects[l.ref]
+	d.mu.Unlock()
+	if !ok {
+		return nil
+	}
+	if err := d.cutBack(l.path, keep); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.suspects, l.ref)
+	return nil
+}

@@ -1,0 +1,153 @@
+package logs
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+)
+
+// Read implements [Reader]. It ends early, though there are more records, with the
+// chunk in which it has read some 256 bytes for each record of limit, 64 KiB at
+// least and 1 MiB at most. A position inside a record counts as the next one's.
+func (d *Dir) Read(ctx context.Context, ref Ref, after int64, limit int) ([]Record, error) {
+	if limit <= 0 {
+		return nil, ctx.Err()
+	}
+	l, err := d.acquire(ref, false)
+	if err != nil {
+		return nil, err
+	}
+	defer d.release(l)
+	size := min(max(minChunk, limit*256), maxChunk)
+	pos := max(after, 0)
+	var out []Record
+	for budget := size; ; {
+		raw, start, err := l.chunk(ctx, pos, size)
+		if err != nil {
+			return nil, fmt.Errorf("read log: %w", err)
+		}
+		if len(raw) == 0 {
+			return out, nil
+		}
+		out, pos = d.records(out, l, raw, start, limit)
+		budget -= len(raw)
+		if len(out) == limit || budget <= 0 && len(out) > 0 {
+			return out, nil
+		}
+	}
+}
+
+// records decodes lines onto out, up to limit, and returns where it stopped.
+func (d *Dir) records(out []Record, l *attemptLog, raw []byte, pos int64, limit int) ([]Record, int64) {
+	for len(raw) > 0 && len(out) < limit {
+		n := bytes.IndexByte(raw, '\n') + 1
+		pos += int64(n)
+		rec, err := decode(raw[:n-1])
+		raw = raw[n:]
+		switch {
+		case err != nil:
+			d.opts.Logger.Warn("unreadable record in a log", "dir", l.path, "before", pos, "error", err)
+		case rec.Mark != markHead:
+			out = append(out, rec.record(pos))
+		}
+	}
+	return out, pos
+}
+
+// chunk reads durable lines. Of a log that somebody writes that is up to its last
+// sync; else all whole lines are, once the file was synced.
+func (l *attemptLog) chunk(ctx context.Context, pos int64, size int) ([]byte, int64, error) {
+	for {
+		if raw, start, loaded, err := l.loadedChunk(ctx, pos, size); loaded || err != nil {
+			return raw, start, err
+		}
+		if err := enter(ctx, l.life); err != nil {
+			return nil, pos, err
+		}
+		if l.loaded { // in the meantime; who has the token may look without the lock
+			leave(l.life)
+			continue
+		}
+		raw, start, err := l.unloadedChunk(pos, size)
+		leave(l.life)
+		return raw, start, err
+	}
+}
+
+func (l *attemptLog) loadedChunk(ctx context.Context, pos int64, size int) ([]byte, int64, bool, error) {
+	if err := enter(ctx, l.read); err != nil {
+		return nil, pos, false, err
+	}
+	defer leave(l.read)
+	l.mu.Lock()
+	loaded := l.loaded
+	segs := segments{dir: l.path, bases: l.bases, end: l.durable}
+	l.mu.Unlock()
+	if !loaded {
+		return nil, pos, false, nil
+	}
+	raw, start, err := segs.chunk(pos, size)
+	return raw, start, true, err
+}
+
+// unloadedChunk is called with the life token: nobody begins to write meanwhile.
+func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
+	segs := segments{dir: l.path}
+	var err error
+	if segs.bases, err = listSegments(l.path); err != nil || len(segs.bases) == 0 {
+		return nil, pos, err
+	}
+	last := segs.bases[len(segs.bases)-1]
+	tail, err := segmentSize(l.path, last)
+	if err != nil {
+		return nil, pos, err
+	}
+	segs.end = last + tail
+	l.dir.mu.Lock()
+	keep, failed := l.dir.suspects[l.ref]
+	l.dir.mu.Unlock()
+	switch {
+	case failed:
+		segs.end = min(segs.end, keep)
+	case !l.dir.isVerified(l.ref):
+		if err := l.dir.syncLog(l.rel, last); err != nil {
+			return nil, pos, err
+		}
+		l.dir.verify(l.ref)
+	}
+	return segs.chunk(pos, size)
+}
+
+// Changed implements [Reader]. For a log that nobody writes it may also be closed
+// when another log begins to be written.
+func (d *Dir) Changed(ref Ref) <-chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l, ok := d.logs[ref]; ok {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.loaded {
+			return l.changed.wait()
+		}
+	}
+	return d.shard(ref).wait()
+}
+
+// Writing implements [Reader]: it is true from the return of an opener to the end
+// of the writer's Close.
+func (d *Dir) Writing(ref Ref) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l, ok := d.logs[ref]
+	if !ok {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for w := range l.writers {
+		if !w.over {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,202 @@
+package logs
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// recovered is a log as found on disk.
+type recovered struct {
+	segments
+	streams []streamState
+}
+
+// recoverLog makes the log in dir whole after a crash and reads its numbering
+// back: the torn end of a last line, which was never acked, is cut off, and what
+// stays is synced, for nobody knows whether it was. It is where a log begins to
+// be written.
+func (d *Dir) recoverLog(rel string, verified bool) (*recovered, error) {
+	r := &recovered{segments: segments{dir: filepath.Join(d.opts.Root, rel)}}
+	var err error
+	if r.bases, err = listSegments(r.dir); err != nil || len(r.bases) == 0 {
+		return r, err
+	}
+	if err := d.trimTail(r); err != nil {
+		return nil, err
+	}
+	if !verified && len(r.bases) > 0 {
+		if err := d.syncLog(rel, r.bases[len(r.bases)-1]); err != nil {
+			return nil, err
+		}
+	}
+	return r, d.readState(r)
+}
+
+// trimTail cuts the last segment after its last whole line, and removes it if not
+// even its head is whole. It sets the log's end.
+func (d *Dir) trimTail(r *recovered) error {
+	for len(r.bases) > 0 {
+		last := r.bases[len(r.bases)-1]
+		size, err := segmentSize(r.dir, last)
+		if err != nil {
+			return err
+		}
+		tail := segments{dir: r.dir, bases: []int64{last}, end: last + size}
+		keep := last
+		if err := tail.each(last, func(_ []byte, next int64) bool { keep = next; return true }); err != nil {
+			return err
+		}
+		if keep > last || last == 0 {
+			r.end = keep
+			return d.truncate(r.dir, last, keep-last, size)
+		}
+		if err := errors.Join(os.Remove(filepath.Join(r.dir, segmentName(last))), syncDir(r.dir)); err != nil {
+			return err
+		}
+		r.bases = r.bases[:len(r.bases)-1]
+	}
+	return nil
+}
+
+func (d *Dir) truncate(dir string, base, keep, size int64) error {
+	if keep == size {
+		return nil
+	}
+	d.opts.Logger.Warn("cutting off the torn end of a log", "dir", dir, "segment", base, "bytes", size-keep)
+	f, err := d.openFile(filepath.Join(dir, segmentName(base)), os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Truncate(keep), f.Sync(), f.Close())
+}
+
+// syncLog makes a log durable that a dead process may have left unsynced. Only
+// its last segment can be: the one before was synced before it began.
+func (d *Dir) syncLog(rel string, last int64) error {
+	f, err := d.openFile(filepath.Join(d.opts.Root, rel, segmentName(last)), os.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	for dir := rel; ; dir = filepath.Dir(dir) {
+		if err := syncDir(filepath.Join(d.opts.Root, dir)); err != nil || dir == "." {
+			return err
+		}
+	}
+}
+
+// readState reads the numbering back: from the head of the last segment that has
+// one, and the records after it.
+func (d *Dir) readState(r *recovered) error {
+	from, state, err := r.lastHead()
+	if err != nil {
+		return err
+	}
+	index := make(map[string]int, len(state))
+	for i := range state {
+		index[state[i].Name] = i
+	}
+	err = r.each(from, func(line []byte, next int64) bool {
+		rec, err := decode(line)
+		if err != nil {
+			d.opts.Logger.Warn("unreadable record in a log", "dir", r.dir, "before", next, "error", err)
+			return true
+		}
+		if rec.Mark == markHead {
+			return true
+		}
+		i, ok := index[rec.Stream]
+		if !ok {
+			i = len(state)
+			index[rec.Stream] = i
+			state = append(state, streamState{Name: rec.Stream})
+		}
+		state[i].apply(&rec)
+		return true
+	})
+	r.streams = state
+	return err
+}
+
+func (r *recovered) lastHead() (int64, []streamState, error) {
+	for i := len(r.bases) - 1; i >= 0; i-- {
+		var head stored
+		whole := false
+		err := r.each(r.bases[i], func(line []byte, _ int64) bool {
+			rec, err := decode(line)
+			head, whole = rec, err == nil && rec.Mark == markHead
+			return false
+		})
+		if err != nil {
+			return 0, nil, err
+		}
+		if whole {
+			return r.bases[i], head.Streams, nil
+		}
+	}
+	return 0, nil, nil
+}
+
+// cutBack takes everything from position keep on off the log in dir: bytes whose
+// sync failed, and which must not count as stored when they are read back.
+func (d *Dir) cutBack(dir string, keep int64) error {
+	bases, err := listSegments(dir)
+	if err != nil {
+		return err
+	}
+	for i := len(bases) - 1; i >= 0; i-- {
+		if base := bases[i]; base > 0 && base >= keep {
+			if err := os.Remove(filepath.Join(dir, segmentName(base))); err != nil {
+				return err
+			}
+			continue
+		}
+		size, err := segmentSize(dir, bases[i])
+		if err != nil {
+			return err
+		}
+		if err := d.truncate(dir, bases[i], min(size, keep-bases[i]), size); err != nil {
+			return err
+		}
+		break
+	}
+	if len(bases) == 0 {
+		return nil
+	}
+	return syncDir(dir)
+}
+
+// storedLine finds the line that holds a stream's number since the stream's last
+// restart. It reads from the newest segment back.
+func (s *segments) storedLine(stream string, number int64) (Record, bool, error) {
+	line, restart := linePrefix(stream, number), restartPrefix(stream)
+	for i := len(s.bases) - 1; i >= 0; i-- {
+		var match []byte
+		restarted := false
+		seg := segments{dir: s.dir, bases: s.bases[i : i+1], end: s.limit(i)}
+		err := seg.each(s.bases[i], func(raw []byte, _ int64) bool {
+			switch {
+			case bytes.HasPrefix(raw, line):
+				match = bytes.Clone(raw)
+			case bytes.HasPrefix(raw, restart):
+				match, restarted = nil, true
+			}
+			return true
+		})
+		if err != nil {
+			return Record{}, false, err
+		}
+		if match != nil {
+			rec, err := decode(match)
+			return rec.record(0), err == nil, nil
+		}
+		if restarted {
+			break
+		}
+	}
+	return Record{}, false, nil
+}
