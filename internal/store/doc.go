@@ -1,0 +1,25 @@
+// Package store keeps everything that must outlive the process: runs, attempts
+// and their history, values, secrets, audit records. It is the only importer of
+// ent, and returns the sentinels of internal/domain.
+//
+// It may import domain, auth, xcom, secrets and ent; nothing of gRPC.
+//
+// # Tenants
+//
+// The tenant of every call is that of the context ([domain.WithTenant]); without
+// one, or when an argument names another, a call returns domain.ErrNoTenant and
+// does nothing. ent's policies hold every statement to it (ent/schema).
+//
+// # State
+//
+// What depends on an attempt's state is written by one conditional UPDATE whose
+// guard is made from domain.Sources, in one transaction with the task's state and
+// the run's history. Where no row matched, the reason is read in that transaction;
+// a row that turns out to be live still is tried again, never called unknown.
+// Locks are taken in the order attempt, task instance, run.
+//
+// # Errors
+//
+// An error that matches domain.ErrNotLive was read, not guessed. What a retry may
+// cure is domain.ErrUnavailable, wrapped. Everything else is a fault.
+package store

@@ -1,0 +1,221 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/secrets"
+)
+
+// broken is a store with a live attempt, a secret, and a connection to break it with.
+type broken struct {
+	*Store
+	db *sql.DB
+	id auth.AgentIdentity
+}
+
+func newBroken(t *testing.T) broken {
+	t.Helper()
+	keyset, err := secrets.Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	s := mustOpen(t, Config{Dir: dir, Sealer: keyset})
+	key := domain.TaskKey{RunKey: domain.RunKey{DagID: "d", RunID: "r"}, TaskID: "x"}
+	if _, _, err := s.CreateRun(as("a"), domain.NewRun{RunKey: key.RunKey, Tasks: []domain.TaskDefinition{{TaskID: "x"}}}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.LaunchAttempt(as("a"), key, 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.PutVariable(as("a"), "v", "value"), s.PutConnection(as("a"), "c", "uri")); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open(driverName, dataSource(filepath.Join(dir, databaseFile), "immediate"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return broken{s, db, auth.IdentityOf(a.Ref)}
+}
+
+func (b broken) exec(t *testing.T, query string, args ...any) {
+	t.Helper()
+	if _, err := b.db.Exec(query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (b broken) beats(t *testing.T) (n int) {
+	t.Helper()
+	if err := b.db.QueryRow("SELECT count(*) FROM attempts WHERE heartbeat_at IS NOT NULL OR fence > 0").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestSecret5NoRecordNoDelivery(t *testing.T) {
+	b := newBroken(t)
+	b.exec(t, "DROP TABLE audit_events")
+	for _, deliver := range []func(context.Context, auth.AgentIdentity) (map[string]string, error){b.DeliverVariables, b.DeliverConnectionURIs} {
+		got, err := deliver(as("a"), b.id)
+		if !errors.Is(err, domain.ErrUnavailable) || got != nil {
+			t.Fatalf("delivered %v, %v", got, err)
+		}
+	}
+	if n := b.beats(t); n != 0 {
+		t.Fatal("the refused delivery left a trace")
+	}
+}
+
+func TestSecret6MovedCiphertextDoesNotUnseal(t *testing.T) {
+	for _, move := range []string{
+		"UPDATE variables SET name = 'moved'",
+		"UPDATE variables SET tenant = 'b'",
+		"UPDATE variables SET sealed = (SELECT sealed FROM connections)",
+		"UPDATE variables SET sealed = x'00'",
+	} {
+		b := newBroken(t)
+		b.exec(t, move)
+		tenant := "a"
+		if err := b.db.QueryRow("SELECT tenant FROM variables").Scan(&tenant); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.SecretVariables(as(tenant), tenant); !errors.Is(err, secrets.ErrUnsealable) || errors.Is(err, domain.ErrUnavailable) {
+			t.Errorf("%s: %v", move, err)
+		}
+	}
+}
+
+func TestSecret6NoPlaintextAtRest(t *testing.T) {
+	b := newBroken(t)
+	for _, table := range []string{"variables", "connections"} {
+		var n int
+		query := fmt.Sprintf("SELECT count(*) FROM %s WHERE instr(sealed, 'value') + instr(sealed, 'uri') > 0", table)
+		if err := b.db.QueryRow(query).Scan(&n); err != nil || n != 0 {
+			t.Errorf("%s: %d in plain text, %v", table, n, err)
+		}
+	}
+}
+
+// TestBeat2FailureIsNeverAnAnswer breaks the database under each call of an agent:
+// none may then say that its attempt is not live.
+func TestBeat2FailureIsNeverAnAnswer(t *testing.T) {
+	b := newBroken(t)
+	b.exec(t, "ALTER TABLE attempts RENAME TO gone")
+	for name, err := range map[string]error{
+		"heartbeat": b.RecordHeartbeat(as("a"), b.id),
+		"report":    b.ReportState(as("a"), b.id, domain.TaskStateSuccess, 0, ""),
+		"register":  b.RegisterAgent(as("a"), b.id, domain.AgentInfo{}),
+		"spec":      func() error { _, err := b.TaskSpec(as("a"), b.id); return err }(),
+		"may log":   func() error { _, err := b.MayLog(as("a"), b.id); return err }(),
+		"deliver":   func() error { _, err := b.DeliverVariables(as("a"), b.id); return err }(),
+	} {
+		if err == nil || errors.Is(err, domain.ErrNotLive) || errors.Is(err, domain.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestState8BusyDatabaseIsUnavailable(t *testing.T) {
+	b := newBroken(t)
+	tx, err := b.db.Begin() // takes the write lock
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(as("a"), busyTimeout/50)
+	defer cancel()
+	err = b.RecordHeartbeat(ctx, b.id)
+	if !errors.Is(err, domain.ErrUnavailable) || errors.Is(err, domain.ErrNotLive) {
+		t.Fatalf("error = %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.RecordHeartbeat(as("a"), b.id); err != nil {
+		t.Fatalf("afterwards: %v", err)
+	}
+}
+
+// TestState2HistoryAndStateTogether breaks the history: no state may move without it.
+func TestState2HistoryAndStateTogether(t *testing.T) {
+	b := newBroken(t)
+	b.exec(t, "ALTER TABLE task_changes RENAME TO gone")
+	if err := b.ReportState(as("a"), b.id, domain.TaskStateSuccess, 0, ""); err == nil {
+		t.Fatal("reported without a history")
+	}
+	b.exec(t, "ALTER TABLE gone RENAME TO task_changes")
+	key := domain.TaskKey{RunKey: domain.RunKey{DagID: "d", RunID: "r"}, TaskID: "x"}
+	if a, err := b.Attempt(as("a"), key, 1); err != nil || a.State != domain.TaskStateQueued {
+		t.Fatalf("attempt %+v, %v", a, err)
+	}
+}
+
+// TestState6AgentTimesAreKept reads the columns: nothing returns them yet.
+func TestState6AgentTimesAreKept(t *testing.T) {
+	b := newBroken(t)
+	first, second := instant(1_000_001), instant(2_000_002)
+	for _, err := range []error{
+		b.ReportStateAt(as("a"), b.id, domain.TaskStateRunning, 0, "", first),
+		b.ReportStateAt(as("a"), b.id, domain.TaskStateRunning, 0, "", second),
+		b.ReportStateAt(as("a"), b.id, domain.TaskStateSuccess, 0, "", second),
+		b.ReportStateAt(as("a"), b.id, domain.TaskStateSuccess, 0, "", first),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var running, ended int64
+	err := b.db.QueryRow("SELECT running_occurred_at, ended_occurred_at FROM attempts").Scan(&running, &ended)
+	if err != nil || running != first.UnixMicro() || ended != second.UnixMicro() {
+		t.Fatalf("running %d, ended %d, %v", running, ended, err)
+	}
+}
+
+func TestRunChangedLeaksNothing(t *testing.T) {
+	b := newBroken(t)
+	for i := range 50 {
+		ctx, cancel := context.WithCancel(as("a"))
+		changed := b.RunChanged(ctx, domain.RunKey{DagID: "d", RunID: fmt.Sprint(i % 5)})
+		b.RunChanged(ctx, domain.RunKey{DagID: "d", RunID: fmt.Sprint(i % 5)})
+		cancel()
+		select {
+		case <-changed:
+			t.Fatal("woken by nothing")
+		default:
+		}
+	}
+	b.RunChanged(as("a"), domain.RunKey{DagID: "d", RunID: "r"})
+	if err := b.ReportState(as("a"), b.id, domain.TaskStateRunning, 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	held := func() int {
+		b.watches.mu.Lock()
+		defer b.watches.mu.Unlock()
+		return len(b.watches.runs)
+	}
+	// Contexts release what they hold in goroutines of their own.
+	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for held() > 0 && deadline.Err() == nil {
+		runtime.Gosched()
+	}
+	if n := held(); n != 0 {
+		t.Fatalf("%d runs are held", n)
+	}
+}

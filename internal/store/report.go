@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"entgo.io/ent/dialect/sql"
+
+	"github.com/neochaotic/leoflow/ent"
+	"github.com/neochaotic/leoflow/ent/attempt"
+	"github.com/neochaotic/leoflow/ent/taskinstance"
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// ReportState is ReportStateAt without the agent's time.
+func (s *Store) ReportState(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, exitCode int, errMsg string) error {
+	return s.ReportStateAt(ctx, id, state, exitCode, errMsg, time.Time{})
+}
+
+// ReportStateAt stores an agent's report, and when it happened by the agent's clock
+// (STATE-6); zero: not known. It is on disk when the call returns nil (STATE-2).
+//
+// A repeat of an accepted report is nil and changes nothing (STATE-3). Otherwise a
+// report against a settled attempt (STATE-4, STATE-5), and RUNNING while a cancel
+// is pending (STATE-10), change nothing and are a definitive domain.ErrNotLive. A
+// state that no agent may report is domain.ErrPrecondition (STATE-1).
+func (s *Store) ReportStateAt(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, exitCode int, errMsg string, at time.Time) error {
+	if err := within(ctx, id.TenantID); err != nil {
+		return err
+	}
+	if !state.Reportable() {
+		return fmt.Errorf("%w: %q is no agent's report", domain.ErrPrecondition, state)
+	}
+	r := report{
+		ref: id.Attempt(), state: state, exitCode: exitCode,
+		message: domain.CutString(errMsg, domain.MaxErrorMessageBytes), at: clamped(at),
+	}
+	return s.write(ctx, func(ctx context.Context, tx *txn) error {
+		n, err := r.apply(ctx, tx)
+		if err != nil {
+			return err
+		}
+		row, err := findOwn(ctx, tx.Tx, r.ref)
+		if err != nil {
+			return err
+		}
+		if n == 1 {
+			return tx.moved(ctx, row)
+		}
+		return r.refusal(ctx, tx, row)
+	})
+}
+
+// report is what an agent said.
+type report struct {
+	ref      domain.AttemptRef
+	state    domain.TaskState
+	exitCode int
+	message  string
+	at       *int64
+}
+
+// apply moves the attempt if its state allows it, and returns 1 then, else 0.
+func (r report) apply(ctx context.Context, tx *txn) (int, error) {
+	if r.state == domain.TaskStateRunning {
+		return tx.Attempt.Update().Where(own(r.ref), unsettled(r.state), attempt.CancelRequestedAtIsNil()).
+			SetState(r.state).SetStartedAt(tx.now).SetNillableRunningOccurredAt(r.at).Save(ctx)
+	}
+	update := tx.Attempt.Update().Where(own(r.ref), unsettled(r.state)).
+		SetState(r.state).SetExitCode(r.exitCode).SetMessage(r.message).SetSettledByReport(true).
+		SetEndedAt(tx.now).SetNillableEndedOccurredAt(r.at)
+	if r.state == domain.TaskStateFailed {
+		cause := causeOfExit(r.exitCode)
+		update.Modify(func(u *sql.UpdateBuilder) {
+			u.Set(attempt.FieldCause, sql.ExprFunc(func(b *sql.Builder) {
+				b.WriteString("CASE WHEN ").Ident(attempt.FieldCancelRequestedAt).WriteString(" IS NULL THEN ").
+					Arg(string(cause)).WriteString(" ELSE ").Arg(string(domain.CauseCancelled)).WriteString(" END")
+			}))
+		})
+	}
+	return update.Save(ctx)
+}
+
+// causeOfExit says why a task failed, from its exit code: agents report a signal
+// as a negative one.
+func causeOfExit(code int) domain.Cause {
+	switch {
+	case code < 0:
+		return domain.CauseSignalled
+	case code > 0:
+		return domain.CauseExitNonzero
+	}
+	return domain.CauseNone
+}
+
+// refusal says why a report did not move the attempt.
+func (r report) refusal(ctx context.Context, tx *txn, row *ent.Attempt) error {
+	if !row.State.Live() {
+		if r.repeats(row) {
+			return nil
+		}
+		return ended(ctx, tx.Tx, row)
+	}
+	if r.state != domain.TaskStateRunning {
+		return errStillLive
+	}
+	switch {
+	case row.CancelRequestedAt != nil:
+		return domain.ErrCancelled
+	case row.State == domain.TaskStateRunning:
+		return nil
+	}
+	return errStillLive
+}
+
+// repeats reports whether r is the very report that settled the attempt. The time
+// that it names may differ: the first one stays.
+func (r report) repeats(row *ent.Attempt) bool {
+	return row.SettledByReport && r.state == row.State && r.exitCode == row.ExitCode && r.message == row.Message
+}
+
+// ended returns why a settled attempt may not go on: a newer try began, or how the
+// server settled it, or that it reported its end itself.
+func ended(ctx context.Context, tx *ent.Tx, row *ent.Attempt) error {
+	if row.Cause == domain.CauseSuperseded {
+		return domain.ErrSuperseded
+	}
+	newer, err := tx.TaskInstance.Query().
+		Where(taskinstance.ID(row.TaskPk), taskinstance.CurrentTryGT(row.Try)).Exist(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case newer:
+		return domain.ErrSuperseded
+	case row.SettledByReport:
+		return domain.ErrFinished
+	}
+	switch row.Cause {
+	case domain.CauseLost:
+		return domain.ErrLost
+	case domain.CauseTimedOut:
+		return domain.ErrTimedOut
+	case domain.CauseCancelled:
+		return domain.ErrCancelled
+	}
+	return domain.ErrFinished
+}

@@ -1,0 +1,154 @@
+package storetest
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+var raceTests = []test{
+	{"TestState7OneTerminalReportWins", testTerminalRace},
+	{"TestState9ReportSettleCancelAndLaunchRace", testMixedRace},
+	{"TestCreateRunRace", testCreateRace},
+	{"TestLaunchRace", testLaunchRace},
+}
+
+func testTerminalRace(t *testing.T, b *bed) {
+	id := b.launched(t, tenantA)
+	for try := 1; try <= 5; try++ {
+		const racers = 8
+		errs := make([]error, racers)
+		var wg sync.WaitGroup
+		for i := range racers {
+			wg.Go(func() { errs[i] = b.report(id, outcomes[i%3], i, fmt.Sprintf("of %d", i)) })
+		}
+		wg.Wait()
+		stored, winners := b.attempt(t, id), 0
+		for i, err := range errs {
+			if err == nil {
+				winners++
+				if stored.State != outcomes[i%3] || stored.ExitCode != i || stored.Message != fmt.Sprintf("of %d", i) {
+					t.Errorf("%d was told that it won; stored is %+v", i, stored)
+				}
+			} else if !errors.Is(err, domain.ErrFinished) {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if winners != 1 {
+			t.Fatalf("%d winners", winners)
+		}
+		id = b.launch(t, tenantA, try+1, false)
+	}
+	outcomesOf := map[int]int{}
+	for _, c := range b.changes(t, tenantA) {
+		if c.State.Terminal() {
+			outcomesOf[c.TryNumber]++
+		}
+	}
+	wantEqual(t, outcomesOf, map[int]int{1: 1, 2: 1, 3: 1, 4: 1, 5: 1})
+}
+
+func testMixedRace(t *testing.T, b *bed) {
+	id := b.launched(t, tenantA)
+	for try := 1; try <= 4; try++ {
+		var wg sync.WaitGroup
+		for _, act := range []func() error{
+			func() error { return b.report(id, domain.TaskStateRunning, 0, "") },
+			func() error { return b.report(id, domain.TaskStateSuccess, 0, "") },
+			func() error { return b.RecordHeartbeat(as(tenantA), id) },
+			func() error { return b.CancelAttempt(as(tenantA), theTask, try, begin) },
+			func() error {
+				_, _, err := b.SettleAttempt(as(tenantA), theTask, try, domain.Settlement{State: domain.TaskStateFailed, Cause: domain.CauseLost})
+				return err
+			},
+			func() error { _, err := b.LaunchAttempt(as(tenantA), theTask, try+1, true); return err },
+		} {
+			wg.Go(func() {
+				err := act()
+				if err != nil && !errors.Is(err, domain.ErrNotLive) && !errors.Is(err, domain.ErrPrecondition) {
+					t.Error(err)
+				}
+				if errors.Is(err, domain.ErrUnknown) {
+					t.Error("a known attempt is unknown")
+				}
+			})
+		}
+		wg.Wait()
+		if task := b.task(t, tenantA); task.TryNumber != try+1 || task.State != domain.TaskStateQueued {
+			t.Fatalf("task %+v", task)
+		}
+		a, err := b.Attempt(as(tenantA), theTask, try+1)
+		wantNil(t, err)
+		id = identity(a)
+	}
+	b.wantPath(t, b.changes(t, tenantA))
+}
+
+// wantPath holds the history of a task against the state table: each try is a path
+// from queued, and a try ends before the next begins (STATE-9).
+func (b *bed) wantPath(t failer, changes []domain.TaskChange) {
+	state, try := domain.TaskStateFailed, 0
+	for _, c := range changes {
+		switch {
+		case c.TryNumber == try+1 && c.State == domain.TaskStateQueued && state.Terminal():
+			try++
+		case c.TryNumber == try && slices.Contains(state.Next(), c.State):
+		default:
+			t.Fatalf("try %d %s does not follow try %d %s", c.TryNumber, c.State, try, state)
+		}
+		state = c.State
+	}
+}
+
+// failer is a test, of testing or of rapid.
+type failer interface{ Fatalf(string, ...any) }
+
+func testCreateRace(t *testing.T, b *bed) {
+	const racers = 6
+	runs, created := make([]domain.Run, racers), make([]bool, racers)
+	var wg sync.WaitGroup
+	for i := range racers {
+		wg.Go(func() {
+			var err error
+			if runs[i], created[i], err = b.CreateRun(as(tenantA), definition(theRun)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	first := 0
+	for i := range racers {
+		wantEqual(t, runs[i], runs[0])
+		if created[i] {
+			first++
+		}
+	}
+	if first != 1 {
+		t.Fatalf("created %d times", first)
+	}
+}
+
+func testLaunchRace(t *testing.T, b *bed) {
+	_, _, err := b.create(as(tenantA), definition(theRun))
+	wantNil(t, err)
+	const racers = 6
+	attempts := make([]domain.Attempt, racers)
+	var wg sync.WaitGroup
+	for i := range racers {
+		wg.Go(func() {
+			var err error
+			if attempts[i], err = b.LaunchAttempt(as(tenantA), theTask, 1, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	for _, a := range attempts {
+		wantEqual(t, a, attempts[0])
+	}
+	b.wantSteps(t, tenantA, plain(1, domain.TaskStateQueued))
+}

@@ -1,0 +1,50 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/neochaotic/leoflow/ent"
+	"github.com/neochaotic/leoflow/ent/tenant"
+	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/secrets"
+)
+
+// within refuses a call that names another tenant than that of ctx.
+func within(ctx context.Context, named string) error {
+	if own, ok := domain.TenantFrom(ctx); !ok || own != named {
+		return domain.ErrNoTenant
+	}
+	return nil
+}
+
+// SetSecretScope says which secrets the attempts of the context's tenant get (SECRET-3).
+func (s *Store) SetSecretScope(ctx context.Context, scope secrets.Scope) error {
+	if !scope.Valid() {
+		return fmt.Errorf("%w: unknown secret scope %q", domain.ErrPrecondition, scope)
+	}
+	return s.write(ctx, func(ctx context.Context, tx *txn) error {
+		if err := tx.ensureTenant(ctx); err != nil {
+			return err
+		}
+		return tx.Tenant.Update().SetSecretScope(string(scope)).Exec(ctx)
+	})
+}
+
+// ensureTenant makes the tenant's row where it is missing.
+func (tx *txn) ensureTenant(ctx context.Context) error {
+	return tx.Tenant.Create().SetName(tx.tenant).SetCreatedAt(tx.now).
+		OnConflictColumns(tenant.FieldName).Ignore().Exec(ctx)
+}
+
+// secretScope returns the tenant's scope, the default where it has no row.
+func secretScope(ctx context.Context, tx *ent.Tx) (secrets.Scope, error) {
+	row, err := tx.Tenant.Query().Only(ctx)
+	if none(err) {
+		return secrets.ScopeTenant, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return secrets.Scope(row.SecretScope), nil
+}

@@ -1,0 +1,88 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/neochaotic/leoflow/ent"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// maxAttempts bounds how often a conditional write is tried while the row it did
+// not match turns out to match.
+const maxAttempts = 8
+
+// errStillLive says that a conditional write matched no row, though the row that
+// was read then would have matched: another writer came between.
+var errStillLive = errors.New("row changed between the write and the read")
+
+// errClosed is what a closed store answers: another process may have it soon.
+var errClosed = fmt.Errorf("%w: store is closed", domain.ErrUnavailable)
+
+// txn is a write transaction of one tenant.
+type txn struct {
+	*ent.Tx
+	tenant  string
+	now     int64 // when it began, as it is stored
+	changed map[watchKey]struct{}
+}
+
+// write runs fn in a transaction that is on disk when write returns nil, and that
+// never was when it returns an error (but for a failing commit, which is unknown).
+// fn may run more than once. Watchers of changed runs are woken after the commit.
+func (s *Store) write(ctx context.Context, fn func(context.Context, *txn) error) error {
+	tenant, ok := domain.TenantFrom(ctx)
+	if !ok {
+		return domain.ErrNoTenant
+	}
+	end, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	for range maxAttempts {
+		err = s.writeOnce(ctx, tenant, fn)
+		if !errors.Is(err, errStillLive) {
+			return explain(err)
+		}
+	}
+	return fmt.Errorf("%w: %w", domain.ErrUnavailable, errStillLive)
+}
+
+func (s *Store) writeOnce(ctx context.Context, tenant string, fn func(context.Context, *txn) error) error {
+	tx, err := s.writer.Tx(ctx)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error of fn tells more
+	w := &txn{Tx: tx, tenant: tenant, now: s.now(), changed: map[watchKey]struct{}{}}
+	if err := fn(ctx, w); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	for key := range w.changed {
+		s.watches.wake(key)
+	}
+	return nil
+}
+
+// read runs fn on one snapshot of the database.
+func (s *Store) read(ctx context.Context, fn func(context.Context, *ent.Tx) error) error {
+	if _, ok := domain.TenantFrom(ctx); !ok {
+		return domain.ErrNoTenant
+	}
+	end, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	tx, err := s.reader.Tx(ctx)
+	if err != nil {
+		return explain(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	return explain(fn(ctx, tx))
+}
