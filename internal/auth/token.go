@@ -3,7 +3,9 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -128,6 +130,9 @@ func (t *Tokens) sign(claims jwt.Claims) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("sign token: %w", err)
 	}
+	if len(signed) > maxTokenBytes {
+		return "", fmt.Errorf("sign token: %w: %d bytes long", ErrRefused, len(signed))
+	}
 	return signed, nil
 }
 
@@ -135,6 +140,10 @@ func (t *Tokens) sign(claims jwt.Claims) (string, error) {
 func (t *Tokens) verify(token, audience string, claims jwt.Claims, registered *jwt.RegisteredClaims) error {
 	if len(token) > maxTokenBytes {
 		return fmt.Errorf("%w: %d bytes long", ErrRefused, len(token))
+	}
+	// Go's base64 skips line ends, even where it is strict.
+	if strings.ContainsAny(token, "\r\n") {
+		return fmt.Errorf("%w: it has a line end", ErrRefused)
 	}
 	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
@@ -181,8 +190,9 @@ func (id AgentIdentity) complete() error {
 		{"run_id", id.RunID},
 		{"task_id", id.TaskID},
 	} {
-		if claim.value == "" {
-			return fmt.Errorf("%w: claim %s is missing", ErrRefused, claim.name)
+		// JSON would replace what is no text, and make two identities one.
+		if claim.value == "" || !utf8.ValidString(claim.value) {
+			return fmt.Errorf("%w: claim %s is missing or no text", ErrRefused, claim.name)
 		}
 	}
 	if id.TryNumber < 1 {
@@ -193,10 +203,10 @@ func (id AgentIdentity) complete() error {
 
 func (id OperatorIdentity) complete() error {
 	switch {
-	case id.Subject == "":
-		return fmt.Errorf("%w: claim sub is missing", ErrRefused)
-	case id.TenantID == "":
-		return fmt.Errorf("%w: claim tenant_id is missing", ErrRefused)
+	case id.Subject == "" || !utf8.ValidString(id.Subject):
+		return fmt.Errorf("%w: claim sub is missing or no text", ErrRefused)
+	case id.TenantID == "" || !utf8.ValidString(id.TenantID):
+		return fmt.Errorf("%w: claim tenant_id is missing or no text", ErrRefused)
 	case roleRank[id.Role] == 0:
 		return fmt.Errorf("%w: claim role is not one of viewer, operator, admin", ErrRefused)
 	}
