@@ -40,7 +40,7 @@ func LoadOrCreate(path string, content func() ([]byte, error)) (data []byte, cre
 // Load returns what is in the file at path. It refuses a file that others than its
 // owner may use, looking at the file that it opened and not at the path.
 func Load(path string) (data []byte, err error) {
-	f, err := os.Open(path) //nolint:gosec // the operator names the file
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("key file: %w", err)
 	}
@@ -71,7 +71,7 @@ func create(path string, data []byte) (err error) {
 	if err := os.Link(f.Name(), path); err != nil {
 		return err
 	}
-	d, err := os.Open(dir) //nolint:gosec // the operator names the directory
+	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
