@@ -3,8 +3,6 @@ package agentrpc
 import (
 	"context"
 	"errors"
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -14,6 +12,7 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/interceptor"
 )
 
 // definitiveWithin is how long a heartbeat waits for the store's word (BEAT-2).
@@ -28,6 +27,9 @@ func (s *Server) Heartbeat(ctx context.Context, req *agentv1.HeartbeatRequest) (
 
 func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
 	verdict := s.beats.record(ctx, id, s.lookAt)
+	if verdict.fault != nil {
+		return nil, verdict.fault
+	}
 	resp := &agentv1.HeartbeatResponse{
 		ServerTime:   timestamppb.New(s.now()),
 		BeatInterval: durationpb.New(domain.BeatInterval),
@@ -49,17 +51,26 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 
 // verdict is what the store says of an attempt that beats.
 type verdict struct {
-	err      error
-	stopBy   time.Time
-	panicked error // the store panicked: a fault, not an answer
+	err    error
+	stopBy time.Time
+	fault  error // the store panicked: no answer, and the call fails (ERR-2)
 }
 
 // lookAt records a beat and, for a cancelled attempt, reads its deadline (BEAT-6).
 func (s *Server) lookAt(ctx context.Context, id auth.AgentIdentity) (v verdict) {
+	// Logged here, for it may be that nobody waits for the answer any more.
+	defer func() {
+		if p := recover(); p != nil {
+			v = verdict{fault: s.guard.Panicked(ctx, interceptor.CallFrom(ctx), p)}
+		}
+	}()
 	v.err = s.store.RecordHeartbeat(ctx, id)
 	if s.cancels == nil || !errors.Is(v.err, domain.ErrCancelled) {
 		return v
 	}
+	// The word is definitive already: its deadline must not make it come too late.
+	ctx, cancel := context.WithTimeout(ctx, s.beats.wait/4)
+	defer cancel()
 	stopBy, pending, err := s.cancels.StopBy(ctx, id)
 	if err != nil {
 		s.logger().WarnContext(ctx, "deadline of a cancel not read", "cause", err.Error())
@@ -69,10 +80,7 @@ func (s *Server) lookAt(ctx context.Context, id auth.AgentIdentity) (v verdict) 
 	return v
 }
 
-var (
-	errNoAnswer    = errors.New("the store gave no answer in time")
-	errBeatStopped = errors.New("the store panicked")
-)
+var errNoAnswer = errors.New("the store gave no answer in time")
 
 // beats runs the store's part of heartbeats aside, so that a store that hangs,
 // heeding no context, holds up neither the call nor more than one goroutine an
@@ -95,9 +103,6 @@ func (b *beats) record(ctx context.Context, id auth.AgentIdentity, look func(con
 	defer timer.Stop()
 	select {
 	case <-f.done:
-		if f.verdict.panicked != nil {
-			panic(f.verdict.panicked)
-		}
 		return f.verdict
 	case <-timer.C:
 	case <-ctx.Done():
@@ -121,7 +126,7 @@ func (b *beats) join(ctx context.Context, id auth.AgentIdentity, look func(conte
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.wait)
 	go func() {
 		defer cancel()
-		v := guarded(ctx, id, look)
+		v := look(ctx, id)
 		b.mu.Lock()
 		delete(b.flying, id)
 		b.mu.Unlock()
@@ -129,14 +134,4 @@ func (b *beats) join(ctx context.Context, id auth.AgentIdentity, look func(conte
 		close(f.done)
 	}()
 	return f
-}
-
-// guarded turns a panic into a verdict, to be raised again in the call's goroutine.
-func guarded(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) (v verdict) {
-	defer func() {
-		if p := recover(); p != nil {
-			v = verdict{panicked: fmt.Errorf("%w: %v\n%s", errBeatStopped, p, debug.Stack())}
-		}
-	}()
-	return look(ctx, id)
 }

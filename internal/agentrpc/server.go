@@ -139,5 +139,5 @@ func (s *Server) secretsReady() error {
 
 // clampInt32 fits n into what the wire can hold.
 func clampInt32(n int64) int32 {
-	return int32(min(max(n, math.MinInt32), math.MaxInt32)) //nolint:gosec // clamped
+	return int32(min(max(n, math.MinInt32), math.MaxInt32))
 }

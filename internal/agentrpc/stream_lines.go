@@ -3,9 +3,8 @@ package agentrpc
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
-	"runtime/debug"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -13,6 +12,7 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/interceptor"
 	"github.com/neochaotic/leoflow/internal/logs"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
@@ -44,24 +44,28 @@ func (s *Server) streamLines(
 	if err != nil {
 		return err
 	}
+	// A panic further in passes through here as well.
+	closeOnce := sync.OnceValue(writer.Close)
 	closing := make(chan struct{})
+	closed := sync.OnceFunc(func() { close(closing) })
+	defer func() {
+		defer closed()
+		_ = closeOnce()
+	}()
 	acked := make(chan error, 1)
 	go s.guardedGo(ctx, acked, func() error { return ackWhileOpen(writer, send, closing) })
 	ended := make(chan error, 1)
 	go s.guardedGo(ctx, ended, func() error { return s.takeLines(ctx, ref, writer, recv) })
 
 	cause := s.awaitEnd(ctx, id, writer, ended)
-	failed := writer.Close()
-	close(closing)
-	if failed == nil && errors.Is(cause, io.EOF) {
+	failed := closeOnce()
+	closed()
+	if failed == nil && cause == nil {
 		return awaitAcks(ctx, acked, finalAcksWithin)
 	}
 	// The call ends with an error anyway: what the client still learns is a bonus.
 	_ = awaitAcks(ctx, acked, lastAcksWithin)
-	if failed != nil {
-		return errors.Join(failed, cause)
-	}
-	return cause
+	return closeFailed(failed, cause)
 }
 
 // guardedGo sends what work returns; a panic in it is logged and sent as an error,
@@ -69,17 +73,19 @@ func (s *Server) streamLines(
 func (s *Server) guardedGo(ctx context.Context, result chan<- error, work func() error) {
 	defer func() {
 		if p := recover(); p != nil {
-			s.logger().ErrorContext(ctx, "log stream panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			result <- rpcstatus.New(codes.Internal, rpcstatus.ReasonInternal, rpcstatus.InternalMessage, nil)
+			result <- s.guard.Panicked(ctx, interceptor.CallFrom(ctx), p)
 		}
 	}()
 	result <- work()
 }
 
-// takeLines receives until the client ends, and returns why: io.EOF at best.
+// takeLines receives until the client ends, and returns why: nil when it half-closed.
 func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWriter, recv func() (*agentv1.LogLine, error)) error {
 	for {
 		message, err := recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}

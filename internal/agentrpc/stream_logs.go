@@ -3,6 +3,7 @@ package agentrpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"google.golang.org/grpc"
@@ -34,7 +35,7 @@ func (s *Server) StreamLogs(stream logStream) error {
 			recv := func() (*agentv1.LogLine, error) {
 				line, err := stream.Recv()
 				if err != nil {
-					return nil, received(err)
+					return nil, rpcstatus.Transport(err)
 				}
 				return line, s.guard.Validate(call, line)
 			}
@@ -43,16 +44,6 @@ func (s *Server) StreamLogs(stream logStream) error {
 			}
 			return s.streamEvents(ctx, id, recv, stream.Send)
 		})
-}
-
-// received passes the end of the stream on, marks the transport's own errors, and
-// leaves those of a step of the chain as they are.
-func received(err error) error {
-	var ours *rpcstatus.Error
-	if errors.Is(err, io.EOF) || errors.As(err, &ours) {
-		return err
-	}
-	return rpcstatus.Transport(err)
 }
 
 // streamEvents serves a sink that only takes events: it acknowledges once a stream,
@@ -79,9 +70,7 @@ func (s *Server) streamEvents(
 	}
 	// A panic further in passes through here as well.
 	defer func() {
-		if failed := closeOnce(); failed != nil {
-			err = errors.Join(failed, err)
-		}
+		err = closeFailed(closeOnce(), err)
 	}()
 	acks := newPrefixes()
 	for {
@@ -105,6 +94,19 @@ func (s *Server) streamEvents(
 	return sendAcks(send, acks.list())
 }
 
+// closeFailed is the error of a call that ended with cause and whose writer closed
+// with failed: lines may be lost then, and that outweighs why the call ended.
+func closeFailed(failed, cause error) error {
+	switch {
+	case failed == nil:
+		return cause
+	case cause == nil:
+		return failed
+	default:
+		return fmt.Errorf("%w (closing, since: %s)", failed, cause.Error())
+	}
+}
+
 // admit refuses the log of an attempt that is unknown, or ended longer ago than the
 // grace, where the store can tell (LOG-9). A store that gives no answer refuses
 // nothing: the token admits to no log but the caller's own.
@@ -112,6 +114,8 @@ func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
 	if s.admitter == nil {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, definitiveWithin)
+	defer cancel()
 	until, err := s.admitter.MayLog(ctx, id)
 	switch {
 	case errors.Is(err, domain.ErrNotLive):

@@ -8,6 +8,8 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
+
+	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
 // Chain is everything between the transport and the handlers.
@@ -98,8 +100,12 @@ func (c Chain) status() step {
 		},
 		leave: func(ctx context.Context, err error, panicked any) error {
 			call := CallFrom(ctx)
-			if panicked != nil {
-				err = c.Guard.panicked(ctx, call, panicked)
+			switch {
+			case panicked != nil:
+				err = c.Guard.Panicked(ctx, call, panicked)
+			case isExempt(interceptors.NewServerCallMeta(call.Method, nil, nil).Service):
+				// Health and reflection are grpc's own, and so are their statuses.
+				err = rpcstatus.Transport(err)
 			}
 			return c.Guard.mapError(ctx, call, err)
 		},

@@ -92,7 +92,7 @@ func (g *Guard) run(ctx context.Context, method string, body func(context.Contex
 		call.mapped = true
 		defer func() {
 			if p := recover(); p != nil {
-				err = g.panicked(ctx, call, p)
+				err = g.Panicked(ctx, call, p)
 			}
 			err = g.mapError(ctx, call, err)
 		}()
@@ -116,15 +116,23 @@ func (g *Guard) open(ctx context.Context, call *Call, ready Ready) error {
 	return g.checkChannel(ctx, call)
 }
 
-// panicked logs a panic with its stack and returns the error that stands for it (ERR-2).
-func (g *Guard) panicked(ctx context.Context, call *Call, p any) error {
+// Panicked logs a panic with its stack and returns the error that stands for it
+// (ERR-2). Handlers call it in the goroutines of their own, which nothing here guards.
+func (g *Guard) Panicked(ctx context.Context, call *Call, p any) error {
 	return logPanic(ctx, g.logger(), call.Method, call.RequestID, p)
 }
 
 func logPanic(ctx context.Context, logger *slog.Logger, method, requestID string, p any) error {
-	logger.ErrorContext(ctx, "handler panicked",
+	logSafely(ctx, logger, slog.LevelError, "handler panicked",
 		"method", method, "request_id", requestID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	return rpcstatus.New(codes.Internal, rpcstatus.ReasonInternal, rpcstatus.InternalMessage, nil)
+}
+
+// logSafely logs what stands between a fault and its answer: a log that panics in
+// its turn would end the process, since nothing is further out.
+func logSafely(ctx context.Context, logger *slog.Logger, level slog.Level, message string, attrs ...any) {
+	defer func() { _ = recover() }()
+	logger.Log(ctx, level, message, attrs...)
 }
 
 // mapError turns err into what a client may see, and logs what it may not.
@@ -140,7 +148,7 @@ func (g *Guard) mapError(ctx context.Context, call *Call, err error) error {
 	case public.Code() == codes.Unauthenticated:
 		level = slog.LevelInfo
 	}
-	g.logger().Log(ctx, level, "call failed",
+	logSafely(ctx, g.logger(), level, "call failed",
 		"method", call.Method, "request_id", call.RequestID, "code", public.Code().String(), "cause", err.Error())
 	return public.Err()
 }

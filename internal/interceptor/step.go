@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+
+	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
 // step is one concern of the chain. Each function may be nil.
@@ -68,7 +70,8 @@ func (s *steppedStream) Context() context.Context { return s.ctx }
 
 func (s *steppedStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
-		return err
+		// The generated code of a server stream returns it as it is.
+		return rpcstatus.Transport(err)
 	}
 	if s.message == nil {
 		return nil

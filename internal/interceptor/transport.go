@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
@@ -24,28 +25,44 @@ func NewTransportStats(r prometheus.Registerer) (*TransportStats, error) {
 	return t, r.Register(t.refused)
 }
 
-type enteredKey struct{}
+type progressKey struct{}
+
+// progress is how far a call came.
+type progress struct {
+	begun   atomic.Bool // grpc knows the method
+	entered atomic.Bool // it reached the chain
+}
 
 // markEntered notes that a call reached the chain.
 func markEntered(ctx context.Context) {
-	if entered, ok := ctx.Value(enteredKey{}).(*atomic.Bool); ok {
-		entered.Store(true)
+	if p, ok := ctx.Value(progressKey{}).(*progress); ok {
+		p.entered.Store(true)
 	}
 }
 
 // TagRPC implements stats.Handler.
 func (t *TransportStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	return context.WithValue(ctx, enteredKey{}, new(atomic.Bool))
+	return context.WithValue(ctx, progressKey{}, new(progress))
 }
 
 // HandleRPC implements stats.Handler.
 func (t *TransportStats) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	end, ok := s.(*stats.End)
-	if !ok || end.Error == nil {
+	p, ok := ctx.Value(progressKey{}).(*progress)
+	if !ok {
 		return
 	}
-	if entered, ok := ctx.Value(enteredKey{}).(*atomic.Bool); ok && !entered.Load() {
-		t.refused.WithLabelValues(status.Code(end.Error).String()).Inc()
+	switch s := s.(type) {
+	case *stats.Begin:
+		p.begun.Store(true)
+	case *stats.OutTrailer:
+		// A call of an unknown method is answered without ever beginning or ending.
+		if !p.begun.Load() {
+			t.refused.WithLabelValues(codes.Unimplemented.String()).Inc()
+		}
+	case *stats.End:
+		if s.Error != nil && !p.entered.Load() {
+			t.refused.WithLabelValues(status.Code(s.Error).String()).Inc()
+		}
 	}
 }
 

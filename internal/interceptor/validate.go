@@ -1,10 +1,15 @@
 package interceptor
 
 import (
+	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/protobuf/proto"
 
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
@@ -25,11 +30,39 @@ func validate(message any) error {
 	if !ok {
 		return fmt.Errorf("message %T has no ValidateAll", message)
 	}
+	if pm, ok := message.(proto.Message); ok && !pm.ProtoReflect().IsValid() {
+		return rpcstatus.Invalid(errors.New("no request")) // a nil one, which has no rules to break
+	}
 	err := m.ValidateAll()
 	if err == nil {
 		return nil
 	}
-	return rpcstatus.Invalid(err, violations("", err)...)
+	found := violations("", err)
+	return rpcstatus.Invalid(err, found[:min(len(found), maxViolations)]...)
+}
+
+// What an error tells of the request is bounded: it travels as metadata, of which a
+// client may take no more than 8 KiB.
+const (
+	maxViolations = 10
+	maxFieldBytes = 100
+)
+
+// protoPath is a path of generated names as the proto spells them, cut where a
+// map key makes it long: Tasks[0] is tasks[0], TaskId task_id.
+func protoPath(field string) string {
+	name, index, indexed := strings.Cut(field, "[")
+	var out strings.Builder
+	for i, c := range name {
+		if i > 0 && unicode.IsUpper(c) {
+			out.WriteByte('_')
+		}
+		out.WriteRune(unicode.ToLower(c))
+	}
+	if indexed {
+		out.WriteString("[" + index)
+	}
+	return domain.CutString(out.String(), maxFieldBytes)
 }
 
 // violations flattens a validation error into one entry a field, each with its
@@ -42,7 +75,7 @@ func violations(prefix string, err error) []*errdetails.BadRequest_FieldViolatio
 		}
 		return out
 	}
-	one, ok := err.(interface { //nolint:errorlint // generated errors are never wrapped
+	one, ok := err.(interface { // generated errors are never wrapped
 		Field() string
 		Reason() string
 		Cause() error
@@ -50,7 +83,7 @@ func violations(prefix string, err error) []*errdetails.BadRequest_FieldViolatio
 	if !ok {
 		return []*errdetails.BadRequest_FieldViolation{{Field: prefix, Description: err.Error()}}
 	}
-	path := one.Field()
+	path := protoPath(one.Field())
 	if prefix != "" {
 		path = prefix + "." + path
 	}

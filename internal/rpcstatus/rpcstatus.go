@@ -59,7 +59,7 @@ type Error struct {
 // New returns a failure that clients see as code, message and reason. cause is
 // private; it may be nil.
 func New(code codes.Code, reason, message string, cause error) *Error {
-	return &Error{public: describe(code, reason, message, nil), cause: cause}
+	return &Error{public: describe(code, reason, message, termination(cause)), cause: cause}
 }
 
 // Invalid returns INVALID_ARGUMENT that names the fields at fault (ERR-3).
@@ -81,12 +81,14 @@ func Field(field, description string) *Error {
 }
 
 // Transport marks an error of a gRPC stream as grpc's own text, which holds
-// nothing of ours and may go out as it is.
+// nothing of ours and may go out as it is. What is no bare status, io.EOF among
+// it, is not grpc's text and is returned as it came.
 func Transport(err error) error {
-	if err == nil {
-		return nil
+	own, ok := err.(interface{ GRPCStatus() *status.Status }) // wrapped, the text would not be grpc's alone
+	if _, ours := err.(*Error); ours || !ok {                 //nolint:errorlint // as above
+		return err
 	}
-	return &Error{public: status.Convert(err), cause: err}
+	return &Error{public: own.GRPCStatus(), cause: err}
 }
 
 // Error returns the public text and the private cause, for the log.
@@ -159,15 +161,20 @@ func find(ctx context.Context, err error) *status.Status {
 }
 
 func fromSentinel(p public, err error) *status.Status {
-	var metadata map[string]string
-	if reason, ok := domain.TerminationOf(err); ok {
-		metadata = map[string]string{"termination_reason": string(reason)}
-	}
+	metadata := termination(err)
 	if p.code == codes.ResourceExhausted {
 		return describe(p.code, p.reason, p.message, metadata,
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 	}
 	return describe(p.code, p.reason, p.message, metadata)
+}
+
+// termination says why an attempt is not live, where err says so (BEAT-3).
+func termination(err error) map[string]string {
+	if reason, ok := domain.TerminationOf(err); ok {
+		return map[string]string{"termination_reason": string(reason)}
+	}
+	return nil
 }
 
 func describe(code codes.Code, reason, message string, metadata map[string]string, more ...protoadapt.MessageV1) *status.Status {

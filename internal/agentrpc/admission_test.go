@@ -1,0 +1,140 @@
+package agentrpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"google.golang.org/grpc/codes"
+
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+func TestLog9AdmissionAtTheOpening(t *testing.T) {
+	for name, c := range map[string]struct {
+		until func() time.Time
+		err   error
+		want  codes.Code
+		word  string
+	}{
+		"live":              {nil, nil, codes.OK, ""},
+		"within the grace":  {func() time.Time { return time.Now().Add(time.Second) }, nil, codes.OK, ""},
+		"the grace is over": {func() time.Time { return time.Now().Add(-time.Second) }, nil, codes.FailedPrecondition, "finished"},
+		"unknown":           {nil, fmt.Errorf("%s: %w", secret, domain.ErrUnknown), codes.FailedPrecondition, "unknown"},
+		"no answer":         {nil, errors.New(secret), codes.OK, ""},
+		"unavailable":       {nil, fmt.Errorf("%s: %w", secret, domain.ErrUnavailable), codes.OK, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+				r.admitAt.until = c.until
+				r.fail("MayLog", c.err)
+				err := r.StreamLogs(newStream(ctx, line("stdout", 1, "a")))
+				wantCode(t, err, c.want)
+				if word := errorInfo(err).GetMetadata()["termination_reason"]; word != c.word {
+					t.Errorf("reason %q, want %q", word, c.word)
+				}
+				if opened := r.count("OpenLines") == 1; opened != (c.want == codes.OK) {
+					t.Errorf("opened: %v", opened)
+				}
+				if logged := len(r.log.lines(t, "end of logging not looked up")); c.err != nil && c.want == codes.OK && logged == 0 {
+					t.Error("the store's failure is not logged")
+				}
+			})
+		})
+	}
+}
+
+func TestLog9AStoreThatHangsHoldsUpNoLog(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		r.at("MayLog", func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		began := time.Now()
+		if err := r.StreamLogs(newStream(ctx, line("stdout", 1, "a"))); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took > definitiveWithin {
+			t.Errorf("took %v", took)
+		}
+	})
+}
+
+func TestLog9AnOpenStreamEndsWithTheGrace(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		began := time.Now()
+		over := began.Add(domain.LogGrace)
+		r.admitAt.until = func() time.Time { return over }
+		stream := openStream(ctx, 0)
+		ended := r.run(stream)
+		stream.in <- line("stdout", 1, "a")
+		err := <-ended
+		wantCode(t, err, codes.FailedPrecondition)
+		if word := errorInfo(err).GetMetadata()["termination_reason"]; word != "finished" {
+			t.Errorf("reason %q", word)
+		}
+		if took := time.Since(began); took < domain.LogGrace || took > domain.LogGrace+readmitEvery {
+			t.Errorf("ended after %v", took)
+		}
+		if w := <-r.sink.opened; !w.isClosed() || len(w.kept()) != 1 {
+			t.Errorf("closed %v, kept %v", w.isClosed(), w.kept())
+		}
+	})
+}
+
+func TestLimit3ALiveAttemptsQuietStreamIsNeverEnded(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		stream := openStream(ctx, 0)
+		ended := r.run(stream)
+		<-time.After(24 * time.Hour) // on the bubble's clock
+		select {
+		case err := <-ended:
+			t.Fatalf("ended with %v", err)
+		default:
+		}
+		close(stream.in)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAuth10OnlyADefinitiveWordEndsAnOpenStream(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		var asked atomic.Int64
+		r.at("MayLog", func(context.Context) error {
+			switch asked.Add(1) {
+			case 1:
+				return nil
+			case 2:
+				return errors.New(secret)
+			case 3:
+				return fmt.Errorf("%s: %w", secret, domain.ErrUnavailable)
+			default:
+				return domain.ErrUnknown
+			}
+		})
+		began := time.Now()
+		wantCode(t, <-r.run(openStream(ctx, 0)), codes.FailedPrecondition)
+		if took := time.Since(began); took != 3*readmitEvery {
+			t.Errorf("ended after %v, want the third look", took)
+		}
+	})
+}
+
+func TestErr2APanicAsAnOpenStreamIsLookedAtAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		ended := r.run(openStream(ctx, 0))
+		synctest.Wait()
+		r.at("MayLog", func(context.Context) error { panic(errors.New(secret)) })
+		wantInternal(t, <-ended)
+		r.wantPanicLogged(t, rpcNamed("StreamLogs").method)
+		if w := <-r.sink.opened; !w.isClosed() {
+			t.Error("the writer is left open")
+		}
+	})
+}
