@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -173,7 +174,7 @@ func TestAStreamThatEndsHoweverItEndsClosesItsWriterOnce(t *testing.T) {
 		"half-closed":            {newStream(good(t), line("s", 1, "x")), nil, codes.OK, true},
 		"half-closed, empty":     {newStream(good(t)), nil, codes.OK, false},
 		"client gone":            {openStream(gone, 0), nil, codes.Canceled, false},
-		"receive fails":          {failingStream(good(t), errors.New(secret)), nil, codes.Internal, false},
+		"receive fails":          {failingStream(good(t), errors.New(secret)), nil, codes.Internal, true},
 		"write fails":            {newStream(good(t), line("s", 1, "x")), func(r *rig) { r.fail("WriteEvent", errors.New(secret)) }, codes.Internal, false},
 		"write unavailable":      {newStream(good(t), line("s", 1, "x")), func(r *rig) { r.fail("WriteEvent", domain.ErrUnavailable) }, codes.Unavailable, false},
 		"close fails":            {newStream(good(t), line("s", 1, "x")), func(r *rig) { r.fail("Close", errors.New(secret)) }, codes.Internal, false},
@@ -249,4 +250,27 @@ func TestLog9APlainSinkIsOpenedOnlyWithinTheGrace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLog10DrainEndsAPlainSinksStreamToo: what it received is closed, hence durable,
+// and acknowledged before the stream ends.
+func TestLog10DrainEndsAPlainSinksStreamToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := equipped()
+		ctx, leave := context.WithCancel(good(t))
+		defer leave()
+		stream := openStream(ctx, 1)
+		stream.in <- line("stdout", 1, "a")
+		ended := make(chan error, 1)
+		go func() { ended <- r.StreamLogs(stream) }()
+		synctest.Wait() // the line is taken, and the stream stands open
+		if len(ended) != 0 || r.count("WriteEvent") != 1 {
+			t.Fatalf("ended %d, wrote %d", len(ended), r.count("WriteEvent"))
+		}
+		r.Drain()
+		wantCode(t, <-ended, codes.Unavailable)
+		if r.count("Close") != 1 || !slices.Equal(stream.sent(), []string{"stdout:1"}) {
+			t.Errorf("closed %d times, acknowledged %v", r.count("Close"), stream.sent())
+		}
+	})
 }

@@ -29,8 +29,19 @@ const (
 
 var errShuttingDown = rpcstatus.New(codes.Unavailable, rpcstatus.ReasonShuttingDown, "the server is shutting down; open the stream again", nil)
 
-// streamLines serves a sink that numbers lines and acknowledges them while they
-// flow. Lines are received in one goroutine and acks sent in another, so that a
+// openLog opens the attempt's log, by the richest way that the sink knows.
+func (s *Server) openLog(ctx context.Context, ref logs.Ref) (logs.LineWriter, error) {
+	if s.lines != nil {
+		return s.lines.OpenLines(ctx, ref)
+	}
+	writer, err := s.sink.Open(ref)
+	if err != nil {
+		return nil, err
+	}
+	return newEventLines(writer), nil
+}
+
+// streamLines moves lines into the log and acks out. Lines are received in one goroutine and acks sent in another, so that a
 // client that reads none slows nothing (LOG-12); this one waits for an end.
 func (s *Server) streamLines(
 	ctx context.Context, id auth.AgentIdentity,
@@ -40,7 +51,7 @@ func (s *Server) streamLines(
 		return err
 	}
 	ref := logs.RefOf(id.Attempt())
-	writer, err := s.lines.OpenLines(ctx, ref)
+	writer, err := s.openLog(ctx, ref)
 	if err != nil {
 		return err
 	}

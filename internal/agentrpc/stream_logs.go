@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -39,59 +38,8 @@ func (s *Server) StreamLogs(stream logStream) error {
 				}
 				return line, s.guard.Validate(call, line)
 			}
-			if s.lines != nil {
-				return s.streamLines(ctx, id, recv, stream.Send)
-			}
-			return s.streamEvents(ctx, id, recv, stream.Send)
+			return s.streamLines(ctx, id, recv, stream.Send)
 		})
-}
-
-// streamEvents serves a sink that only takes events: it acknowledges once a stream,
-// after the sink closed without an error.
-func (s *Server) streamEvents(
-	ctx context.Context, id auth.AgentIdentity,
-	recv func() (*agentv1.LogLine, error), send func(*agentv1.LogAck) error,
-) (err error) {
-	if err := s.admit(ctx, id); err != nil {
-		return err
-	}
-	ref := logs.RefOf(id.Attempt())
-	writer, err := s.sink.Open(ref)
-	if err != nil {
-		return err
-	}
-	open := true
-	closeOnce := func() error {
-		if !open {
-			return nil
-		}
-		open = false
-		return writer.Close()
-	}
-	// A panic further in passes through here as well.
-	defer func() {
-		err = closeFailed(closeOnce(), err)
-	}()
-	acks := newPrefixes()
-	for {
-		line, err := recv()
-		if errors.Is(err, io.EOF) {
-			break
-		}
-		if err != nil {
-			return err
-		}
-		taken := s.lineOf(line)
-		if err := writer.WriteEvent(taken.Event); err != nil {
-			return err
-		}
-		acks.take(taken)
-		s.publish(ctx, ref, taken.Event)
-	}
-	if err := closeOnce(); err != nil {
-		return err
-	}
-	return sendAcks(send, acks.list())
 }
 
 // closeFailed is the error of a call that ended with cause and whose writer closed
@@ -137,39 +85,4 @@ func sendAcks(send func(*agentv1.LogAck) error, acks []logs.Ack) error {
 		}
 	}
 	return nil
-}
-
-// maxStreamsAcked bounds what a call with ever new stream names can make us keep.
-const maxStreamsAcked = 256
-
-// prefixes follows, for a sink without numbers of its own, how far each stream of
-// a call came without a hole, from its first number on (LOG-4).
-type prefixes struct {
-	order   []string
-	through map[string]int64
-}
-
-func newPrefixes() *prefixes { return &prefixes{through: map[string]int64{}} }
-
-func (p *prefixes) take(line logs.Line) {
-	last, seen := p.through[line.Stream]
-	if !seen && len(p.order) == maxStreamsAcked {
-		return
-	}
-	if !seen {
-		p.order = append(p.order, line.Stream)
-		p.through[line.Stream] = line.Number
-		return
-	}
-	if line.Number == last+1 || last == 0 {
-		p.through[line.Stream] = line.Number
-	}
-}
-
-func (p *prefixes) list() []logs.Ack {
-	acks := make([]logs.Ack, len(p.order))
-	for i, stream := range p.order {
-		acks[i] = logs.Ack{Stream: stream, Through: p.through[stream]}
-	}
-	return acks
 }

@@ -143,6 +143,8 @@ func (g *Guard) mapError(ctx context.Context, call *Call, err error) error {
 	public := rpcstatus.From(ctx, err, call.RequestID)
 	level := slog.LevelDebug
 	switch {
+	case public.Code() == codes.Unavailable:
+		level = slog.LevelWarn // it passes, or the operator chose it: shutting down, not configured
 	case rpcstatus.Faulty(public.Code()):
 		level = slog.LevelError
 	case public.Code() == codes.Unauthenticated:
