@@ -1,0 +1,150 @@
+package pipeline
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// driver drives one run. Its tasks and its other plain fields belong to the
+// goroutine of drive: all others speak to it through post.
+type driver struct {
+	opts  Options
+	out   *printer
+	tasks []*task // in the order of the file
+	byID  map[string]*task
+
+	calls    context.Context //nolint:containedctx // of every RPC: it outlives the caller's, and bounds the end
+	endCalls context.CancelFunc
+
+	events   chan func()
+	others   sync.WaitGroup // every goroutine but drive's
+	stopping chan struct{}  // closed: nothing new starts, agents are asked to end
+	killing  chan struct{}  // closed: agents are killed
+
+	slots     int   // attempts that have a process, or are about to
+	pending   int   // attempts and settlings that are not done
+	stopCause error // why the run is stopped; nil: it is not
+	unwatched bool  // the watch ended, and tells no more
+}
+
+func newDriver(ctx context.Context, opts Options) *driver {
+	d := &driver{
+		opts: opts, byID: map[string]*task{},
+		events: make(chan func()), stopping: make(chan struct{}), killing: make(chan struct{}),
+	}
+	d.calls, d.endCalls = context.WithCancel(context.WithoutCancel(ctx))
+	ids := make([]string, len(opts.Pipeline.Tasks))
+	for i := range opts.Pipeline.Tasks {
+		ids[i] = opts.Pipeline.Tasks[i].ID
+		t := &task{id: ids[i], state: domain.TaskStateNone}
+		d.tasks = append(d.tasks, t)
+		d.byID[t.id] = t
+	}
+	for _, t := range d.tasks {
+		for _, id := range opts.Pipeline.Upstream(t.id) {
+			t.upstream = append(t.upstream, d.byID[id])
+		}
+	}
+	d.out = newPrinter(opts.Out, opts.Color, ids)
+	return d
+}
+
+// drive runs the run to its end. When it returns, every other goroutine has ended.
+func (d *driver) drive(ctx context.Context) {
+	d.others.Go(d.watch)
+	interrupted, hurry, tooLate := ctx.Done(), d.opts.Hurry, d.calls.Done()
+	for {
+		d.schedule()
+		if d.finished() {
+			break
+		}
+		select {
+		case event := <-d.events:
+			event()
+		case <-interrupted:
+			interrupted = nil
+			d.stop(fmt.Errorf("the run was stopped: %w", context.Cause(ctx)))
+		case <-hurry:
+			hurry = nil
+			d.kill()
+		case err := <-d.out.broken:
+			d.stop(fmt.Errorf("the output cannot be written: %w", err))
+		case <-tooLate:
+			tooLate = nil
+			d.unwatched = true
+		}
+	}
+	d.endCalls()
+	d.drain()
+}
+
+// drain waits for the other goroutines; what they still have to say comes too late.
+func (d *driver) drain() {
+	ended := make(chan struct{})
+	go func() {
+		d.others.Wait()
+		close(ended)
+	}()
+	for {
+		select {
+		case <-d.events:
+		case <-ended:
+			return
+		}
+	}
+}
+
+// post has f called by the goroutine of drive.
+func (d *driver) post(f func()) { d.events <- f }
+
+// finished reports whether nothing is left to do or to wait for.
+func (d *driver) finished() bool {
+	switch {
+	case d.pending > 0:
+		return false
+	case d.stopCause != nil && d.unwatched:
+		return true
+	}
+	for _, t := range d.tasks {
+		if !t.state.Terminal() && !(d.stopCause != nil && t.lost) {
+			return false
+		}
+	}
+	return true
+}
+
+// stop ends the run early, for the first cause given.
+func (d *driver) stop(cause error) {
+	if d.stopCause != nil {
+		return
+	}
+	d.stopCause = cause
+	close(d.stopping)
+	d.endCallsWithin(d.opts.StopWait + d.opts.pace.stopCalls)
+}
+
+// kill ends the run at once.
+func (d *driver) kill() {
+	d.stop(fmt.Errorf("the run was killed: %w", context.Canceled))
+	close(d.killing)
+	d.endCallsWithin(d.opts.pace.hurry)
+}
+
+func (d *driver) endCallsWithin(limit time.Duration) {
+	timer := time.AfterFunc(limit, d.endCalls)
+	context.AfterFunc(d.calls, func() { timer.Stop() })
+}
+
+// stopped reports whether the run is being stopped; any goroutine may ask.
+func (d *driver) stopped() bool {
+	select {
+	case <-d.stopping:
+		return true
+	default:
+		return false
+	}
+}

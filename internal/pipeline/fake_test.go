@@ -1,0 +1,285 @@
+package pipeline
+
+import (
+	"context"
+	"net"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
+)
+
+const (
+	none           = policyv1.TaskState_TASK_STATE_NONE
+	queued         = policyv1.TaskState_TASK_STATE_QUEUED
+	running        = policyv1.TaskState_TASK_STATE_RUNNING
+	success        = policyv1.TaskState_TASK_STATE_SUCCESS
+	failed         = policyv1.TaskState_TASK_STATE_FAILED
+	skipped        = policyv1.TaskState_TASK_STATE_SKIPPED
+	upstreamFailed = policyv1.TaskState_TASK_STATE_UPSTREAM_FAILED
+)
+
+// epoch is when every task of the fake starts to wait.
+var epoch = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+
+// fakeTask is a task as the fake keeps it.
+type fakeTask struct {
+	try   int32
+	state policyv1.TaskState
+	logs  []*controlv1.LogRecord
+	ended bool // its log
+}
+
+// fakePlane is a ControlService that keeps one run in memory. It holds what the
+// protos say of states, tries, revisions and positions.
+type fakePlane struct {
+	controlv1.UnimplementedControlServiceServer
+	t *testing.T
+
+	mu      sync.Mutex
+	news    chan struct{} // closed at the next change of anything
+	created *controlv1.CreateRunRequest
+	tasks   map[string]*fakeTask
+	changes []*controlv1.TaskChange
+	settles []*controlv1.SettleAttemptRequest
+	watches []*controlv1.WatchRunRequest
+	reads   []*controlv1.ReadLogRequest
+
+	// refuse is asked first by every call; nil: nothing is refused.
+	refuse func(call any) error
+	// watchLimit ends each watch with UNAVAILABLE after so many changes; 0: never.
+	watchLimit int
+	// readLimit ends each read of a log with UNAVAILABLE after so many records.
+	readLimit int
+	// openLogs keeps every log open for ever.
+	openLogs bool
+}
+
+func newFakePlane(t *testing.T) *fakePlane {
+	return &fakePlane{t: t, news: make(chan struct{}), tasks: map[string]*fakeTask{}}
+}
+
+// client serves the fake, over a connection in memory, until the test ends.
+func (f *fakePlane) client() controlv1.ControlServiceClient {
+	f.t.Helper()
+	listener := bufconn.Listen(1 << 20)
+	server := grpc.NewServer()
+	controlv1.RegisterControlServiceServer(server, f)
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener) // until Stop
+	}()
+	conn, err := grpc.NewClient("passthrough:fake",
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return listener.DialContext(ctx) }))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() {
+		_ = conn.Close()
+		server.Stop()
+		<-served
+	})
+	return controlv1.NewControlServiceClient(conn)
+}
+
+// changed wakes whoever waits; the lock is held.
+func (f *fakePlane) changed() {
+	close(f.news)
+	f.news = make(chan struct{})
+}
+
+func (f *fakePlane) asked(call any) error {
+	if f.refuse == nil {
+		return nil
+	}
+	return f.refuse(call)
+}
+
+func (f *fakePlane) CreateRun(_ context.Context, req *controlv1.CreateRunRequest) (*controlv1.CreateRunResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	again := f.created != nil
+	if !again {
+		f.created = req
+		for _, t := range req.GetTasks() {
+			f.tasks[t.GetTaskId()] = &fakeTask{state: none}
+		}
+	}
+	if err := f.asked(req); err != nil {
+		return nil, err
+	}
+	return &controlv1.CreateRunResponse{Created: !again, CreatedAt: timestamppb.New(epoch)}, nil
+}
+
+func (f *fakePlane) LaunchAttempt(_ context.Context, req *controlv1.LaunchAttemptRequest) (*controlv1.LaunchAttemptResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.asked(req); err != nil {
+		return nil, err
+	}
+	t := f.tasks[req.GetTaskId()]
+	switch {
+	case t.state == queued && t.try == req.GetTryNumber():
+	case t.state == none && req.GetTryNumber() == 1:
+		t.try = 1
+		f.move(req.GetTaskId(), &controlv1.TaskChange{State: queued})
+	default:
+		return nil, status.Error(codes.FailedPrecondition, "not possible in the present state")
+	}
+	return &controlv1.LaunchAttemptResponse{TryNumber: t.try, AgentToken: "token of " + req.GetTaskId()}, nil
+}
+
+func (f *fakePlane) SettleAttempt(_ context.Context, req *controlv1.SettleAttemptRequest) (*controlv1.SettleAttemptResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.asked(req); err != nil {
+		return nil, err
+	}
+	f.settles = append(f.settles, req)
+	t := f.tasks[req.GetTaskId()]
+	if t.state != queued && t.state != running {
+		return &controlv1.SettleAttemptResponse{State: t.state}, nil
+	}
+	f.move(req.GetTaskId(), &controlv1.TaskChange{
+		State: failed, Cause: req.GetCause(), ExitCode: req.GetExitCode(), Message: req.GetMessage(),
+	})
+	return &controlv1.SettleAttemptResponse{Settled: true, State: failed, Cause: req.GetCause()}, nil
+}
+
+func (f *fakePlane) SettleTask(_ context.Context, req *controlv1.SettleTaskRequest) (*controlv1.SettleTaskResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.asked(req); err != nil {
+		return nil, err
+	}
+	if f.tasks[req.GetTaskId()].state != none {
+		return nil, status.Error(codes.FailedPrecondition, "not possible in the present state")
+	}
+	f.move(req.GetTaskId(), &controlv1.TaskChange{State: req.GetState()})
+	return &controlv1.SettleTaskResponse{Settled: true}, nil
+}
+
+// move adds a change of a task. Every attempt takes a second and a half, by the
+// fake's clock. The lock is held.
+func (f *fakePlane) move(task string, c *controlv1.TaskChange) {
+	t := f.tasks[task]
+	t.state = c.GetState()
+	c.TaskId, c.TryNumber, c.Revision = task, t.try, int64(len(f.changes)+1)
+	at := epoch
+	if t.try > 0 && c.GetState() != queued && c.GetState() != running {
+		at = at.Add(1500 * time.Millisecond)
+		t.ended = !f.openLogs
+	}
+	c.At = timestamppb.New(at)
+	f.changes = append(f.changes, c)
+	f.changed()
+}
+
+// report is an agent's report; it is dropped where the attempt has an outcome.
+func (f *fakePlane) report(task string, c *controlv1.TaskChange) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if t := f.tasks[task]; t.state == queued || t.state == running {
+		f.move(task, c)
+	}
+}
+
+func (f *fakePlane) log(task string, r *controlv1.LogRecord) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.tasks[task].logs = append(f.tasks[task].logs, r)
+	f.changed()
+}
+
+func (f *fakePlane) WatchRun(req *controlv1.WatchRunRequest, stream grpc.ServerStreamingServer[controlv1.WatchRunResponse]) error {
+	f.mu.Lock()
+	f.watches = append(f.watches, req)
+	err, limit := f.asked(req), f.watchLimit
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	next := req.GetAfterRevision()
+	for sent := 0; ; {
+		f.mu.Lock()
+		news, fresh := f.news, slices.Clone(f.changes[next:])
+		f.mu.Unlock()
+		for _, c := range fresh {
+			if limit > 0 && sent == limit {
+				return status.Error(codes.Unavailable, "shutting down")
+			}
+			if err := stream.Send(&controlv1.WatchRunResponse{Changes: []*controlv1.TaskChange{c}}); err != nil {
+				return err
+			}
+			next, sent = c.GetRevision(), sent+1
+		}
+		if err := f.wait(stream.Context(), news); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *fakePlane) ReadLog(req *controlv1.ReadLogRequest, stream grpc.ServerStreamingServer[controlv1.ReadLogResponse]) error {
+	f.mu.Lock()
+	f.reads = append(f.reads, req)
+	err, limit := f.asked(req), f.readLimit
+	f.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	next := req.GetAfter()
+	for sent := 0; ; {
+		f.mu.Lock()
+		t := f.tasks[req.GetTaskId()]
+		news, fresh, ended := f.news, slices.Clone(t.logs[next:]), t.ended
+		f.mu.Unlock()
+		for _, r := range fresh {
+			if limit > 0 && sent == limit {
+				return status.Error(codes.Unavailable, "shutting down")
+			}
+			next, sent = next+1, sent+1
+			if err := stream.Send(&controlv1.ReadLogResponse{Records: []*controlv1.LogRecord{r}, Next: next}); err != nil {
+				return err
+			}
+		}
+		if ended {
+			return nil
+		}
+		if err := f.wait(stream.Context(), news); err != nil {
+			return err
+		}
+	}
+}
+
+func (f *fakePlane) wait(ctx context.Context, news <-chan struct{}) error {
+	select {
+	case <-news:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// settledAs lists what was settled, as "task cause code".
+func (f *fakePlane) settledAs() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []string
+	for _, s := range f.settles {
+		out = append(out, s.GetTaskId()+" "+string(causeOf(s.GetCause()))+" "+strconv.Itoa(int(s.GetExitCode())))
+	}
+	return out
+}

@@ -1,0 +1,155 @@
+package pipeline
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// Result is what became of a run.
+type Result struct {
+	DagID, RunID string
+	Tasks        []TaskResult // in the order of the file
+}
+
+// TaskResult is what became of a task, as far as the watch told.
+type TaskResult struct {
+	ID       string
+	State    domain.TaskState
+	Try      int           // 0: never launched
+	Duration time.Duration // by the control plane's clock; 0 where it did not run
+	Cause    domain.Cause
+	ExitCode int
+	Message  string // as reported; it may hold anything
+	// FailedUpstream is the first task that kept this one from starting.
+	FailedUpstream string
+}
+
+// Succeeded reports whether every task succeeded or was skipped.
+func (r Result) Succeeded() bool {
+	for _, t := range r.Tasks {
+		if t.State != domain.TaskStateSuccess && t.State != domain.TaskStateSkipped {
+			return false
+		}
+	}
+	return true
+}
+
+func (d *driver) result() Result {
+	r := Result{DagID: d.opts.Pipeline.Name, RunID: d.opts.RunID}
+	for _, t := range d.tasks {
+		out := TaskResult{
+			ID: t.id, State: t.state, Try: t.try, Duration: t.duration(),
+			Cause: t.cause, ExitCode: t.exitCode, Message: t.message,
+		}
+		if t.state == domain.TaskStateUpstreamFailed {
+			out.FailedUpstream = t.failedUpstream()
+		}
+		r.Tasks = append(r.Tasks, out)
+	}
+	return r
+}
+
+// duration is how long a task ran, or waited for an agent that never came.
+func (t *task) duration() time.Duration {
+	began := t.startedAt
+	if began.IsZero() {
+		began = t.queuedAt
+	}
+	if began.IsZero() || t.endedAt.IsZero() {
+		return 0
+	}
+	return max(0, t.endedAt.Sub(began))
+}
+
+// maxWhy is the widest that the last column gets, in cells.
+const maxWhy = 120
+
+// why says why a task did not succeed, in one line that is fit to be shown.
+func (t TaskResult) why() string {
+	if t.FailedUpstream != "" {
+		return Visible(t.FailedUpstream) + " did not succeed"
+	}
+	var parts []string
+	cause := Visible(string(t.Cause))
+	if t.ExitCode != 0 {
+		cause = strings.TrimSpace(cause + " (code " + strconv.Itoa(t.ExitCode) + ")")
+	}
+	if cause != "" {
+		parts = append(parts, cause)
+	}
+	message, _, more := strings.Cut(strings.TrimSpace(t.Message), "\n")
+	if message = Visible(message); more {
+		message += " …"
+	}
+	if message != "" {
+		parts = append(parts, message)
+	}
+	return shorten(strings.Join(parts, ": "), maxWhy)
+}
+
+// table prints the result, and returns the first failure of the whole output.
+func (p *printer) table(r Result) error {
+	rows := [][]string{{"TASK", "STATE", "TRY", "DURATION", "CAUSE"}}
+	for _, t := range r.Tasks {
+		try, took := "-", "-"
+		if t.Try > 0 {
+			try, took = strconv.Itoa(t.Try), briefly(t.Duration)
+		}
+		rows = append(rows, []string{Visible(t.ID), string(t.State), try, took, t.why()})
+	}
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], cells(cell))
+		}
+	}
+	var b strings.Builder
+	b.WriteByte('\n')
+	for i, row := range rows {
+		var line strings.Builder
+		for j, cell := range row {
+			text := pad(cell, widths[j])
+			if i > 0 && j == 1 {
+				text = p.paint(stateColor(r.Tasks[i-1].State), text)
+			}
+			line.WriteString(text)
+			line.WriteString("  ")
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+	p.write(b.String())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.failed
+}
+
+func stateColor(s domain.TaskState) string {
+	switch s {
+	case domain.TaskStateSuccess:
+		return colorGreen
+	case domain.TaskStateFailed:
+		return colorRed
+	default:
+		return colorYellow
+	}
+}
+
+// briefly writes a duration with as much precision as a person wants.
+func briefly(d time.Duration) string {
+	switch {
+	case d < 10*time.Second:
+		return fmt.Sprintf("%.2fs", d.Seconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1fs", d.Seconds())
+	case d < time.Hour:
+		d = d.Round(time.Second)
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	default:
+		d = d.Round(time.Minute)
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+}
