@@ -1,0 +1,161 @@
+package main
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/alecthomas/kong"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/neochaotic/leoflow/internal/server"
+)
+
+func TestBadInputIsOneLineAndCodeTwo(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "keys.json"), "{}")
+	for name, tc := range map[string]struct {
+		args []string
+		want []string // pieces of the line
+	}{
+		"unknown flag":     {[]string{"run", "--colour", "p.yaml"}, []string{"--colour", "leoflow run --help"}},
+		"unknown command":  {[]string{"fly"}, []string{"fly", "leoflow --help"}},
+		"no command":       {nil, []string{`"run"`, "leoflow --help"}},
+		"no file":          {[]string{"run"}, []string{"<pipeline>", "leoflow run --help"}},
+		"missing file":     {[]string{"run", "none.yaml"}, []string{"none.yaml", "no such file", "check the path"}},
+		"flag value":       {[]string{"run", "--parallel", "many", "p.yaml"}, []string{"--parallel", `"many"`}},
+		"role":             {[]string{"token", "--role", "king"}, []string{"--role", `"king"`, "viewer"}},
+		"life":             {[]string{"token", "--life=-1h"}, []string{"--life", "-1h", "give"}},
+		"no key":           {[]string{"token", "--data-dir", "/nowhere"}, []string{"/nowhere", "data directory of a server"}},
+		"broken key":       {[]string{"token", "--data-dir", dir}, []string{dir, "no signing key"}},
+		"address":          {[]string{"serve", "--addr", "7400"}, []string{`"7400"`, "host:port"}},
+		"remote plaintext": {[]string{"serve", "--addr", "0.0.0.0:0"}, []string{"0.0.0.0:0", "TLS"}},
+		"half of TLS":      {[]string{"serve", "--tls-cert", "c.pem"}, []string{"TLS", "both"}},
+		"no XCom":          {[]string{"serve", "--xcom-max-bytes", "0"}, []string{"--xcom-max-bytes"}},
+		"log level":        {[]string{"serve", "--log-level", "loud"}, []string{"--log-level", "loud"}},
+		"control bytes":    {[]string{"run", "\x1b[2J.yaml"}, []string{`\x1b[2J.yaml`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := leoflow(t, tc.args...)
+			got.wantCode(t, exitBadInput)
+			got.wantOneLine(t, tc.want...)
+		})
+	}
+}
+
+func TestBadSecretsAreToldWithoutTheirValue(t *testing.T) {
+	path := pipelineFile(t, "name: p\ntasks: [{id: a, bash: 'true'}]\n")
+	binary := filepath.Join(t.TempDir(), "binary")
+	writeFile(t, binary, "s3cret\xff")
+	for _, tc := range []struct{ flag, given, want string }{
+		{"--var", "s3cret", "KEY=VALUE"},
+		{"--connection", "=s3cret", "ID=URI"},
+		{"--var", "k=@/no/s3cret", "no such file"},
+		{"--var", "k=s3cret\xff", "UTF-8"},
+		{"--var", "k=@" + binary, "--var k is not UTF-8"},
+		{"--var", strings.Repeat("k", 251) + "=s3cret", "refused"},
+		{"--connection", "c=", "refused"},
+	} {
+		got := leoflow(t, "run", tc.flag, tc.given, path)
+		got.wantCode(t, exitBadInput)
+		got.wantOneLine(t, tc.want)
+		if strings.Contains(strings.ReplaceAll(got.errOut, "/no/s3cret", ""), "s3cret") {
+			t.Errorf("the error holds the value: %s", got.errOut)
+		}
+	}
+	got := leoflow(t, "run", "--var", "k=1", "--var", "k=2", path)
+	got.wantCode(t, exitBadInput)
+	got.wantOneLine(t, "--var k is given twice")
+}
+
+func TestVariablesOfTheEnvironmentAreFlags(t *testing.T) {
+	got := start(t, []string{"LEOFLOW_RUN_PARALLEL=many"}, "run", "p.yaml").end()
+	got.wantCode(t, exitBadInput)
+	got.wantOneLine(t, "LEOFLOW_RUN_PARALLEL", `"many"`)
+	got = start(t, []string{"LEOFLOW_RUN_VAR=k=\xff"}, "run", "p.yaml").end()
+	got.wantCode(t, exitBadInput)
+	got.wantOneLine(t, "LEOFLOW_RUN_VAR is not UTF-8")
+}
+
+func TestHelpTeachesByExample(t *testing.T) {
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"token", "--help"}} {
+		got := leoflow(t, args...)
+		got.wantCode(t, exitOK)
+		got.wantIn(t, "  leoflow "+strings.TrimSuffix(args[0], "--help"))
+		if strings.Contains(got.out, "${") || strings.Contains(got.out, "agent  ") {
+			t.Errorf("%v:\n%s", args, got.out)
+		}
+	}
+}
+
+func TestVersion(t *testing.T) {
+	got := leoflow(t, "version")
+	got.wantCode(t, exitOK)
+	got.wantIn(t, "leoflow ", "go1.")
+}
+
+// TestAgentIsTheHiddenCommand holds that a wrong environment is told in a line.
+func TestAgentIsTheHiddenCommand(t *testing.T) {
+	got := leoflow(t, "agent")
+	got.wantCode(t, exitBadInput)
+	got.wantOneLine(t, "LEOFLOW_CONTROL_PLANE_ADDR")
+}
+
+func parser(t *testing.T, flags *cli) *kong.Kong {
+	t.Helper()
+	k, err := newParser(flags, io.Discard, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// TestFlagsHaveVariables holds that each flag has a variable, which is of its command
+// alone and none of those that agents and tasks are given.
+func TestFlagsHaveVariables(t *testing.T) {
+	shared := "LEOFLOW_DATA_DIR"
+	for _, command := range parser(t, &cli{}).Model.Children {
+		if command.Name == "agent" {
+			continue
+		}
+		prefix := "LEOFLOW_" + strings.ToUpper(command.Name) + "_"
+		for _, flag := range command.Flags {
+			if flag.Name == "help" {
+				continue
+			}
+			if len(flag.Envs) != 1 || flag.Envs[0] != shared && !strings.HasPrefix(flag.Envs[0], prefix) {
+				t.Errorf("leoflow %s --%s has the variables %v", command.Name, flag.Name, flag.Envs)
+			}
+		}
+	}
+}
+
+// TestServeDefaultsAreTheServers holds that no flag's default differs from the
+// configuration's own.
+func TestServeDefaultsAreTheServers(t *testing.T) {
+	var flags cli
+	if _, err := parser(t, &flags).Parse([]string{"serve"}); err != nil {
+		t.Fatal(err)
+	}
+	logger := slog.New(slog.DiscardHandler)
+	got, err := flags.Serve.config(logger).Complete()
+	want, err2 := server.Config{Logger: logger}.Complete()
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	exported := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".newID" || p.Last().String() == ".Logger" }, cmp.Ignore())
+	if diff := cmp.Diff(want, got, exported); diff != "" {
+		t.Errorf("(-server +serve)\n%s", diff)
+	}
+}
+
+func TestQuoteArg(t *testing.T) {
+	for in, want := range map[string]string{"/a/b-c.d": "/a/b-c.d", "a b": "'a b'", "": "''", "it's": `'it'\''s'`} {
+		if got := quoteArg(in); got != want {
+			t.Errorf("quoteArg(%q) = %s, want %s", in, got, want)
+		}
+	}
+}

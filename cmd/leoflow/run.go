@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+
+	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/pipeline"
+	"github.com/neochaotic/leoflow/internal/pipeline/file"
+)
+
+type runCmd struct {
+	Pipeline string `arg:"" env:"LEOFLOW_RUN_PIPELINE" help:"The pipeline file, YAML."`
+
+	DataDir    string   `env:"LEOFLOW_RUN_DATA_DIR" placeholder:"DIR" help:"Keep the database and the logs in DIR. Without it they are temporary, and gone at the end."`
+	RunID      string   `name:"run-id" env:"LEOFLOW_RUN_ID" placeholder:"ID" help:"Name of the run; by default manual__ and the present time."`
+	Tenant     string   `default:"default" env:"LEOFLOW_RUN_TENANT" placeholder:"NAME" help:"Tenant that the run belongs to, by default ${default}."`
+	Parallel   int      `default:"0" env:"LEOFLOW_RUN_PARALLEL" placeholder:"N" help:"Most tasks at once; 0 is as many as there are CPUs, but at least 2."`
+	Var        []string `sep:"none" env:"LEOFLOW_RUN_VAR" placeholder:"KEY=VALUE" help:"A variable that the tasks get, as AIRFLOW_VAR_KEY. May be given again."`
+	Connection []string `sep:"none" env:"LEOFLOW_RUN_CONNECTION" placeholder:"ID=URI" help:"A connection that the tasks get, as AIRFLOW_CONN_ID. May be given again."`
+	NoColor    bool     `env:"LEOFLOW_RUN_NO_COLOR" help:"Do not colour the output; NO_COLOR does the same."`
+	Verbose    bool     `short:"v" env:"LEOFLOW_RUN_VERBOSE" help:"Show the log of the control plane too, on standard error."`
+}
+
+// Help teaches by example.
+func (runCmd) Help() string {
+	return `Run a file, and keep nothing but what its tasks write:
+
+  leoflow run examples/timezones.yaml
+
+Keep what became of it, one task at a time:
+
+  leoflow run --data-dir history --parallel 1 examples/timezones.yaml
+
+Give the tasks secrets. Other users of this machine see the command line, so read a value from a file with @ (@@ is a plain @); one line end at the end of it is left out:
+
+  leoflow run --var region=eu --connection warehouse=@warehouse.uri load.yaml
+
+The exit code is 0 when every task succeeded or was skipped, 1 when one did not, 2 when the file or a flag is wrong and nothing ran, 130 after Ctrl-C. A second Ctrl-C does not wait for the tasks to end.`
+}
+
+// Run runs the pipeline.
+func (c *runCmd) Run(con *console) error {
+	p, err := file.Load(c.Pipeline)
+	if err != nil {
+		return err
+	}
+	secrets, err := c.secrets()
+	if err != nil {
+		return err
+	}
+	switch {
+	case c.Parallel < 0:
+		return badInput{fmt.Errorf("--parallel is %d: give 1 or more, or 0 for the number of CPUs", c.Parallel)}
+	case c.Tenant == "":
+		return badInput{errors.New("--tenant is empty: give a name, or leave it out")}
+	}
+	signals := catchSignals()
+	defer signals.release()
+	result, err := c.run(signals.ctx, con, p, secrets, signals.hurry)
+	switch {
+	case signals.caught() != 0:
+		if err != nil {
+			tell(con.err, err)
+		}
+		return exitCode(128 + signals.caught())
+	case err != nil:
+		return err
+	case !result.Succeeded():
+		return exitCode(exitFailed)
+	}
+	return nil
+}
+
+// run makes a control plane, runs the pipeline on it, and removes what is temporary.
+func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secrets secretFlags, hurry <-chan struct{}) (_ pipeline.Result, err error) {
+	temp, err := os.MkdirTemp("", "leoflow-run-")
+	if err != nil {
+		return pipeline.Result{}, fmt.Errorf("no place for temporary files: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
+	plane, err := startPlane(ctx, planeConfig{
+		tenant: c.Tenant, dataDir: c.DataDir, temp: temp, logger: c.logger(con.err),
+	})
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	defer func() { err = errors.Join(err, plane.close()) }()
+	if err := secrets.put(plane); err != nil {
+		return pipeline.Result{}, err
+	}
+	launcher, err := plane.launcher(p.Dir)
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	conn, err := plane.connect(auth.RoleOperator)
+	if err != nil {
+		return pipeline.Result{}, err
+	}
+	defer func() { err = errors.Join(err, conn.Close()) }()
+	return pipeline.Run(plane.ctx, pipeline.Options{
+		Pipeline: p, Client: controlv1.NewControlServiceClient(conn), Launcher: launcher,
+		RunID: c.RunID, Parallel: c.Parallel, Hurry: hurry,
+		Out: con.out, Color: !c.NoColor && pipeline.UseColor(con.out, os.Getenv),
+	})
+}
+
+func (c *runCmd) logger(w io.Writer) *slog.Logger {
+	if !c.Verbose {
+		return slog.New(slog.DiscardHandler)
+	}
+	return newLogger(w, slog.LevelDebug, "text")
+}

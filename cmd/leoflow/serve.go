@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/server"
+)
+
+type serveCmd struct {
+	Addr                  string        `default:"${addr}" env:"LEOFLOW_SERVE_ADDR" placeholder:"HOST:PORT" help:"Address to listen on, by default ${default}; port 0 takes any free one."`
+	DataDir               string        `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the database, the logs and the keys, by default ${default}; it is made where there is none. One server at a time."`
+	TLSCert               string        `env:"LEOFLOW_SERVE_TLS_CERT" placeholder:"FILE" help:"Certificate, as PEM. Without one the server speaks plaintext, and delivers no secrets."`
+	TLSKey                string        `env:"LEOFLOW_SERVE_TLS_KEY" placeholder:"FILE" help:"Key of the certificate, as PEM."`
+	AllowPlaintextSecrets bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_SECRETS" help:"Deliver secrets over plaintext too: whoever sees the network reads them."`
+	AllowPlaintextRemote  bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_REMOTE" help:"Listen in plaintext where other machines can connect: whoever sees the network reads the tokens."`
+	MetricsAddr           string        `env:"LEOFLOW_SERVE_METRICS_ADDR" placeholder:"HOST:PORT" help:"Address of the Prometheus page /metrics; none by default."`
+	XComMaxBytes          int           `name:"xcom-max-bytes" default:"${xcomMaxBytes}" env:"LEOFLOW_SERVE_XCOM_MAX_BYTES" placeholder:"N" help:"Largest value that a task may hand on, in bytes, by default ${default}."`
+	XComTTL               time.Duration `name:"xcom-ttl" default:"${xcomTTL}" env:"LEOFLOW_SERVE_XCOM_TTL" placeholder:"DURATION" help:"Life of such a value, by default ${default}."`
+	LogLevel              slog.Level    `default:"info" env:"LEOFLOW_SERVE_LOG_LEVEL" placeholder:"LEVEL" help:"Least level to log: debug, info, warn or error; by default ${default}."`
+	LogFormat             string        `default:"text" enum:"text,json" env:"LEOFLOW_SERVE_LOG_FORMAT" placeholder:"FORM" help:"Form of the log, on standard error: text or json; by default ${default}."`
+}
+
+// Help teaches by example.
+func (serveCmd) Help() string {
+	return `Listen on this machine alone, with the data in ./leoflow-data:
+
+  leoflow serve
+
+Serve other machines, over TLS, with metrics on this one:
+
+  leoflow serve --addr :7400 --tls-cert server.pem --tls-key server-key.pem --metrics-addr 127.0.0.1:9090
+
+SIGTERM or Ctrl-C ends the server in order: what it received is on disk. A second one ends it at once.`
+}
+
+func (c *serveCmd) config(logger *slog.Logger) server.Config {
+	return server.Config{
+		Addr: c.Addr, DataDir: c.DataDir,
+		TLSCertFile: c.TLSCert, TLSKeyFile: c.TLSKey,
+		AllowPlaintextSecrets: c.AllowPlaintextSecrets, AllowPlaintextRemote: c.AllowPlaintextRemote,
+		MetricsAddr:  c.MetricsAddr,
+		XComMaxBytes: c.XComMaxBytes, XComTTL: c.XComTTL,
+		Logger: logger,
+	}
+}
+
+// Run serves until a signal.
+func (c *serveCmd) Run(con *console) error {
+	if c.XComMaxBytes < 1 || c.XComTTL <= 0 { // to the server, 0 is the default
+		return badInput{errors.New("--xcom-max-bytes or --xcom-ttl is 0 or less: give more, or leave it out")}
+	}
+	cfg, err := c.config(newLogger(con.err, c.LogLevel, c.LogFormat)).Complete()
+	if err != nil {
+		return badInput{err}
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	srv, err := server.New(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(con.out, "leoflow serves on %s, with its data in %s; for a token: leoflow token --data-dir %s\n",
+		srv.Addr(), cfg.DataDir, quoteArg(cfg.DataDir))
+	context.AfterFunc(ctx, stop) // the next signal ends the process
+	return srv.Serve(ctx)
+}
