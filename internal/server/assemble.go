@@ -120,7 +120,6 @@ func (s *Server) chain() (interceptor.Chain, error) {
 			Policies:             policies,
 			AuthenticateAgent:    s.tokens.AuthenticateAgent,
 			AuthenticateOperator: s.tokens.AuthenticateOperator,
-			AllowPlaintext:       s.cfg.AllowPlaintextSecrets,
 			Logger:               s.cfg.Logger,
 		},
 		Metrics: metrics,
