@@ -190,7 +190,7 @@ func (p *process) closeOutputs() {
 func (p *process) result() (code int32, message string) {
 	status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {
-	case status.Signaled(): //nolint:misspell // the library's spelling
+	case status.Signaled():
 		code = -int32(status.Signal()) //nolint:gosec // at most 127
 		message = fmt.Sprintf("killed by signal %d (%s)", int(status.Signal()), status.Signal())
 	case status.ExitStatus() != 0:
