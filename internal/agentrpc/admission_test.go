@@ -77,7 +77,7 @@ func TestLog9AnOpenStreamEndsWithTheGrace(t *testing.T) {
 		if word := errorInfo(err).GetMetadata()["termination_reason"]; word != "finished" {
 			t.Errorf("reason %q", word)
 		}
-		if took := time.Since(began); took < domain.LogGrace || took > domain.LogGrace+readmitEvery {
+		if took := time.Since(began); took < domain.LogGrace || took > domain.LogGrace+readmitQuietEvery {
 			t.Errorf("ended after %v", took)
 		}
 		if w := <-r.sink.opened; !w.isClosed() || len(w.kept()) != 1 {
@@ -120,7 +120,7 @@ func TestAuth10OnlyADefinitiveWordEndsAnOpenStream(t *testing.T) {
 		})
 		began := time.Now()
 		wantCode(t, <-r.run(openStream(ctx, 0)), codes.FailedPrecondition)
-		if took := time.Since(began); took != 3*readmitEvery {
+		if took := time.Since(began); took != 3*readmitQuietEvery {
 			t.Errorf("ended after %v, want the third look", took)
 		}
 	})
@@ -137,4 +137,32 @@ func TestErr2APanicAsAnOpenStreamIsLookedAtAgain(t *testing.T) {
 			t.Error("the writer is left open")
 		}
 	})
+}
+
+// TestLog9AStreamThatSendsIsLookedAtOftenerThanAQuietOne counts the looks.
+func TestLog9AStreamThatSendsIsLookedAtOftenerThanAQuietOne(t *testing.T) {
+	for name, c := range map[string]struct {
+		sends bool
+		want  int
+	}{"quiet": {false, 1 + 5}, "sending": {true, 1 + 60}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+				stream := openStream(ctx, 0)
+				ended := r.run(stream)
+				for n := range int64(300) { // five minutes on the bubble's clock
+					if c.sends {
+						stream.in <- line("stdout", n+1, "a")
+					}
+					<-time.After(time.Second)
+				}
+				close(stream.in)
+				if err := <-ended; err != nil {
+					t.Fatal(err)
+				}
+				if got := r.count("MayLog"); got < c.want-1 || got > c.want {
+					t.Errorf("looked %d times, want about %d", got, c.want)
+				}
+			})
+		})
+	}
 }

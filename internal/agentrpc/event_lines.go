@@ -31,7 +31,7 @@ func (e *eventLines) Append(_ context.Context, line logs.Line) error {
 	if e.closed {
 		return fmt.Errorf("log writer is closed: %w", domain.ErrUnavailable)
 	}
-	if err := e.writer.WriteEvent(line.Event); err != nil {
+	if err := e.writer.WriteEvent(cutText(line.Event)); err != nil {
 		e.failed = true
 		return err
 	}

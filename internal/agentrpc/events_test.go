@@ -147,6 +147,29 @@ func TestLog11EachLineIsPublishedAsOneLineOfJSON(t *testing.T) {
 	}
 }
 
+func TestLog7APlainSinkAndItsFollowersGetACutLine(t *testing.T) {
+	r, taken, lines := events()
+	long := strings.Repeat("é", domain.MaxLogLineBytes/2)
+	stream := newStream(good(t), line("stdout", 1, long), line("stdout", 2, "x"+long))
+	if err := r.StreamLogs(stream); err != nil {
+		t.Fatal(err)
+	}
+	if len(*taken) != 2 || !slices.Equal(stream.sent(), []string{"stdout:2"}) {
+		t.Fatalf("took %d lines, acknowledged %v: want one record a number", len(*taken), stream.sent())
+	}
+	if got := (*taken)[0].Message; got != long {
+		t.Errorf("a line of just the limit became one of %d bytes", len(got))
+	}
+	cut := (*taken)[1].Message
+	if len(cut) > domain.MaxLogLineBytes || !strings.HasPrefix(cut, "xé") || !strings.HasSuffix(cut, "é"+logs.CutMark) {
+		t.Errorf("a longer line became %d bytes, %.9q…", len(cut), cut)
+	}
+	got := map[string]string{}
+	if err := json.Unmarshal([]byte((*lines)[1].Line), &got); err != nil || got["message"] != cut {
+		t.Errorf("published %d bytes (%v), want what the sink got", len(got["message"]), err)
+	}
+}
+
 func TestLog11APublisherThatFailsChangesNothing(t *testing.T) {
 	r, taken, _ := events()
 	r.fail("Publish", errors.New(secret))

@@ -2,6 +2,8 @@ package agentrpc
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -19,7 +21,7 @@ func (s *Server) FetchXCom(ctx context.Context, req *agentv1.FetchXComRequest) (
 }
 
 func (s *Server) fetchXCom(ctx context.Context, id auth.AgentIdentity, req *agentv1.FetchXComRequest) (*agentv1.FetchXComResponse, error) {
-	spec, err := s.store.TaskSpec(ctx, id)
+	spec, err := s.specOf(ctx, id)
 	if err != nil {
 		return nil, err
 	}
@@ -40,6 +42,16 @@ func (s *Server) fetchXCom(ctx context.Context, id auth.AgentIdentity, req *agen
 		SizeBytes:   clampInt32(int64(entry.SizeBytes)),
 		CreatedAt:   timestamppb.New(entry.CreatedAt),
 	}, nil
+}
+
+// specOf returns the caller's specification for a call about something else. That it
+// is not found is a fault then, and must not read as "no such value" (XCOM-5).
+func (s *Server) specOf(ctx context.Context, id auth.AgentIdentity) (TaskSpec, error) {
+	spec, err := s.store.TaskSpec(ctx, id)
+	if errors.Is(err, domain.ErrNotFound) {
+		return TaskSpec{}, fmt.Errorf("specification of the caller: %s", err.Error())
+	}
+	return spec, err
 }
 
 func (s *Server) fetch(ctx context.Context, id auth.AgentIdentity, key xcom.Key) (xcom.Entry, error) {

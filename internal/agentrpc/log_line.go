@@ -21,8 +21,9 @@ var levelWords = map[agentv1.LogLevel]string{
 	agentv1.LogLevel_LOG_LEVEL_ERROR: "error",
 }
 
-// lineOf makes of a message what is kept. Nothing in a line is refused: what is
-// missing is filled in, what does not fit is cut (LOG-7).
+// lineOf makes of a message what a sink is given. Nothing in a line is refused: what
+// is missing is filled in, the name of its stream is cut. A [logs.LineSink] cuts the
+// text itself, and notes that it did.
 func (s *Server) lineOf(m *agentv1.LogLine) logs.Line {
 	at := timeOf(m.GetTime())
 	if at.IsZero() {
@@ -44,6 +45,14 @@ func (s *Server) lineOf(m *agentv1.LogLine) logs.Line {
 	}
 }
 
+// cutText is e with a text that is too long cut, and marked so (LOG-7).
+func cutText(e logs.Event) logs.Event {
+	if len(e.Message) > domain.MaxLogLineBytes {
+		e.Message = domain.CutString(e.Message, domain.MaxLogLineBytes-len(logs.CutMark)) + logs.CutMark
+	}
+	return e
+}
+
 // published is the form in which a line goes to who follows live.
 type published struct {
 	Time    time.Time `json:"time"`
@@ -57,7 +66,7 @@ func (s *Server) publish(ctx context.Context, ref logs.Ref, e logs.Event) {
 	if s.publisher == nil {
 		return
 	}
-	line, err := json.Marshal(published(e))
+	line, err := json.Marshal(published(cutText(e)))
 	if err == nil {
 		err = s.publisher.Publish(ctx, ref, string(line))
 	}

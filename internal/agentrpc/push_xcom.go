@@ -26,12 +26,12 @@ func (s *Server) PushXCom(ctx context.Context, req *agentv1.PushXComRequest) (*a
 
 func (s *Server) pushXCom(ctx context.Context, id auth.AgentIdentity, req *agentv1.PushXComRequest) (*agentv1.PushXComResponse, error) {
 	name := keyName(req.GetKey())
+	spec, err := s.specOf(ctx, id)
+	if err != nil {
+		return nil, err
+	}
 	var schema map[string]any
 	if name == domain.DefaultXComKey { // the schema is that of the return value
-		spec, err := s.store.TaskSpec(ctx, id)
-		if err != nil {
-			return nil, err
-		}
 		schema = spec.XComSchema
 	}
 	contentType := domain.CutString(req.GetContentType(), domain.MaxAgentInfoBytes)

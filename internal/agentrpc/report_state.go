@@ -13,6 +13,10 @@ import (
 	"github.com/neochaotic/leoflow/internal/policy"
 )
 
+// reportWithin is how long a report waits for the store where the caller set no
+// deadline (STATE-8).
+const reportWithin = time.Minute
+
 // ReportState stores a report durably before it acknowledges it (STATE-2, STATE-8).
 // A report that comes too late changes nothing and is told to terminate (STATE-4).
 func (s *Server) ReportState(ctx context.Context, req *agentv1.ReportStateRequest) (*agentv1.ReportStateResponse, error) {
@@ -40,6 +44,11 @@ func (s *Server) reportState(ctx context.Context, id auth.AgentIdentity, req *ag
 }
 
 func (s *Server) report(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, exitCode int, message string, at time.Time) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		within, cancel := context.WithTimeout(ctx, reportWithin)
+		defer cancel()
+		ctx = within
+	}
 	if s.reporter != nil {
 		return s.reporter.ReportStateAt(ctx, id, state, exitCode, message, at)
 	}

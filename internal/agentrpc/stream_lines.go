@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -22,9 +23,11 @@ const (
 	finalAcksWithin = 30 * time.Second
 	// lastAcksWithin bounds it where the call is being ended by the server.
 	lastAcksWithin = time.Second
-	// readmitEvery is how often a stream that sends is held against its attempt's
-	// end again (LOG-9, AUTH-10): seldom enough to cost nothing.
-	readmitEvery = 5 * time.Second
+	// readmitEvery is how often a stream that sent lines meanwhile is held against its
+	// attempt's end again (LOG-9, AUTH-10), and readmitQuietEvery how often one that
+	// did not: most of very many open streams are quiet at a time.
+	readmitEvery      = 5 * time.Second
+	readmitQuietEvery = time.Minute
 )
 
 var errShuttingDown = rpcstatus.New(codes.Unavailable, rpcstatus.ReasonShuttingDown, "the server is shutting down; open the stream again", nil)
@@ -41,8 +44,9 @@ func (s *Server) openLog(ctx context.Context, ref logs.Ref) (logs.LineWriter, er
 	return newEventLines(writer), nil
 }
 
-// streamLines moves lines into the log and acks out. Lines are received in one goroutine and acks sent in another, so that a
-// client that reads none slows nothing (LOG-12); this one waits for an end.
+// streamLines moves lines into the log and acks out. Lines are received in one
+// goroutine and acks sent in another, so that a client that reads none slows nothing
+// (LOG-12); this one waits for an end.
 func (s *Server) streamLines(
 	ctx context.Context, id auth.AgentIdentity,
 	recv func() (*agentv1.LogLine, error), send func(*agentv1.LogAck) error,
@@ -66,9 +70,10 @@ func (s *Server) streamLines(
 	acked := make(chan error, 1)
 	go s.guardedGo(ctx, acked, func() error { return ackWhileOpen(writer, send, closing) })
 	ended := make(chan error, 1)
-	go s.guardedGo(ctx, ended, func() error { return s.takeLines(ctx, ref, writer, recv) })
+	var sent atomic.Bool
+	go s.guardedGo(ctx, ended, func() error { return s.takeLines(ctx, ref, writer, recv, &sent) })
 
-	cause := s.awaitEnd(ctx, id, writer, ended)
+	cause := s.awaitEnd(ctx, id, writer, ended, &sent)
 	failed := closeOnce()
 	closed()
 	if failed == nil && cause == nil {
@@ -91,7 +96,7 @@ func (s *Server) guardedGo(ctx context.Context, result chan<- error, work func()
 }
 
 // takeLines receives until the client ends, and returns why: nil when it half-closed.
-func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWriter, recv func() (*agentv1.LogLine, error)) error {
+func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWriter, recv func() (*agentv1.LogLine, error), sent *atomic.Bool) error {
 	for {
 		message, err := recv()
 		if errors.Is(err, io.EOF) {
@@ -104,15 +109,17 @@ func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWr
 		if err := writer.Append(ctx, line); err != nil {
 			return err
 		}
+		sent.Store(true)
 		s.publish(ctx, ref, line.Event)
 	}
 }
 
 // awaitEnd returns why the call ends: the client's end, a newer call of the attempt
 // (LOG-13), the server's shutdown (LOG-10), or the end of the attempt's grace (LOG-9).
-func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, writer logs.LineWriter, ended <-chan error) error {
+func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, writer logs.LineWriter, ended <-chan error, sent *atomic.Bool) error {
 	readmit := time.NewTicker(readmitEvery)
 	defer readmit.Stop()
+	looked := time.Now()
 	for {
 		select {
 		case err := <-ended:
@@ -122,6 +129,10 @@ func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, writer log
 		case <-s.drain:
 			return errShuttingDown
 		case <-readmit.C:
+			if !sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
+				continue
+			}
+			looked = time.Now()
 			// Only a definitive word ends a stream: a store that fails says nothing.
 			if err := s.admit(ctx, id); errors.Is(err, domain.ErrNotLive) {
 				return err

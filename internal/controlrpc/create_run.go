@@ -15,6 +15,10 @@ import (
 	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
+// maxFaultBytes bounds what is quoted of a schema's fault, which can repeat the
+// schema: it travels as metadata, of which a client may take no more than 8 KiB.
+const maxFaultBytes = 500
+
 // CreateRun stores a run and the specifications of its tasks. The same request again
 // returns the same run; another one of the same name is ALREADY_EXISTS.
 func (s *Server) CreateRun(ctx context.Context, req *controlv1.CreateRunRequest) (*controlv1.CreateRunResponse, error) {
@@ -64,7 +68,7 @@ func definition(path, version string, task *controlv1.TaskDefinition, known map[
 	}
 	schema, err := xcom.CompileSchema([]byte(task.GetReturnSchemaJson()))
 	if err != nil {
-		return none, rpcstatus.Field(path+".return_schema_json", "is of no use: "+err.Error())
+		return none, rpcstatus.Field(path+".return_schema_json", "is of no use: "+domain.CutString(err.Error(), maxFaultBytes))
 	}
 	if args := task.GetCallArgsJson(); args != "" && !json.Valid([]byte(args)) {
 		return none, rpcstatus.Field(path+".call_args_json", "is not JSON")

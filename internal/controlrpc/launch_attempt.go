@@ -1,6 +1,7 @@
 package controlrpc
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -12,8 +13,9 @@ import (
 
 // Deployed agents never renew a token, so one must outlive queueing and the task.
 const (
-	leastTokenLife = 24 * time.Hour
 	queueAllowance = 24 * time.Hour
+	// untimedAllowance is for a task that may run as long as it likes.
+	untimedAllowance = 30 * 24 * time.Hour
 )
 
 // LaunchAttempt begins the next attempt of a task and mints the token for its agent.
@@ -26,7 +28,7 @@ func (s *Server) launchAttempt(ctx context.Context, req *controlv1.LaunchAttempt
 	if err != nil {
 		return nil, err
 	}
-	life := max(leastTokenLife, attempt.Timeout+queueAllowance)
+	life := cmp.Or(attempt.Timeout, untimedAllowance) + queueAllowance
 	token, expires, err := s.Tokens.MintAgent(auth.IdentityOf(attempt.Ref), life)
 	if err != nil {
 		return nil, err

@@ -15,8 +15,9 @@ import (
 )
 
 const (
-	// changesAtOnce bounds one message of a watch.
-	changesAtOnce = 500
+	// changesAtOnce bounds one message of a watch: with the longest ids and texts it
+	// stays below the 4 MiB that a client takes by default.
+	changesAtOnce = 200
 	// lookAnyway is how often a watch looks without having been told of a change:
 	// another process may have made one.
 	lookAnyway = 2 * time.Second

@@ -47,7 +47,8 @@ func (e *notLive) Error() string { return "attempt is not live: " + string(e.rea
 // Is makes every reason match ErrNotLive.
 func (e *notLive) Is(target error) bool { return target == ErrNotLive }
 
-// ErrNotLive matches, under [errors.Is], each of the sentinels below it.
+// ErrNotLive matches, under [errors.Is], each of the sentinels below it. It is never
+// returned itself: it carries no reason.
 var ErrNotLive = errors.New("attempt is not live")
 
 // The definitive "not live" answers. A store returns one only when it has read

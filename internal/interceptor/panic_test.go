@@ -56,7 +56,7 @@ func wantInternal(t *testing.T, err error) {
 }
 
 func panickingServices() (*agentService, *controlService) {
-	return &agentService{
+	agents := &agentService{
 		onRegister: func(context.Context, *agentv1.RegisterRequest) error { panic(secret) },
 		onStream: func(stream agentv1.AgentService_StreamLogsServer) error {
 			if _, err := stream.Recv(); err != nil {
@@ -64,9 +64,11 @@ func panickingServices() (*agentService, *controlService) {
 			}
 			panic(errors.New(secret))
 		},
-	}, &controlService{
+	}
+	control := &controlService{
 		onWatch: func(*controlv1.WatchRunRequest, controlv1.ControlService_WatchRunServer) error { panic(secret) },
 	}
+	return agents, control
 }
 
 func TestErr2APanicInAnyLayerIsInternalAndSurvived(t *testing.T) {

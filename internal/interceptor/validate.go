@@ -1,7 +1,6 @@
 package interceptor
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 	"unicode"
@@ -31,7 +30,8 @@ func validate(message any) error {
 		return fmt.Errorf("message %T has no ValidateAll", message)
 	}
 	if pm, ok := message.(proto.Message); ok && !pm.ProtoReflect().IsValid() {
-		return rpcstatus.Invalid(errors.New("no request")) // a nil one, which has no rules to break
+		// None at all reads as an empty one, and so is held against the same rules.
+		return validate(pm.ProtoReflect().New().Interface())
 	}
 	err := m.ValidateAll()
 	if err == nil {

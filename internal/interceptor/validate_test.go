@@ -153,9 +153,11 @@ func TestErr4UnknownFieldsAndMetadataAreIgnored(t *testing.T) {
 	}
 }
 
-func TestErr3ARequestThatIsNotThereIsInvalid(t *testing.T) {
-	var none *agentv1.ReportStateRequest
-	wantCode(t, validate(none), codes.InvalidArgument)
+func TestErr3ARequestThatIsNotThereIsAnEmptyOne(t *testing.T) {
+	wantCode(t, validate((*agentv1.ReportStateRequest)(nil)), codes.InvalidArgument)
+	if err := validate((*agentv1.HeartbeatRequest)(nil)); err != nil {
+		t.Errorf("refused: %v", err)
+	}
 }
 
 // strangeErrors is a validation error of a shape that nobody generates today.

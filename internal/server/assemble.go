@@ -33,6 +33,10 @@ const (
 	messageOverhead = 64 << 10
 	// leastMessageBytes is gRPC's own default limit: no request is limited further.
 	leastMessageBytes = 4 << 20
+	// streamsAtOnce bounds the calls under way on one connection, so that a peer that
+	// never says who it is holds no more (LIMIT-3). Who follows more logs than that
+	// opens a second connection.
+	streamsAtOnce = 4096
 	// handshakeWithin bounds a peer that connects and says nothing (LIMIT-3).
 	handshakeWithin = 20 * time.Second
 )
@@ -85,6 +89,7 @@ func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
 	options := append(chain.ServerOptions(),
 		grpc.StatsHandler(transport),
 		grpc.MaxRecvMsgSize(max(leastMessageBytes, s.cfg.XComMaxBytes+overLimit+messageOverhead)),
+		grpc.MaxConcurrentStreams(streamsAtOnce),
 		grpc.ConnectionTimeout(handshakeWithin),
 		// Agents beat while nothing else happens: no connection is ended for its age
 		// or for being quiet, only for being dead.

@@ -150,15 +150,18 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	s.drain()
 	if page != nil {
 		err = errors.Join(err, page.Close())
+	}
+	if stuck := s.drain(); stuck != nil {
+		return errors.Join(err, stuck) // closing the store under a call would wait for it too
 	}
 	return errors.Join(err, s.close())
 }
 
-// drain ends the open streams first: a graceful stop waits for them.
-func (s *Server) drain() {
+// drain ends the open streams first: a graceful stop waits for them. It returns an
+// error where a handler does not end though its call has been cut off.
+func (s *Server) drain() error {
 	s.health.Shutdown()
 	s.agents.Drain()
 	s.control.Drain()
@@ -167,13 +170,24 @@ func (s *Server) drain() {
 		s.grpc.GracefulStop()
 		close(stopped)
 	}()
-	timer := time.NewTimer(drainWithin)
+	if endsWithin(stopped, drainWithin) {
+		return nil
+	}
+	go s.grpc.Stop() // it waits for handlers as well
+	if endsWithin(stopped, drainWithin) {
+		return nil
+	}
+	return errors.New("a call under way does not end; what it was doing may be lost")
+}
+
+func endsWithin(ended <-chan struct{}, limit time.Duration) bool {
+	timer := time.NewTimer(limit)
 	defer timer.Stop()
 	select {
-	case <-stopped:
+	case <-ended:
+		return true
 	case <-timer.C:
-		s.grpc.Stop()
-		<-stopped
+		return false
 	}
 }
 
