@@ -64,6 +64,8 @@ type backlog struct {
 	overtime int
 	frontier uint64    // the newest line that was ever sent, by its place
 	moved    time.Time // when a line last left the queue for good, or was acknowledged
+	waiting  int       // readers that a full queue holds up now
+	waited   bool      // one was, since heldUp was last asked
 	shedding bool
 	dropped  int // lines dropped since the last note about it
 	lost     int // lines dropped in all
@@ -88,7 +90,10 @@ func (b *backlog) put(stream string, level agentv1.LogLevel, text string) {
 	ln.number++
 	number := ln.number
 	for began := time.Now(); !b.dead && !b.shedding && b.queued+size > maxQueued+b.overtime; {
+		b.waiting++
+		b.waited = true
 		b.shedding = !b.await(began)
+		b.waiting--
 	}
 	if b.dead || b.queued+size > maxQueued+b.overtime {
 		b.dropped++
@@ -96,6 +101,15 @@ func (b *backlog) put(stream string, level agentv1.LogLevel, text string) {
 		return
 	}
 	b.add(ln, stream, level, text, number, now)
+}
+
+// heldUp reports whether a full queue held up a reader since it was last asked.
+func (b *backlog) heldUp() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	held := b.waited || b.waiting > 0
+	b.waited = false
+	return held
 }
 
 // note adds a line of the agent's own, unnumbered; it never waits.

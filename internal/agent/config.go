@@ -164,6 +164,8 @@ type pace struct {
 	stall              time.Duration // for a full log queue to move before lines are dropped
 	steady             time.Duration // after which a log stream counts as one that worked
 	logTries           int           // log streams that may fail in a row other than by UNAVAILABLE
+
+	after func(time.Duration) <-chan time.Time // tells that a task's time is over
 }
 
 var defaultPace = pace{
@@ -184,4 +186,5 @@ var defaultPace = pace{
 	stall:        30 * time.Second,
 	steady:       30 * time.Second,
 	logTries:     8,
+	after:        time.After,
 }

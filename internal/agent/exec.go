@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -153,11 +154,13 @@ func (p *process) reapOrphans() {
 
 // drain waits for the output of an ended process to end, then kills what is left of
 // the group and lets go of outputs that something outside it still holds. It reports
-// whether it had to.
-func (p *process) drain(linger time.Duration) (held bool) {
-	held = !p.drainedWithin(linger)
+// whether it had to. Until ctx is done a full backlog may hold up the reading.
+func (p *process) drain(ctx context.Context, lines *backlog, linger time.Duration) (held bool) {
+	held = !p.drainedWithin(ctx, lines, linger)
 	p.signal(syscall.SIGKILL)
-	if held && !p.drainedWithin(time.Second) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	if held && !p.drainedWithin(ctx, lines, time.Second) {
 		for _, r := range p.outputs {
 			_ = r.SetReadDeadline(time.Now())
 		}
@@ -168,14 +171,22 @@ func (p *process) drain(linger time.Duration) (held bool) {
 	return held
 }
 
-func (p *process) drainedWithin(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-p.drained:
-		return true
-	case <-timer.C:
-		return false
+// drainedWithin waits for d, and again as long as it was the backlog that held up the
+// reading, until ctx is done.
+func (p *process) drainedWithin(ctx context.Context, lines *backlog, d time.Duration) bool {
+	ticker := time.NewTicker(d)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-p.drained:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-ticker.C:
+			if !lines.heldUp() {
+				return false
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -92,17 +93,25 @@ func TestRun3TimeoutStopsTheGroup(t *testing.T) {
 		want   string
 		code   int32
 	}{
-		"polite":        {`sleep 1000 & sleep 1000`, 30 * time.Second, "timed out after 1s (killed by signal 15 (terminated))", -15},
-		"deaf":          {`trap '' TERM; sleep 1000 & sleep 1000; sleep 1000`, 50 * time.Millisecond, "timed out after 1s (killed by signal 9 (killed))", -9},
-		"exits well":    {`trap 'exit 0' TERM; sleep 1000 & wait`, 30 * time.Second, "timed out after 1s", 0},
-		"deaf orphan":   {`(trap '' TERM; sleep 1000; sleep 1000) >/dev/null 2>&1 & sleep 1000`, 100 * time.Millisecond, "timed out after 1s (killed by signal 15 (terminated))", -15},
-		"stopped shell": {`kill -STOP $$; sleep 1000`, 30 * time.Second, "timed out after 1s (killed by signal 15 (terminated))", -15},
+		"polite":        {`sleep 1000 & echo up; sleep 1000`, 30 * time.Second, "timed out after 1s (killed by signal 15 (terminated))", -15},
+		"deaf":          {`trap '' TERM; sleep 1000 & echo up; sleep 1000; sleep 1000`, 50 * time.Millisecond, "timed out after 1s (killed by signal 9 (killed))", -9},
+		"exits well":    {`trap 'exit 0' TERM; sleep 1000 & echo up; wait`, 30 * time.Second, "timed out after 1s", 0},
+		"deaf orphan":   {`(trap '' TERM; echo up; exec >/dev/null 2>&1; sleep 1000; sleep 1000) & sleep 1000`, 100 * time.Millisecond, "timed out after 1s (killed by signal 15 (terminated))", -15},
+		"stopped shell": {`(until [ ! -e /proc/$$/stat ] || [[ $(</proc/$$/stat) = *") T "* ]]; do :; done; echo up) & kill -STOP $$; sleep 1000`, 30 * time.Second, "timed out after 1s (killed by signal 15 (terminated))", -15},
 	} {
 		t.Run(name, func(t *testing.T) {
 			held, gone := fifo(t)
 			f := &fake{spec: bash("exec 9>'" + held + "'\n" + c.script)}
 			f.spec.ExecutionTimeoutSeconds = 1
+			over := make(chan time.Time)
+			f.onStream = f.upon("up", func() { close(over) })
 			b := newBench(t, f)
+			b.pace.after = func(limit time.Duration) <-chan time.Time {
+				if limit != time.Second {
+					t.Errorf("the task may run for %v", limit)
+				}
+				return over
+			}
 			b.cfg.Grace = c.grace
 			b.run(t)
 			await(t, gone, "the end of the task's whole group")
@@ -134,6 +143,50 @@ func TestRun3OrphanHoldsOutput(t *testing.T) {
 				t.Errorf("the agent says %q", got)
 			}
 		})
+	}
+}
+
+// TestLog1SlowSinkIsNoHeldOutput ends a task with a full backlog: what its output
+// still holds is waited for, as long as it may.
+func TestLog1SlowSinkIsNoHeldOutput(t *testing.T) {
+	lines := newBacklog(1, time.Hour)
+	for filler := strings.Repeat("x", 64<<10); lines.queued+len(filler)+lineOverhead <= maxQueued; {
+		lines.put(streamStderr, agentv1.LogLevel_LOG_LEVEL_ERROR, filler)
+	}
+	const size = 60_000 // a pipe holds it, so that the task ends
+	p, err := launch("head -c 60000 /dev/zero | tr '\\0' '\\n'", []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, lines)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await(t, p.exited, "the end of the task")
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if p.drainedWithin(ctx, lines, time.Millisecond) || ctx.Err() == nil {
+		t.Fatal("did not wait for the backlog")
+	}
+	held := make(chan bool, 1)
+	go func() { held <- p.drain(t.Context(), lines, patient) }()
+	taken := 0
+	for {
+		e, changed, _ := lines.next()
+		if e != nil {
+			if e.line.GetStream() == streamStdout {
+				taken++
+			}
+			lines.commit(e)
+			continue
+		}
+		select {
+		case <-changed:
+			continue
+		case <-p.drained:
+		}
+		if e, _, _ := lines.next(); e == nil {
+			break
+		}
+	}
+	if await(t, held, "the end of the output") || taken != size {
+		t.Errorf("%d lines of %d came", taken, size)
 	}
 }
 

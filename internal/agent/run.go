@@ -148,9 +148,7 @@ func (a *attempt) execute(ctx context.Context, spec *agentv1.TaskSpec, env envir
 	limit := time.Duration(spec.GetExecutionTimeoutSeconds()) * time.Second
 	var timeout <-chan time.Time
 	if limit > 0 {
-		timer := time.NewTimer(limit)
-		defer timer.Stop()
-		timeout = timer.C
+		timeout = a.pace.after(limit)
 	}
 	judge := func(code int32, message string) outcome { return unlessWell(code, message) }
 	select {
@@ -177,7 +175,9 @@ func (a *attempt) execute(ctx context.Context, spec *agentv1.TaskSpec, env envir
 	}
 	ended := time.Now()
 	a.ship.taskOver()
-	if p.drain(a.pace.linger) {
+	ctx, cancel := hasty(ctx, a.pace.flush+a.pace.linger, a.pace.linger)
+	defer cancel()
+	if p.drain(ctx, a.ship.backlog, a.pace.linger) {
 		a.say(slog.LevelWarn, "something that the task left behind held its output open, and was cut off")
 	}
 	out := judge(p.result())

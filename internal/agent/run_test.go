@@ -108,7 +108,7 @@ func TestRunAskedToStopBeforeTheTask(t *testing.T) {
 				return nil
 			}
 			b := newBench(t, f)
-			b.pace.start, b.pace.hurry = time.Hour, 5*time.Second
+			b.pace.start, b.pace.hurry = time.Hour, patient
 			code := b.runCtx(ctx, t)
 			if !reported {
 				if code != ExitUnreported || len(f.reports) != 0 {

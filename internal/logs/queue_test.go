@@ -77,6 +77,29 @@ func TestLog13TakeOverFreesAWaitingAppend(t *testing.T) {
 	equal(t, []int64{1}, numbersOf(readAll(t, d)))
 }
 
+// TestLog13TakeOverGivenUpIsTakenUpAgain lets callers go away while they take over:
+// none after them may begin before the older call's lines are durable either.
+func TestLog13TakeOverGivenUpIsTakenUpAgain(t *testing.T) {
+	d, f := faultyDir(t, Options{})
+	syncing, open := f.gated(t)
+	older := begin(t, d)
+	put(t, older, "stdout", 1)
+	wait(t, syncing)
+	for range 50 { // an ended context may also be seen before the take-over begins
+		if _, err := d.OpenLines(ended(t), testRef); !errors.Is(err, context.Canceled) {
+			t.Fatalf("taken over before the older call's lines were durable: %v", err)
+		}
+	}
+	wait(t, older.Superseded())
+	open()
+	newer := begin(t, d)
+	put(t, newer, "stdout", 1, 2)
+	mustClose(t, newer)
+	mustClose(t, older)
+	equal(t, []Ack{{Stream: "stdout", Through: 2}}, newer.Acks())
+	equal(t, []int64{1, 2}, numbersOf(readAll(t, d)))
+}
+
 func TestLog10CloseDrainsOpenWriters(t *testing.T) {
 	d, _ := faultyDir(t, Options{})
 	w := begin(t, d)

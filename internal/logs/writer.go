@@ -259,7 +259,8 @@ func (w *writer) flush() {
 }
 
 // takeOver ends the log's active call and waits until its lines are durable, or
-// lost by a failure (LOG-13). The caller has the life token.
+// lost by a failure (LOG-13). If ctx ends before, the call stays the active one, for
+// whoever comes next to wait for it too. The caller has the life token.
 func (l *attemptLog) takeOver(ctx context.Context) error {
 	l.mu.Lock()
 	old := l.active
@@ -267,14 +268,15 @@ func (l *attemptLog) takeOver(ctx context.Context) error {
 		l.mu.Unlock()
 		return nil
 	}
-	if old.refusal() == nil {
-		old.flush()
+	if !old.over {
+		if old.refusal() == nil {
+			old.flush()
+		}
+		old.over = true
+		close(old.superseded)
+		l.changed.wake()
 	}
-	old.over = true
-	close(old.superseded)
-	l.active = nil
 	end := old.end
-	l.changed.wake()
 	l.mu.Unlock()
 	if err := old.waitDurable(ctx, end); err != nil && ctx.Err() != nil {
 		return err

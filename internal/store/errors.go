@@ -40,15 +40,18 @@ func explain(err error) error {
 
 // curable reports whether the same call may well succeed later.
 func curable(err error) bool {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) || errors.Is(err, driver.ErrBadConn) {
-		return true
+	for _, passing := range []error{context.DeadlineExceeded, context.Canceled, driver.ErrBadConn, sql.ErrTxDone} {
+		if errors.Is(err, passing) { // the last one: rolled back as the caller's context ended
+			return true
+		}
 	}
 	var e *sqlite.Error
 	if !errors.As(err, &e) {
 		return false
 	}
 	switch e.Code() & 0xff { // the primary code
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT:
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT,
+		sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM: // of the machine, and it may recover
 		return true
 	}
 	return false

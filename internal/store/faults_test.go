@@ -152,6 +152,39 @@ func TestState8BusyDatabaseIsUnavailable(t *testing.T) {
 	}
 }
 
+// TestState8RolledBackUnderItsCallIsUnavailable lets a caller go away between the
+// last statement and the commit.
+func TestState8RolledBackUnderItsCallIsUnavailable(t *testing.T) {
+	b := newBroken(t)
+	ctx, cancel := context.WithCancel(as("a"))
+	defer cancel()
+	err := b.write(ctx, func(_ context.Context, tx *txn) error {
+		cancel()
+		for {
+			if _, err := tx.Run.Query().Count(as("a")); errors.Is(err, sql.ErrTxDone) {
+				return nil
+			}
+		}
+	})
+	if !errors.Is(err, domain.ErrUnavailable) {
+		t.Fatalf("error = %v", err)
+	}
+}
+
+func TestState8FullDiskIsUnavailable(t *testing.T) {
+	db, err := sql.Open(driverName, dataSource(filepath.Join(t.TempDir(), "full"), "immediate", "max_page_count(2)"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close() //nolint:errcheck // nothing is kept
+	for err == nil {
+		_, err = db.Exec("CREATE TABLE IF NOT EXISTS t AS SELECT zeroblob(100000) AS b")
+	}
+	if got := explain(err); !errors.Is(got, domain.ErrUnavailable) {
+		t.Fatalf("error = %v", got)
+	}
+}
+
 // TestState2HistoryAndStateTogether breaks the history: no state may move without it.
 func TestState2HistoryAndStateTogether(t *testing.T) {
 	b := newBroken(t)
