@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,6 +152,70 @@ func TestState8BusyDatabaseIsUnavailable(t *testing.T) {
 	if err := b.RecordHeartbeat(as("a"), b.id); err != nil {
 		t.Fatalf("afterwards: %v", err)
 	}
+}
+
+// TestState8ATerminalReportWaitsForTheDatabase locks the database until the report
+// has failed once, and says so.
+func TestState8ATerminalReportWaitsForTheDatabase(t *testing.T) {
+	b := newBroken(t)
+	waits := make(chan string, 1)
+	b.logger = slog.New(slog.NewTextHandler(lines(waits), nil))
+	tx, err := b.db.Begin() // takes the write lock
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(as("a"), time.Minute)
+	defer cancel()
+	stored := make(chan error, 1)
+	go func() { stored <- b.ReportState(ctx, b.id, domain.TaskStateSuccess, 0, "") }()
+	select {
+	case line := <-waits:
+		if !strings.Contains(line, "terminal report waits") {
+			t.Errorf("logged %q", line)
+		}
+	case err := <-stored:
+		t.Fatalf("the report did not wait: %v", err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-stored; err != nil {
+		t.Fatal(err)
+	}
+	key := domain.TaskKey{RunKey: domain.RunKey{DagID: "d", RunID: "r"}, TaskID: "x"}
+	if a, err := b.Attempt(as("a"), key, 1); err != nil || a.State != domain.TaskStateSuccess {
+		t.Errorf("stored as %v, %v", a.State, err)
+	}
+}
+
+// TestState8AReportGivesUpWithItsCall: RUNNING does not wait, and nothing waits for
+// longer than its call, or for a store that was closed.
+func TestState8AReportGivesUpWithItsCall(t *testing.T) {
+	b := newBroken(t)
+	ctx, cancel := context.WithCancel(as("a"))
+	cancel()
+	if err := b.ReportState(ctx, b.id, domain.TaskStateFailed, 1, ""); !errors.Is(err, domain.ErrUnavailable) {
+		t.Errorf("the call had ended: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, state := range []domain.TaskState{domain.TaskStateRunning, domain.TaskStateFailed} {
+		if err := b.ReportState(as("a"), b.id, state, 1, ""); !errors.Is(err, domain.ErrUnavailable) {
+			t.Errorf("%s to a closed store: %v", state, err)
+		}
+	}
+}
+
+// lines sends what is written to it.
+type lines chan<- string
+
+func (l lines) Write(p []byte) (int, error) {
+	select {
+	case l <- string(p):
+	default:
+	}
+	return len(p), nil
 }
 
 // TestState8RolledBackUnderItsCallIsUnavailable lets a caller go away between the

@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
+	"github.com/sethvargo/go-retry"
 
 	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/ent/attempt"
@@ -25,7 +27,8 @@ func (s *Store) ReportState(ctx context.Context, id auth.AgentIdentity, state do
 // A repeat of an accepted report is nil and changes nothing (STATE-3). Otherwise a
 // report against a settled attempt (STATE-4, STATE-5), and RUNNING while a cancel
 // is pending (STATE-10), change nothing and are a definitive domain.ErrNotLive. A
-// state that no agent may report is domain.ErrPrecondition (STATE-1).
+// state that no agent may report is domain.ErrPrecondition (STATE-1). A terminal
+// report waits for a database that fails for now, until ctx ends (STATE-8).
 func (s *Store) ReportStateAt(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, exitCode int, errMsg string, at time.Time) error {
 	if err := within(ctx, id.TenantID); err != nil {
 		return err
@@ -37,20 +40,52 @@ func (s *Store) ReportStateAt(ctx context.Context, id auth.AgentIdentity, state 
 		ref: id.Attempt(), state: state, exitCode: exitCode,
 		message: domain.CutString(errMsg, domain.MaxErrorMessageBytes), at: clamped(at),
 	}
-	return s.write(ctx, func(ctx context.Context, tx *txn) error {
-		n, err := r.apply(ctx, tx)
-		if err != nil {
+	store := func(ctx context.Context) error { return s.write(ctx, r.store) }
+	if state.Terminal() {
+		return s.outlast(ctx, store)
+	}
+	return store(ctx)
+}
+
+// The waits between two tries of a write that has to outlast a failing store.
+const (
+	firstWait = 50 * time.Millisecond
+	maxWait   = time.Second
+)
+
+// outlast calls store until the database takes the write or ctx ends: an agent that
+// reports its end may not come again (STATE-8). A store that was closed takes none.
+func (s *Store) outlast(ctx context.Context, store func(context.Context) error) error {
+	waits := retry.WithCappedDuration(maxWait, retry.NewExponential(firstWait))
+	waiting := false
+	err := retry.Do(ctx, waits, func(ctx context.Context) error {
+		err := store(ctx)
+		if !errors.Is(err, domain.ErrUnavailable) || errors.Is(err, errClosed) || ctx.Err() != nil {
 			return err
 		}
-		row, err := findOwn(ctx, tx.Tx, r.ref)
-		if err != nil {
-			return err
+		if !waiting {
+			waiting = true
+			s.logger.WarnContext(ctx, "a terminal report waits for the database", "cause", err.Error())
 		}
-		if n == 1 {
-			return tx.moved(ctx, row)
-		}
-		return r.refusal(ctx, tx, row)
+		return retry.RetryableError(err)
 	})
+	return explain(err)
+}
+
+// store applies the report in a transaction, or says why it does not.
+func (r report) store(ctx context.Context, tx *txn) error {
+	n, err := r.apply(ctx, tx)
+	if err != nil {
+		return err
+	}
+	row, err := findOwn(ctx, tx.Tx, r.ref)
+	if err != nil {
+		return err
+	}
+	if n == 1 {
+		return tx.moved(ctx, row)
+	}
+	return r.refusal(ctx, tx, row)
 }
 
 // report is what an agent said.
