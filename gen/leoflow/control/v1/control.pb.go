@@ -3374,14 +3374,15 @@ func (x *ListAuditEventsResponse) GetNextPageToken() string {
 	return ""
 }
 
-// One delivery of secrets.
+// One delivery of secrets to an attempt, or one write of a secret by an operator.
 type AuditEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When.
 	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
-	// What was done, such as `deliver_variables`.
+	// What was done: `variables.delivered`, `connections.delivered`, `variable.put`,
+	// `variable.deleted`, `connection.put` or `connection.deleted`.
 	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
-	// The attempt that it was done for.
+	// The attempt that secrets were delivered to; empty for a write.
 	DagId string `protobuf:"bytes,3,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
 	// The run.
 	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -3389,8 +3390,10 @@ type AuditEvent struct {
 	TaskId string `protobuf:"bytes,5,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
 	// The try.
 	TryNumber int32 `protobuf:"varint,6,opt,name=try_number,json=tryNumber,proto3" json:"try_number,omitempty"`
-	// The names delivered; never values.
-	Names         []string `protobuf:"bytes,7,rep,name=names,proto3" json:"names,omitempty"`
+	// The names of the secrets; never values.
+	Names []string `protobuf:"bytes,7,rep,name=names,proto3" json:"names,omitempty"`
+	// The operator who wrote: the subject of the token. Empty for a delivery.
+	Actor         string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3472,6 +3475,13 @@ func (x *AuditEvent) GetNames() []string {
 		return x.Names
 	}
 	return nil
+}
+
+func (x *AuditEvent) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
 }
 
 var File_leoflow_control_v1_control_proto protoreflect.FileDescriptor
@@ -3634,7 +3644,7 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\tpage_size\x18\x02 \x01(\x05B\n" +
 	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tB\b\xfaB\x05r\x03\x18\xe8\aR\tpageToken\"g\n" +
+	"page_token\x18\x03 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"g\n" +
 	"\x10ListRunsResponse\x12+\n" +
 	"\x04runs\x18\x01 \x03(\v2\x17.leoflow.control.v1.RunR\x04runs\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xde\x01\n" +
@@ -3644,7 +3654,7 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\tpage_size\x18\x03 \x01(\x05B\n" +
 	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tB\b\xfaB\x05r\x03\x18\xe8\aR\tpageToken\"k\n" +
+	"page_token\x18\x04 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"k\n" +
 	"\x11ListTasksResponse\x12.\n" +
 	"\x05tasks\x18\x01 \x03(\v2\x18.leoflow.control.v1.TaskR\x05tasks\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
@@ -3663,7 +3673,7 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\tpage_size\x18\x04 \x01(\x05B\n" +
 	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x05 \x01(\tB\b\xfaB\x05r\x03\x18\xe8\aR\tpageToken\"w\n" +
+	"page_token\x18\x05 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"w\n" +
 	"\x14ListAttemptsResponse\x127\n" +
 	"\battempts\x18\x01 \x03(\v2\x1b.leoflow.control.v1.AttemptR\battempts\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x04\n" +
@@ -3698,7 +3708,7 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xe8\aR\tpageToken\"}\n" +
+	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"}\n" +
 	"\x15ListVariablesResponse\x12<\n" +
 	"\tvariables\x18\x01 \x03(\v2\x1e.leoflow.control.v1.SecretNameR\tvariables\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"j\n" +
@@ -3706,7 +3716,7 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xe8\aR\tpageToken\"\x83\x01\n" +
+	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"\x83\x01\n" +
 	"\x17ListConnectionsResponse\x12@\n" +
 	"\vconnections\x18\x01 \x03(\v2\x1e.leoflow.control.v1.SecretNameR\vconnections\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"[\n" +
@@ -3725,10 +3735,10 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xe8\aR\tpageToken\"y\n" +
+	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"y\n" +
 	"\x17ListAuditEventsResponse\x126\n" +
 	"\x06events\x18\x01 \x03(\v2\x1e.leoflow.control.v1.AuditEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xcc\x01\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe2\x01\n" +
 	"\n" +
 	"AuditEvent\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
@@ -3738,7 +3748,8 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\atask_id\x18\x05 \x01(\tR\x06taskId\x12\x1d\n" +
 	"\n" +
 	"try_number\x18\x06 \x01(\x05R\ttryNumber\x12\x14\n" +
-	"\x05names\x18\a \x03(\tR\x05names*\xcf\x01\n" +
+	"\x05names\x18\a \x03(\tR\x05names\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor*\xcf\x01\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CAUSE_EXIT_NONZERO\x10\x01\x12\x13\n" +

@@ -4518,10 +4518,10 @@ func (m *ListRunsRequest) validate(all bool) error {
 		errors = append(errors, err)
 	}
 
-	if utf8.RuneCountInString(m.GetPageToken()) > 1000 {
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
 		err := ListRunsRequestValidationError{
 			field:  "PageToken",
-			reason: "value length must be at most 1000 runes",
+			reason: "value length must be at most 2000 runes",
 		}
 		if !all {
 			return err
@@ -4822,10 +4822,10 @@ func (m *ListTasksRequest) validate(all bool) error {
 		errors = append(errors, err)
 	}
 
-	if utf8.RuneCountInString(m.GetPageToken()) > 1000 {
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
 		err := ListTasksRequestValidationError{
 			field:  "PageToken",
-			reason: "value length must be at most 1000 runes",
+			reason: "value length must be at most 2000 runes",
 		}
 		if !all {
 			return err
@@ -5260,10 +5260,10 @@ func (m *ListAttemptsRequest) validate(all bool) error {
 		errors = append(errors, err)
 	}
 
-	if utf8.RuneCountInString(m.GetPageToken()) > 1000 {
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
 		err := ListAttemptsRequestValidationError{
 			field:  "PageToken",
-			reason: "value length must be at most 1000 runes",
+			reason: "value length must be at most 2000 runes",
 		}
 		if !all {
 			return err
@@ -6147,10 +6147,10 @@ func (m *ListVariablesRequest) validate(all bool) error {
 		errors = append(errors, err)
 	}
 
-	if utf8.RuneCountInString(m.GetPageToken()) > 1000 {
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
 		err := ListVariablesRequestValidationError{
 			field:  "PageToken",
-			reason: "value length must be at most 1000 runes",
+			reason: "value length must be at most 2000 runes",
 		}
 		if !all {
 			return err
@@ -6409,10 +6409,10 @@ func (m *ListConnectionsRequest) validate(all bool) error {
 		errors = append(errors, err)
 	}
 
-	if utf8.RuneCountInString(m.GetPageToken()) > 1000 {
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
 		err := ListConnectionsRequestValidationError{
 			field:  "PageToken",
-			reason: "value length must be at most 1000 runes",
+			reason: "value length must be at most 2000 runes",
 		}
 		if !all {
 			return err
@@ -7257,10 +7257,10 @@ func (m *ListAuditEventsRequest) validate(all bool) error {
 		errors = append(errors, err)
 	}
 
-	if utf8.RuneCountInString(m.GetPageToken()) > 1000 {
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
 		err := ListAuditEventsRequestValidationError{
 			field:  "PageToken",
-			reason: "value length must be at most 1000 runes",
+			reason: "value length must be at most 2000 runes",
 		}
 		if !all {
 			return err
@@ -7546,6 +7546,8 @@ func (m *AuditEvent) validate(all bool) error {
 	// no validation rules for TaskId
 
 	// no validation rules for TryNumber
+
+	// no validation rules for Actor
 
 	if len(errors) > 0 {
 		return AuditEventMultiError(errors)

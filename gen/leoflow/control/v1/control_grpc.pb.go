@@ -104,7 +104,8 @@ type ControlServiceClient interface {
 	DeleteVariable(ctx context.Context, in *DeleteVariableRequest, opts ...grpc.CallOption) (*DeleteVariableResponse, error)
 	// DeleteConnection deletes a connection; one that is not there is NOT_FOUND.
 	DeleteConnection(ctx context.Context, in *DeleteConnectionRequest, opts ...grpc.CallOption) (*DeleteConnectionResponse, error)
-	// ListAuditEvents lists who got which secrets, the newest first (SECRET-5).
+	// ListAuditEvents lists who got which secrets (SECRET-5), and who wrote which, the
+	// newest first.
 	ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error)
 }
 
@@ -391,7 +392,8 @@ type ControlServiceServer interface {
 	DeleteVariable(context.Context, *DeleteVariableRequest) (*DeleteVariableResponse, error)
 	// DeleteConnection deletes a connection; one that is not there is NOT_FOUND.
 	DeleteConnection(context.Context, *DeleteConnectionRequest) (*DeleteConnectionResponse, error)
-	// ListAuditEvents lists who got which secrets, the newest first (SECRET-5).
+	// ListAuditEvents lists who got which secrets (SECRET-5), and who wrote which, the
+	// newest first.
 	ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
