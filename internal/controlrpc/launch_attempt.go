@@ -8,13 +8,17 @@ import (
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// Deployed agents never renew a token, so one must outlive queueing and the task.
-const (
-	leastTokenLife = 24 * time.Hour
-	queueAllowance = 24 * time.Hour
-)
+// AttemptTokens are [Tokens] that know the terms of an attempt's tokens, so that
+// they can be renewed (TOKEN-2). Tokens that are not mint ones that never are.
+type AttemptTokens interface {
+	// MintAttempt returns a token whose life counts from the attempt's launch, however
+	// often that is repeated, and domain.ErrPrecondition where that life is over.
+	// timeout is the execution time-out of the task; 0: none.
+	MintAttempt(id auth.AgentIdentity, launched time.Time, timeout time.Duration) (token string, expires time.Time, err error)
+}
 
 // LaunchAttempt begins the next attempt of a task and mints the token for its agent.
 func (s *Server) LaunchAttempt(ctx context.Context, req *controlv1.LaunchAttemptRequest) (*controlv1.LaunchAttemptResponse, error) {
@@ -26,8 +30,7 @@ func (s *Server) launchAttempt(ctx context.Context, req *controlv1.LaunchAttempt
 	if err != nil {
 		return nil, err
 	}
-	life := max(leastTokenLife, attempt.Timeout+queueAllowance)
-	token, expires, err := s.Tokens.MintAgent(auth.IdentityOf(attempt.Ref), life)
+	token, expires, err := s.mintFor(attempt)
 	if err != nil {
 		return nil, err
 	}
@@ -37,4 +40,12 @@ func (s *Server) launchAttempt(ctx context.Context, req *controlv1.LaunchAttempt
 		AgentToken:     token,
 		TokenExpiresAt: timestamppb.New(expires),
 	}, nil
+}
+
+func (s *Server) mintFor(attempt domain.Attempt) (token string, expires time.Time, err error) {
+	id := auth.IdentityOf(attempt.Ref)
+	if tokens, ok := s.Tokens.(AttemptTokens); ok {
+		return tokens.MintAttempt(id, attempt.QueuedAt, attempt.Timeout)
+	}
+	return s.Tokens.MintAgent(id, auth.FreshLife(attempt.Timeout))
 }
