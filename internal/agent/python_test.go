@@ -199,23 +199,23 @@ func TestStart3PythonCannotCall(t *testing.T) {
 }
 
 func TestStart3PythonInterpreter(t *testing.T) {
-	real := realPython(t)
+	binary := realPython(t)
 	link := func(t *testing.T, name string) string {
 		dir := t.TempDir()
-		if err := os.Symlink(real, filepath.Join(dir, name)); err != nil {
+		if err := os.Symlink(binary, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 		return dir
 	}
 	for name, c := range map[string]struct{ path, named, want string }{
 		"none":      {t.TempDir(), "", "the task could not be started: neither python3 nor python is on PATH: install Python 3.8 or newer, or set LEOFLOW_PYTHON to its path"},
-		"wrong":     {filepath.Dir(real), "no-such-python", `the task could not be started: the Python that LEOFLOW_PYTHON names was not found (exec: "no-such-python": executable file not found in $PATH): set it to the path of a Python 3.8 or newer`},
+		"wrong":     {filepath.Dir(binary), "no-such-python", `the task could not be started: the Python that LEOFLOW_PYTHON names was not found (exec: "no-such-python": executable file not found in $PATH): set it to the path of a Python 3.8 or newer`},
 		"python3":   {link(t, "python3"), "", ""},
 		"python":    {link(t, "python"), "", ""},
 		"named":     {link(t, "snake"), "snake", ""},
-		"a path":    {t.TempDir(), real, ""},
+		"a path":    {t.TempDir(), binary, ""},
 		"3 first":   {link(t, "python3") + ":" + filepath.Dir(script(t, "python", "exit 9")), "", ""},
-		"too old":   {filepath.Dir(real), script(t, "old", `exec '`+real+`' -c 'import runpy, sys; sys.version_info, sys.version = (3, 7, 9), "3.7.9 (old)"; sys.argv[:] = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name="__main__")' "$@"`), "exited with code 1: python tasks need Python 3.8 or newer, and "},
+		"too old":   {filepath.Dir(binary), script(t, "old", `exec '`+binary+`' -c 'import runpy, sys; sys.version_info, sys.version = (3, 7, 9), "3.7.9 (old)"; sys.argv[:] = sys.argv[2:]; runpy.run_path(sys.argv[0], run_name="__main__")' "$@"`), "exited with code 1: python tasks need Python 3.8 or newer, and "},
 		"no python": {t.TempDir(), script(t, "cheat", "exit 9"), "exited with code 9"},
 	} {
 		t.Run(name, func(t *testing.T) {
