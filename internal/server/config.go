@@ -33,7 +33,8 @@ type Config struct {
 	Addr string
 	// DataDir holds the database, the logs and the key files.
 	DataDir string
-	// TLSCertFile and TLSKeyFile are PEM files; both or none.
+	// TLSCertFile and TLSKeyFile are PEM files; both or none. When they change, new
+	// connections get the new certificate, as soon as both are good.
 	TLSCertFile, TLSKeyFile string
 	// TLS is a configuration made in memory, instead of the files.
 	TLS *tls.Config
@@ -52,6 +53,8 @@ type Config struct {
 	TracerProvider trace.TracerProvider
 	// newID makes task instance ids; nil: random ones. Tests set it.
 	newID func() string
+	// now is the clock of the looks at the TLS files; nil: the system's. Tests set it.
+	now func() time.Time
 	// Logger takes the server's own log; nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -75,6 +78,9 @@ func (c Config) Complete() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.now == nil {
+		c.now = time.Now
+	}
 	var err error
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, fmt.Errorf("data directory %q: %w", c.DataDir, err)
@@ -91,13 +97,13 @@ func (c *Config) checkTLS() error {
 	case c.TLS != nil:
 		return errors.New("TLS: both files and a configuration in memory are given; give one of them")
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+	pair, err := loadCertificate(c.TLSCertFile, c.TLSKeyFile, c.now, c.Logger)
 	if err != nil {
 		return fmt.Errorf("TLS certificate %q with key %q: %w; give a PEM certificate and the key that belongs to it",
 			c.TLSCertFile, c.TLSKeyFile, err)
 	}
-	c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	c.TLSCertFile, c.TLSKeyFile = "", "" // read; what follows sees one form
+	c.TLS = pair.serverTLS()
+	c.TLSCertFile, c.TLSKeyFile = "", "" // taken; what follows sees one form
 	return nil
 }
 
