@@ -53,8 +53,6 @@ type Config struct {
 	TracerProvider trace.TracerProvider
 	// newID makes task instance ids; nil: random ones. Tests set it.
 	newID func() string
-	// now is the clock of the looks at the TLS files; nil: the system's. Tests set it.
-	now func() time.Time
 	// Logger takes the server's own log; nil: slog.Default().
 	Logger *slog.Logger
 }
@@ -78,9 +76,6 @@ func (c Config) Complete() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	if c.now == nil {
-		c.now = time.Now
-	}
 	var err error
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, fmt.Errorf("data directory %q: %w", c.DataDir, err)
@@ -97,7 +92,7 @@ func (c *Config) checkTLS() error {
 	case c.TLS != nil:
 		return errors.New("TLS: both files and a configuration in memory are given; give one of them")
 	}
-	pair, err := loadCertificate(c.TLSCertFile, c.TLSKeyFile, c.now, c.Logger)
+	pair, err := loadCertificate(c.TLSCertFile, c.TLSKeyFile, time.Now, c.Logger)
 	if err != nil {
 		return fmt.Errorf("TLS certificate %q with key %q: %w; give a PEM certificate and the key that belongs to it",
 			c.TLSCertFile, c.TLSKeyFile, err)

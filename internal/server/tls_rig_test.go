@@ -56,10 +56,11 @@ func newPair(t *testing.T, serial int64) pemPair {
 
 // tlsRig is a certificate of two files, on a clock that a test moves.
 type tlsRig struct {
-	t    *testing.T
-	dir  string
-	pool *x509.CertPool
-	cert *certificate
+	t      *testing.T
+	dir    string
+	pool   *x509.CertPool
+	cert   *certificate
+	config *tls.Config // the server's
 
 	mu   sync.Mutex
 	time time.Time
@@ -109,23 +110,18 @@ func (r *tlsRig) logger() *slog.Logger { return slog.New(slog.NewTextHandler(r, 
 // load takes the files into use.
 func (r *tlsRig) load() {
 	r.t.Helper()
-	cfg, err := Config{TLSCertFile: r.certFile(), TLSKeyFile: r.keyFile(), Logger: r.logger(), now: r.now}.Complete()
+	cert, err := loadCertificate(r.certFile(), r.keyFile(), r.now, r.logger())
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if cfg.TLSCertFile != "" || cfg.TLSKeyFile != "" || cfg.TLS.MinVersion < tls.VersionTLS12 {
-		r.t.Errorf("completed to %+v", cfg)
-	}
-	if r.cert, err = loadCertificate(r.certFile(), r.keyFile(), r.now, r.logger()); err != nil {
-		r.t.Fatal(err)
-	}
+	r.cert, r.config = cert, cert.serverTLS()
 }
 
 // shown returns the serial number of the certificate that a new connection gets.
 func (r *tlsRig) shown() int64 {
 	near, far := net.Pipe()
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = tls.Server(far, r.cert.serverTLS()).HandshakeContext(r.t.Context()) })
+	serving.Go(func() { _ = tls.Server(far, r.config).HandshakeContext(r.t.Context()) })
 	client := tls.Client(near, &tls.Config{RootCAs: r.pool, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12})
 	err := client.HandshakeContext(r.t.Context())
 	_ = near.Close()

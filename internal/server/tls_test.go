@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/grpc"
@@ -40,6 +41,29 @@ func TestTLSNewConnectionsGetTheNewCertificate(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestTLSAConfigurationOfFilesReadsThemAgain is on the system's clock, which is the
+// bubble's.
+func TestTLSAConfigurationOfFilesReadsThemAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := newPair(t, 1), newPair(t, 2)
+		r := newTLSFiles(t, one, two)
+		r.inPlace(one)
+		cfg, err := Config{TLSCertFile: r.certFile(), TLSKeyFile: r.keyFile(), Logger: r.logger()}.Complete()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cfg.TLSCertFile != "" || cfg.TLSKeyFile != "" || cfg.TLS.MinVersion < tls.VersionTLS12 {
+			t.Errorf("completed to %+v", cfg)
+		}
+		r.config = cfg.TLS
+		r.wantShown(1)
+		r.inPlace(two)
+		r.wantShown(1)
+		<-time.After(lookAtFilesEvery) // on the bubble's clock
+		r.wantShown(2)
+	})
 }
 
 // TestTLSAChangeThatTheTimesDoNotTellIsSeen keeps the files' times and sizes.
@@ -168,9 +192,8 @@ func TestTLSOpenConnectionsLiveOnThroughARotation(t *testing.T) {
 	one, two := newPair(t, 1), newPair(t, 2)
 	r := newTLSFiles(t, one, two)
 	r.bySymlink(one)
-	srv, err := New(t.Context(), Config{
-		Addr: "127.0.0.1:0", DataDir: t.TempDir(), TLSCertFile: r.certFile(), TLSKeyFile: r.keyFile(), Logger: r.logger(), now: r.now,
-	})
+	r.load()
+	srv, err := New(t.Context(), Config{Addr: "127.0.0.1:0", DataDir: t.TempDir(), TLS: r.config, Logger: r.logger()})
 	if err != nil {
 		t.Fatal(err)
 	}
