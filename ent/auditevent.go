@@ -34,7 +34,9 @@ type AuditEvent struct {
 	// Try holds the value of the "try" field.
 	Try int `json:"try,omitempty"`
 	// Names holds the value of the "names" field.
-	Names        []string `json:"names,omitempty"`
+	Names []string `json:"names,omitempty"`
+	// Actor holds the value of the "actor" field.
+	Actor        string `json:"actor,omitempty"`
 	selectValues sql.SelectValues
 }
 
@@ -47,7 +49,7 @@ func (*AuditEvent) scanValues(columns []string) ([]any, error) {
 			values[i] = new([]byte)
 		case auditevent.FieldID, auditevent.FieldAt, auditevent.FieldTry:
 			values[i] = new(sql.NullInt64)
-		case auditevent.FieldTenant, auditevent.FieldAction, auditevent.FieldInstanceID, auditevent.FieldDagID, auditevent.FieldRunID, auditevent.FieldTaskID:
+		case auditevent.FieldTenant, auditevent.FieldAction, auditevent.FieldInstanceID, auditevent.FieldDagID, auditevent.FieldRunID, auditevent.FieldTaskID, auditevent.FieldActor:
 			values[i] = new(sql.NullString)
 		default:
 			values[i] = new(sql.UnknownType)
@@ -126,6 +128,12 @@ func (_m *AuditEvent) assignValues(columns []string, values []any) error {
 					return fmt.Errorf("unmarshal field names: %w", err)
 				}
 			}
+		case auditevent.FieldActor:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field actor", values[i])
+			} else if value.Valid {
+				_m.Actor = value.String
+			}
 		default:
 			_m.selectValues.Set(columns[i], values[i])
 		}
@@ -188,6 +196,9 @@ func (_m *AuditEvent) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("names=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Names))
+	builder.WriteString(", ")
+	builder.WriteString("actor=")
+	builder.WriteString(_m.Actor)
 	builder.WriteByte(')')
 	return builder.String()
 }

@@ -75,6 +75,20 @@ func (_c *AuditEventCreate) SetNames(v []string) *AuditEventCreate {
 	return _c
 }
 
+// SetActor sets the "actor" field.
+func (_c *AuditEventCreate) SetActor(v string) *AuditEventCreate {
+	_c.mutation.SetActor(v)
+	return _c
+}
+
+// SetNillableActor sets the "actor" field if the given value is not nil.
+func (_c *AuditEventCreate) SetNillableActor(v *string) *AuditEventCreate {
+	if v != nil {
+		_c.SetActor(*v)
+	}
+	return _c
+}
+
 // SetID sets the "id" field.
 func (_c *AuditEventCreate) SetID(v int64) *AuditEventCreate {
 	_c.mutation.SetID(v)
@@ -88,6 +102,9 @@ func (_c *AuditEventCreate) Mutation() *AuditEventMutation {
 
 // Save creates the AuditEvent in the database.
 func (_c *AuditEventCreate) Save(ctx context.Context) (*AuditEvent, error) {
+	if err := _c.defaults(); err != nil {
+		return nil, err
+	}
 	return withHooks(ctx, _c.sqlSave, _c.mutation, _c.hooks)
 }
 
@@ -111,6 +128,15 @@ func (_c *AuditEventCreate) ExecX(ctx context.Context) {
 	if err := _c.Exec(ctx); err != nil {
 		panic(err)
 	}
+}
+
+// defaults sets the default values of the builder before save.
+func (_c *AuditEventCreate) defaults() error {
+	if _, ok := _c.mutation.Actor(); !ok {
+		v := auditevent.DefaultActor
+		_c.mutation.SetActor(v)
+	}
+	return nil
 }
 
 // check runs all checks and user-defined validators on the builder.
@@ -137,34 +163,14 @@ func (_c *AuditEventCreate) check() error {
 	if _, ok := _c.mutation.InstanceID(); !ok {
 		return &ValidationError{Name: "instance_id", err: errors.New(`ent: missing required field "AuditEvent.instance_id"`)}
 	}
-	if v, ok := _c.mutation.InstanceID(); ok {
-		if err := auditevent.InstanceIDValidator(v); err != nil {
-			return &ValidationError{Name: "instance_id", err: fmt.Errorf(`ent: validator failed for field "AuditEvent.instance_id": %w`, err)}
-		}
-	}
 	if _, ok := _c.mutation.DagID(); !ok {
 		return &ValidationError{Name: "dag_id", err: errors.New(`ent: missing required field "AuditEvent.dag_id"`)}
-	}
-	if v, ok := _c.mutation.DagID(); ok {
-		if err := auditevent.DagIDValidator(v); err != nil {
-			return &ValidationError{Name: "dag_id", err: fmt.Errorf(`ent: validator failed for field "AuditEvent.dag_id": %w`, err)}
-		}
 	}
 	if _, ok := _c.mutation.RunID(); !ok {
 		return &ValidationError{Name: "run_id", err: errors.New(`ent: missing required field "AuditEvent.run_id"`)}
 	}
-	if v, ok := _c.mutation.RunID(); ok {
-		if err := auditevent.RunIDValidator(v); err != nil {
-			return &ValidationError{Name: "run_id", err: fmt.Errorf(`ent: validator failed for field "AuditEvent.run_id": %w`, err)}
-		}
-	}
 	if _, ok := _c.mutation.TaskID(); !ok {
 		return &ValidationError{Name: "task_id", err: errors.New(`ent: missing required field "AuditEvent.task_id"`)}
-	}
-	if v, ok := _c.mutation.TaskID(); ok {
-		if err := auditevent.TaskIDValidator(v); err != nil {
-			return &ValidationError{Name: "task_id", err: fmt.Errorf(`ent: validator failed for field "AuditEvent.task_id": %w`, err)}
-		}
 	}
 	if _, ok := _c.mutation.Try(); !ok {
 		return &ValidationError{Name: "try", err: errors.New(`ent: missing required field "AuditEvent.try"`)}
@@ -176,6 +182,9 @@ func (_c *AuditEventCreate) check() error {
 	}
 	if _, ok := _c.mutation.Names(); !ok {
 		return &ValidationError{Name: "names", err: errors.New(`ent: missing required field "AuditEvent.names"`)}
+	}
+	if _, ok := _c.mutation.Actor(); !ok {
+		return &ValidationError{Name: "actor", err: errors.New(`ent: missing required field "AuditEvent.actor"`)}
 	}
 	return nil
 }
@@ -245,6 +254,10 @@ func (_c *AuditEventCreate) createSpec() (*AuditEvent, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Names(); ok {
 		_spec.SetField(auditevent.FieldNames, field.TypeJSON, value)
 		_node.Names = value
+	}
+	if value, ok := _c.mutation.Actor(); ok {
+		_spec.SetField(auditevent.FieldActor, field.TypeString, value)
+		_node.Actor = value
 	}
 	return _node, _spec
 }
@@ -342,6 +355,9 @@ func (u *AuditEventUpsertOne) UpdateNewValues() *AuditEventUpsertOne {
 		if _, exists := u.create.mutation.Names(); exists {
 			s.SetIgnore(auditevent.FieldNames)
 		}
+		if _, exists := u.create.mutation.Actor(); exists {
+			s.SetIgnore(auditevent.FieldActor)
+		}
 	}))
 	return u
 }
@@ -425,6 +441,7 @@ func (_c *AuditEventCreateBulk) Save(ctx context.Context) ([]*AuditEvent, error)
 	for i := range _c.builders {
 		func(i int, root context.Context) {
 			builder := _c.builders[i]
+			builder.defaults()
 			var mut Mutator = MutateFunc(func(ctx context.Context, m Mutation) (Value, error) {
 				mutation, ok := m.(*AuditEventMutation)
 				if !ok {
@@ -580,6 +597,9 @@ func (u *AuditEventUpsertBulk) UpdateNewValues() *AuditEventUpsertBulk {
 			}
 			if _, exists := b.mutation.Names(); exists {
 				s.SetIgnore(auditevent.FieldNames)
+			}
+			if _, exists := b.mutation.Actor(); exists {
+				s.SetIgnore(auditevent.FieldActor)
 			}
 		}
 	}))

@@ -2331,6 +2331,7 @@ type AuditEventMutation struct {
 	addtry        *int
 	names         *[]string
 	appendnames   []string
+	actor         *string
 	clearedFields map[string]struct{}
 	done          bool
 	oldValue      func(context.Context) (*AuditEvent, error)
@@ -2820,6 +2821,42 @@ func (m *AuditEventMutation) ResetNames() {
 	m.appendnames = nil
 }
 
+// SetActor sets the "actor" field.
+func (m *AuditEventMutation) SetActor(s string) {
+	m.actor = &s
+}
+
+// Actor returns the value of the "actor" field in the mutation.
+func (m *AuditEventMutation) Actor() (r string, exists bool) {
+	v := m.actor
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldActor returns the old "actor" field's value of the AuditEvent entity.
+// If the AuditEvent object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AuditEventMutation) OldActor(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldActor is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldActor requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldActor: %w", err)
+	}
+	return oldValue.Actor, nil
+}
+
+// ResetActor resets all changes to the "actor" field.
+func (m *AuditEventMutation) ResetActor() {
+	m.actor = nil
+}
+
 // Where appends a list predicates to the AuditEventMutation builder.
 func (m *AuditEventMutation) Where(ps ...predicate.AuditEvent) {
 	m.predicates = append(m.predicates, ps...)
@@ -2854,7 +2891,7 @@ func (m *AuditEventMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *AuditEventMutation) Fields() []string {
-	fields := make([]string, 0, 9)
+	fields := make([]string, 0, 10)
 	if m.tenant != nil {
 		fields = append(fields, auditevent.FieldTenant)
 	}
@@ -2882,6 +2919,9 @@ func (m *AuditEventMutation) Fields() []string {
 	if m.names != nil {
 		fields = append(fields, auditevent.FieldNames)
 	}
+	if m.actor != nil {
+		fields = append(fields, auditevent.FieldActor)
+	}
 	return fields
 }
 
@@ -2908,6 +2948,8 @@ func (m *AuditEventMutation) Field(name string) (ent.Value, bool) {
 		return m.Try()
 	case auditevent.FieldNames:
 		return m.Names()
+	case auditevent.FieldActor:
+		return m.Actor()
 	}
 	return nil, false
 }
@@ -2935,6 +2977,8 @@ func (m *AuditEventMutation) OldField(ctx context.Context, name string) (ent.Val
 		return m.OldTry(ctx)
 	case auditevent.FieldNames:
 		return m.OldNames(ctx)
+	case auditevent.FieldActor:
+		return m.OldActor(ctx)
 	}
 	return nil, fmt.Errorf("unknown AuditEvent field %s", name)
 }
@@ -3006,6 +3050,13 @@ func (m *AuditEventMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetNames(v)
+		return nil
+	case auditevent.FieldActor:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetActor(v)
 		return nil
 	}
 	return fmt.Errorf("unknown AuditEvent field %s", name)
@@ -3109,6 +3160,9 @@ func (m *AuditEventMutation) ResetField(name string) error {
 		return nil
 	case auditevent.FieldNames:
 		m.ResetNames()
+		return nil
+	case auditevent.FieldActor:
+		m.ResetActor()
 		return nil
 	}
 	return fmt.Errorf("unknown AuditEvent field %s", name)

@@ -30,6 +30,8 @@ const (
 	FieldTry = "try"
 	// FieldNames holds the string denoting the names field in the database.
 	FieldNames = "names"
+	// FieldActor holds the string denoting the actor field in the database.
+	FieldActor = "actor"
 	// Table holds the table name of the auditevent in the database.
 	Table = "audit_events"
 )
@@ -46,6 +48,7 @@ var Columns = []string{
 	FieldTaskID,
 	FieldTry,
 	FieldNames,
+	FieldActor,
 }
 
 // ValidColumn reports if the column name is valid (part of the table columns).
@@ -71,16 +74,10 @@ var (
 	TenantValidator func(string) error
 	// ActionValidator is a validator for the "action" field. It is called by the builders before save.
 	ActionValidator func(string) error
-	// InstanceIDValidator is a validator for the "instance_id" field. It is called by the builders before save.
-	InstanceIDValidator func(string) error
-	// DagIDValidator is a validator for the "dag_id" field. It is called by the builders before save.
-	DagIDValidator func(string) error
-	// RunIDValidator is a validator for the "run_id" field. It is called by the builders before save.
-	RunIDValidator func(string) error
-	// TaskIDValidator is a validator for the "task_id" field. It is called by the builders before save.
-	TaskIDValidator func(string) error
 	// TryValidator is a validator for the "try" field. It is called by the builders before save.
 	TryValidator func(int) error
+	// DefaultActor holds the default value on creation for the "actor" field.
+	DefaultActor string
 )
 
 // OrderOption defines the ordering options for the AuditEvent queries.
@@ -129,4 +126,9 @@ func ByTaskID(opts ...sql.OrderTermOption) OrderOption {
 // ByTry orders the results by the try field.
 func ByTry(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldTry, opts...).ToFunc()
+}
+
+// ByActor orders the results by the actor field.
+func ByActor(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldActor, opts...).ToFunc()
 }

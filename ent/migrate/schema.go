@@ -62,6 +62,11 @@ var (
 				Unique:  true,
 				Columns: []*schema.Column{AttemptsColumns[25], AttemptsColumns[7]},
 			},
+			{
+				Name:    "attempt_run_pk",
+				Unique:  false,
+				Columns: []*schema.Column{AttemptsColumns[2]},
+			},
 		},
 	}
 	// AuditEventsColumns holds the columns for the "audit_events" table.
@@ -76,6 +81,7 @@ var (
 		{Name: "task_id", Type: field.TypeString},
 		{Name: "try", Type: field.TypeInt},
 		{Name: "names", Type: field.TypeJSON},
+		{Name: "actor", Type: field.TypeString, Default: ""},
 	}
 	// AuditEventsTable holds the schema information for the "audit_events" table.
 	AuditEventsTable = &schema.Table{
@@ -133,6 +139,16 @@ var (
 				Name:    "run_tenant_dag_id_run_id",
 				Unique:  true,
 				Columns: []*schema.Column{RunsColumns[1], RunsColumns[2], RunsColumns[3]},
+			},
+			{
+				Name:    "run_tenant_id",
+				Unique:  false,
+				Columns: []*schema.Column{RunsColumns[1], RunsColumns[0]},
+			},
+			{
+				Name:    "run_tenant_dag_id_id",
+				Unique:  false,
+				Columns: []*schema.Column{RunsColumns[1], RunsColumns[2], RunsColumns[0]},
 			},
 		},
 	}

@@ -123,26 +123,14 @@ func init() {
 	auditeventDescAction := auditeventFields[2].Descriptor()
 	// auditevent.ActionValidator is a validator for the "action" field. It is called by the builders before save.
 	auditevent.ActionValidator = auditeventDescAction.Validators[0].(func(string) error)
-	// auditeventDescInstanceID is the schema descriptor for instance_id field.
-	auditeventDescInstanceID := auditeventFields[3].Descriptor()
-	// auditevent.InstanceIDValidator is a validator for the "instance_id" field. It is called by the builders before save.
-	auditevent.InstanceIDValidator = auditeventDescInstanceID.Validators[0].(func(string) error)
-	// auditeventDescDagID is the schema descriptor for dag_id field.
-	auditeventDescDagID := auditeventFields[4].Descriptor()
-	// auditevent.DagIDValidator is a validator for the "dag_id" field. It is called by the builders before save.
-	auditevent.DagIDValidator = auditeventDescDagID.Validators[0].(func(string) error)
-	// auditeventDescRunID is the schema descriptor for run_id field.
-	auditeventDescRunID := auditeventFields[5].Descriptor()
-	// auditevent.RunIDValidator is a validator for the "run_id" field. It is called by the builders before save.
-	auditevent.RunIDValidator = auditeventDescRunID.Validators[0].(func(string) error)
-	// auditeventDescTaskID is the schema descriptor for task_id field.
-	auditeventDescTaskID := auditeventFields[6].Descriptor()
-	// auditevent.TaskIDValidator is a validator for the "task_id" field. It is called by the builders before save.
-	auditevent.TaskIDValidator = auditeventDescTaskID.Validators[0].(func(string) error)
 	// auditeventDescTry is the schema descriptor for try field.
 	auditeventDescTry := auditeventFields[7].Descriptor()
 	// auditevent.TryValidator is a validator for the "try" field. It is called by the builders before save.
 	auditevent.TryValidator = auditeventDescTry.Validators[0].(func(int) error)
+	// auditeventDescActor is the schema descriptor for actor field.
+	auditeventDescActor := auditeventFields[9].Descriptor()
+	// auditevent.DefaultActor holds the default value on creation for the actor field.
+	auditevent.DefaultActor = auditeventDescActor.Default.(string)
 	connectionMixin := schema.Connection{}.Mixin()
 	connection.Policy = privacy.NewPolicies(connectionMixin[0], schema.Connection{})
 	connection.Hooks[0] = func(next ent.Mutator) ent.Mutator {

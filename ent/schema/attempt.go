@@ -60,5 +60,6 @@ func (Attempt) Indexes() []ent.Index {
 	return []ent.Index{
 		uniqueInTenant(colInstance, colTry),
 		index.Fields("task_pk", colTry).Unique(),
+		index.Fields("run_pk"), // to cancel a run
 	}
 }

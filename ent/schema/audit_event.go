@@ -7,7 +7,9 @@ import (
 	"entgo.io/ent/schema/index"
 )
 
-// AuditEvent says which secrets were delivered to whom: names, never values (SECRET-5).
+// AuditEvent says which secrets were delivered to which attempt (SECRET-5), or
+// written by which operator: names, never values. The columns of the attempt are
+// empty for a write, and that of the operator for a delivery.
 type AuditEvent struct{ ent.Schema }
 
 // Annotations name the table.
@@ -22,12 +24,13 @@ func (AuditEvent) Fields() []ent.Field {
 		id(),
 		firstInstant("at"),
 		field.String("action").NotEmpty().Immutable(),
-		name(colInstance),
-		name(colDag),
-		name(colRun),
-		name(colTask),
-		field.Int(colTry).Positive().Immutable(),
+		field.String(colInstance).Immutable(),
+		field.String(colDag).Immutable(),
+		field.String(colRun).Immutable(),
+		field.String(colTask).Immutable(),
+		field.Int(colTry).NonNegative().Immutable(),
 		field.Strings("names").Immutable(),
+		field.String("actor").Default("").Immutable(), // the subject of an operator's token
 	}
 }
 

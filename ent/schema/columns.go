@@ -19,7 +19,8 @@ const (
 	colInstance = "instance_id"
 )
 
-// id is the surrogate key of a row. It never leaves the store.
+// id is the surrogate key of a row. It leaves the store only as what tells the order
+// of rows (Seq in domain), for lists to go on from.
 func id() ent.Field { return field.Int64("id") }
 
 // name is a part of a natural key.

@@ -4,6 +4,7 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/field"
+	"entgo.io/ent/schema/index"
 )
 
 // Run is a run of a DAG.
@@ -33,5 +34,11 @@ func (Run) Edges() []ent.Edge {
 	return []ent.Edge{children("tasks", TaskInstance.Type), children("changes", TaskChange.Type)}
 }
 
-// Indexes of a run.
-func (Run) Indexes() []ent.Index { return []ent.Index{uniqueInTenant(colDag, colRun)} }
+// Indexes of a run. Lists go by the latter two, the newest first.
+func (Run) Indexes() []ent.Index {
+	return []ent.Index{
+		uniqueInTenant(colDag, colRun),
+		index.Fields(tenantColumn, "id"),
+		index.Fields(tenantColumn, colDag, "id"),
+	}
+}

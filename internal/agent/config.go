@@ -47,8 +47,8 @@ type Config struct {
 	Plaintext bool
 	// RootCAs are the authorities to trust; nil: those of the system.
 	RootCAs *x509.CertPool
-	// Python is the interpreter for python tasks; bash tasks find its name in
-	// LEOFLOW_PYTHON, as the agent did.
+	// Python is the interpreter for python tasks, a path or a name on PATH; empty:
+	// python3, else python. Tasks find it in LEOFLOW_PYTHON, as the agent did.
 	Python string
 
 	// Logger takes what the agent says of itself; nil: text on standard error.
@@ -69,7 +69,7 @@ type Config struct {
 // ConfigFromEnv reads the configuration that agents are launched with:
 // LEOFLOW_CONTROL_PLANE_ADDR, LEOFLOW_AGENT_TOKEN, LEOFLOW_AGENT_INSECURE (plaintext
 // unless "false", in any case of letters), LEOFLOW_AGENT_TLS_CA (a PEM file) and
-// LEOFLOW_PYTHON ("python3" if empty). An error is one line that names the variable
+// LEOFLOW_PYTHON. An error is one line that names the variable
 // and the remedy, and holds no value of the token.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	cfg := Config{
@@ -77,9 +77,6 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		Token:     strings.TrimSpace(getenv(envToken)),
 		Plaintext: !strings.EqualFold(strings.TrimSpace(getenv(envInsecure)), "false"),
 		Python:    getenv(envPython),
-	}
-	if cfg.Python == "" {
-		cfg.Python = "python3"
 	}
 	if err := cfg.check(); err != nil {
 		return Config{}, err

@@ -7,7 +7,9 @@
 // return value, report the outcome. It works unchanged against a control plane
 // that knows none of the protocol's later fields.
 //
-// It runs operator "bash" and needs a Unix system: a task is a process group.
+// It runs the operators "bash" (a script) and "python" (module:function, called by a
+// small embedded runtime), which differ in the command alone. It needs a Unix system:
+// a task is a process group.
 //
 // It may import gen, internal/domain, grpc and libraries, nothing else of ours: an
 // agent shares no code with the control plane that judges it.

@@ -31,16 +31,12 @@ type process struct {
 	hint    string // the last line of standard error with anything in it; valid once drained
 }
 
-// launch starts bash with the script. The command reads nothing, and stays in the
-// agent's own working directory.
-func launch(script string, env []string, lines *backlog) (*process, error) {
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		return nil, fmt.Errorf("bash was not found: %w", err)
-	}
-	cmd := exec.Command(bash, "-c", script) //nolint:gosec // running what the task says is the work
+// launch starts a task's command. It reads nothing, and stays in the agent's own
+// working directory.
+func launch(c command, lines *backlog) (*process, error) {
+	cmd := exec.Command(c.argv[0], c.argv[1:]...) //nolint:gosec // running what the task says is the work
 	p := &process{cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{})}
-	p.cmd.Env = env
+	p.cmd.Env = c.env.list()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := p.pipe()
 	if err != nil {

@@ -154,7 +154,10 @@ func TestLog1SlowSinkIsNoHeldOutput(t *testing.T) {
 		lines.put(streamStderr, agentv1.LogLevel_LOG_LEVEL_ERROR, filler)
 	}
 	const size = 60_000 // a pipe holds it, so that the task ends
-	p, err := launch("head -c 60000 /dev/zero | tr '\\0' '\\n'", []string{"PATH=/usr/local/bin:/usr/bin:/bin"}, lines)
+	p, err := launch(command{
+		argv: []string{"bash", "-c", "head -c 60000 /dev/zero | tr '\\0' '\\n'"},
+		env:  environment{"PATH": "/usr/local/bin:/usr/bin:/bin"},
+	}, lines)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,14 +2,12 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -22,35 +20,59 @@ import (
 // again: it says UNAVAILABLE for as long as it lives.
 const secretTries = 2
 
-// operatorBash is the operator that this agent runs.
-const operatorBash = "bash"
-
-// runnable says why a specification cannot be run (A-START-3); nil: it can.
-func runnable(spec *agentv1.TaskSpec) error {
-	switch entry := spec.GetEntrypoint(); {
-	case spec.GetOperator() != operatorBash:
-		return fmt.Errorf("this agent runs operator %q only, and the task asks for %q", operatorBash, spec.GetOperator())
-	case strings.TrimSpace(entry) == "":
-		return errors.New("the task has no entrypoint: there is nothing to run")
-	case strings.ContainsRune(entry, 0) || len(entry)+1 > maxEntry:
-		return fmt.Errorf("the entrypoint cannot be passed to bash: it holds a NUL byte or is longer than %d KiB", maxEntry>>10)
-	}
-	return nil
+// command is what a task's process is started with.
+type command struct {
+	argv []string
+	env  environment
 }
 
-// prepare fetches what the task needs and puts its environment together. Any error
-// ends the attempt as FAILED before the task starts.
-func (a *attempt) prepare(ctx context.Context, spec *agentv1.TaskSpec) (environment, error) {
-	if err := runnable(spec); err != nil {
-		return nil, err
+// input is a parameter of a task and the file that holds its value.
+type input struct {
+	param string
+	path  string // empty: the input is absent (A-ENV-2)
+}
+
+// prepare fetches what the task needs and puts its command together. Any error ends
+// the attempt as FAILED before the task starts.
+func (a *attempt) prepare(ctx context.Context, spec *agentv1.TaskSpec) (command, error) {
+	op, err := runnable(spec)
+	if err != nil {
+		return command{}, err
 	}
+	given := environment{}
+	inputs, err := a.inputs(ctx, spec, given)
+	if err != nil {
+		return command{}, err
+	}
+	env := inherited(a.cfg.Environ, a.cfg.Token)
+	a.secrets(ctx, env)
+	if err := env.setAll(spec.GetEnvironment()); err != nil {
+		return command{}, err
+	}
+	if args := spec.GetCallArgsJson(); args != "" {
+		if err := env.set(envCallArgs, args); err != nil {
+			return command{}, err
+		}
+	}
+	maps.Copy(env, given)
+	env[envReturnValue] = a.returnPath()
+	argv, err := op.argv(a.cfg, a.dir, spec, inputs)
+	if err != nil {
+		return command{}, fmt.Errorf("the task could not be started: %w", err)
+	}
+	return command{argv: argv, env: env}, nil
+}
+
+// inputs fetches the inputs, in the order of their names, into files and env.
+func (a *attempt) inputs(ctx context.Context, spec *agentv1.TaskSpec, env environment) ([]input, error) {
 	params := slices.Sorted(maps.Keys(spec.GetXcomInputMapping()))
 	if err := checkInputNames(params); err != nil {
 		return nil, err
 	}
-	inputs := environment{}
+	inputs := make([]input, len(params))
 	fetched := map[string][]byte{}
 	for i, param := range params {
+		inputs[i].param = param
 		value, err := a.input(ctx, fetched, spec.GetXcomInputMapping()[param].GetTaskIds())
 		if err != nil {
 			return nil, fmt.Errorf("the input %q could not be fetched: %w", param, err)
@@ -58,23 +80,12 @@ func (a *attempt) prepare(ctx context.Context, spec *agentv1.TaskSpec) (environm
 		if value == nil {
 			continue
 		}
-		if err := a.setInput(inputs, param, i, value); err != nil {
+		inputs[i].path = filepath.Join(a.dir, fmt.Sprintf("xcom-%04d", i))
+		if err := env.setInput(inputs[i], value); err != nil {
 			return nil, err
 		}
 	}
-	env := inherited(a.cfg.Environ, a.cfg.Token)
-	a.secrets(ctx, env)
-	if err := env.setAll(spec.GetEnvironment()); err != nil {
-		return nil, err
-	}
-	if args := spec.GetCallArgsJson(); args != "" {
-		if err := env.set(envCallArgs, args); err != nil {
-			return nil, err
-		}
-	}
-	maps.Copy(env, inputs)
-	env[envReturnValue] = a.returnPath()
-	return env, nil
+	return inputs, nil
 }
 
 // input returns the value of one input; nil: it is absent (A-ENV-2).
@@ -117,15 +128,14 @@ func (a *attempt) fetch(ctx context.Context, source string) ([]byte, error) {
 	}
 }
 
-// setInput writes a value to a file of its own, and adds the file's name and, where
-// the system can pass it, the value (A-ENV-4).
-func (a *attempt) setInput(env environment, param string, index int, value []byte) error {
-	path := filepath.Join(a.dir, fmt.Sprintf("xcom-%04d", index))
-	if err := os.WriteFile(path, value, 0o600); err != nil {
-		return fmt.Errorf("the input %q could not be written to a file: %w", param, err)
+// setInput writes a value to its file, and adds the file's name and, where the system
+// can pass it, the value (A-ENV-4).
+func (env environment) setInput(in input, value []byte) error {
+	if err := os.WriteFile(in.path, value, 0o600); err != nil {
+		return fmt.Errorf("the input %q could not be written to a file: %w", in.param, err)
 	}
-	name := inputName(param)
-	if err := env.set(name+suffixPath, path); err != nil {
+	name := inputName(in.param)
+	if err := env.set(name+suffixPath, in.path); err != nil {
 		return err
 	}
 	if fits(name, string(value)) {

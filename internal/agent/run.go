@@ -100,7 +100,7 @@ func (a *attempt) work(ctx context.Context, hb *beats) outcome {
 	if !ok {
 		return out
 	}
-	env, err := a.prepare(ctx, spec)
+	cmd, err := a.prepare(ctx, spec)
 	switch {
 	case ctx.Err() != nil:
 		return failed(0, askedToStop)
@@ -110,7 +110,7 @@ func (a *attempt) work(ctx context.Context, hb *beats) outcome {
 	if out, ok := a.announce(ctx); !ok {
 		return out
 	}
-	return a.execute(ctx, spec, env, hb.start(ctx))
+	return a.execute(ctx, spec, cmd, hb.start(ctx))
 }
 
 // begin registers and reads the specification (A-START-2).
@@ -137,11 +137,11 @@ func (a *attempt) begin(ctx context.Context) (*agentv1.TaskSpec, outcome, bool) 
 }
 
 // execute runs the task until it ended, or is stopped.
-func (a *attempt) execute(ctx context.Context, spec *agentv1.TaskSpec, env environment, stop <-chan termination) outcome {
+func (a *attempt) execute(ctx context.Context, spec *agentv1.TaskSpec, cmd command, stop <-chan termination) outcome {
 	if err := adoptOrphans(); err != nil {
 		a.log.Warn("what the task leaves behind cannot be reaped", "error", err)
 	}
-	p, err := launch(spec.GetEntrypoint(), env.list(), a.ship.backlog)
+	p, err := launch(cmd, a.ship.backlog)
 	if err != nil {
 		return failed(0, "the task could not be started: %v", err)
 	}

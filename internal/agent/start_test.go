@@ -66,13 +66,13 @@ func TestStart2RefusedEndsAtOnce(t *testing.T) {
 }
 
 func TestStart3CannotRun(t *testing.T) {
-	python := bash("print()")
-	python.Operator = "python"
+	http := bash("https://example.org")
+	http.Operator = "http_api"
 	for name, c := range map[string]struct {
 		spec *agentv1.TaskSpec
 		want string
 	}{
-		"operator":         {python, `this agent runs operator "bash" only, and the task asks for "python"`},
+		"operator":         {http, `this agent runs the operators bash and python only, and the task asks for "http_api"`},
 		"empty entrypoint": {bash(" \n"), "the task has no entrypoint: there is nothing to run"},
 		"NUL":              {bash("echo \x00"), "the entrypoint cannot be passed to bash: it holds a NUL byte or is longer than 128 KiB"},
 		"long":             {bash(strings.Repeat("#", maxEntry)), "the entrypoint cannot be passed to bash: it holds a NUL byte or is longer than 128 KiB"},

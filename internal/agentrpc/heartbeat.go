@@ -3,9 +3,11 @@ package agentrpc
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -19,8 +21,9 @@ import (
 const definitiveWithin = 2 * time.Second
 
 // Heartbeat moves the attempt's liveness stamp (BEAT-1) and tells a definitive "not
-// live" with its reason (BEAT-3). Whatever the store does, a heartbeat does not
-// fail and does not ask for termination without the store's word (BEAT-2).
+// live" with its reason (BEAT-3). With a definitive "live" it may bring a renewed
+// token (TOKEN-1). Whatever the store does, a heartbeat does not fail and neither
+// asks for termination nor renews without the store's word (BEAT-2).
 func (s *Server) Heartbeat(ctx context.Context, req *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
 	return unary(ctx, s, agentv1.AgentService_Heartbeat_FullMethodName, req, nil, s.heartbeat)
 }
@@ -45,8 +48,35 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 	case verdict.err != nil:
 		s.logger().WarnContext(ctx, "heartbeat not recorded",
 			"task_instance_id", id.TaskInstanceID, "try_number", id.TryNumber, "cause", verdict.err.Error())
+	case !verdict.shared:
+		resp.RenewedToken = s.renewed(ctx, id)
 	}
 	return resp, nil
+}
+
+// renewed returns a token to use instead of the presented one; empty: none is due,
+// or none can be made, and the presented one works until its end.
+func (s *Server) renewed(ctx context.Context, id auth.AgentIdentity) string {
+	if s.renewer == nil {
+		return ""
+	}
+	token, err := s.renewer.RenewAgent(presentedToken(ctx), id)
+	if err != nil {
+		s.logger().WarnContext(ctx, "token not renewed",
+			"task_instance_id", id.TaskInstanceID, "try_number", id.TryNumber, "cause", err.Error())
+		return ""
+	}
+	return token
+}
+
+// presentedToken returns the token of a call that is authenticated: its form was
+// checked on the way in.
+func presentedToken(ctx context.Context) string {
+	for _, value := range metadata.ValueFromIncomingContext(ctx, "authorization") {
+		_, token, _ := strings.Cut(value, " ")
+		return token
+	}
+	return ""
 }
 
 // verdict is what the store says of an attempt that beats.
@@ -54,6 +84,9 @@ type verdict struct {
 	err    error
 	stopBy time.Time
 	fault  error // the store panicked: no answer, and the call fails (ERR-2)
+	// shared: another call asked, maybe before this one began. Enough to say that the
+	// attempt lives or ended, not to renew a token on (TOKEN-1).
+	shared bool
 }
 
 // lookAt records a beat and, for a cancelled attempt, reads its deadline (BEAT-6).
@@ -98,29 +131,31 @@ type flight struct {
 }
 
 func (b *beats) record(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) verdict {
-	f := b.join(ctx, id, look)
+	f, joined := b.join(ctx, id, look)
 	timer := time.NewTimer(b.wait)
 	defer timer.Stop()
 	select {
 	case <-f.done:
-		return f.verdict
+		v := f.verdict
+		v.shared = joined
+		return v
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	return verdict{err: errNoAnswer}
 }
 
-// join returns the attempt's question under way, or asks it.
-func (b *beats) join(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) *flight {
+// join returns the attempt's question under way, or asks it. joined: it was under way.
+func (b *beats) join(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) (f *flight, joined bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if f, ok := b.flying[id]; ok {
-		return f
+		return f, true
 	}
 	if b.flying == nil {
 		b.flying = map[auth.AgentIdentity]*flight{}
 	}
-	f := &flight{done: make(chan struct{})}
+	f = &flight{done: make(chan struct{})}
 	b.flying[id] = f
 	// The answer is shared, so one caller's end does not end the question.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.wait)
@@ -133,5 +168,5 @@ func (b *beats) join(ctx context.Context, id auth.AgentIdentity, look func(conte
 		f.verdict = v
 		close(f.done)
 	}()
-	return f
+	return f, false
 }

@@ -75,6 +75,18 @@ type SecretsStore interface {
 // found by type assertion, once, at construction. A rule that needs an ability does
 // not bind without it.
 
+// Renewer is an Authenticator that can also renew the tokens that it accepts. It is
+// asked after AuthenticateAgent accepted the token, never instead of it.
+type Renewer interface {
+	// RenewAgent returns a token to use instead of token, which AuthenticateAgent has
+	// accepted as id's in this call; empty: none is due. The renewed one carries the
+	// same identity; its life starts now, is no longer than a fresh one's, and never
+	// passes the attempt's ceiling (TOKEN-2); the presented one stays good (TOKEN-3).
+	// It is on the path of every heartbeat: it waits for nothing, and no error of it
+	// quotes a token (AUTH-8).
+	RenewAgent(token string, id auth.AgentIdentity) (renewed string, err error)
+}
+
 // Registrar is a Store that records what an agent says about itself, and tells
 // whether its attempt is live (REG-2, REG-3).
 type Registrar interface {

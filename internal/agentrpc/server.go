@@ -47,6 +47,7 @@ type Server struct {
 	drainOnce sync.Once
 
 	// What the given parts can do beyond their interfaces; nil: they cannot.
+	renewer   Renewer
 	registrar Registrar
 	reporter  TimedReporter
 	cancels   CancelReader
@@ -77,6 +78,7 @@ func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 		beats: beats{wait: definitiveWithin},
 		drain: make(chan struct{}),
 	}
+	s.renewer, _ = authn.(Renewer)
 	s.registrar, _ = store.(Registrar)
 	s.reporter, _ = store.(TimedReporter)
 	s.cancels, _ = store.(CancelReader)

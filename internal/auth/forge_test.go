@@ -46,6 +46,15 @@ func newKeyPairs(t *testing.T) keyPairs {
 
 func encode(text string) string { return base64.RawURLEncoding.EncodeToString([]byte(text)) }
 
+func decode(t *testing.T, text string) []byte {
+	t.Helper()
+	out, err := base64.RawURLEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
 // sealed puts a true signature of the first key under any header and claims, which
 // are base64 already.
 func sealed(header, claims string) string {

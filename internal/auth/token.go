@@ -54,19 +54,17 @@ type operatorClaims struct {
 	Role     Role   `json:"role"`
 }
 
-// MintAgent returns a token for an attempt that ends after life, and when that is.
-// It refuses an identity that it would not accept back (AUTH-3).
+// MintAgent returns a token for an attempt that ends after life and is never
+// renewed, and when that is. It refuses an identity that it would not accept back
+// (AUTH-3).
 func (t *Tokens) MintAgent(id AgentIdentity, life time.Duration) (string, time.Time, error) {
-	if err := id.complete(); err != nil {
+	now := t.now()
+	claims, err := claimsOf(id, now, now.Add(life))
+	if err != nil {
 		return "", time.Time{}, err
 	}
-	registered := t.registered(id.TaskInstanceID, AgentAudience, life)
-	token, err := t.sign(agentClaims{
-		RegisteredClaims: registered,
-		TenantID:         id.TenantID, DagID: id.DagID, RunID: id.RunID, TaskID: id.TaskID,
-		TryNumber: id.TryNumber,
-	})
-	return token, registered.ExpiresAt.Time, err
+	token, err := t.sign(claims)
+	return token, claims.ExpiresAt.Time, err
 }
 
 // MintOperator returns a token for a person or an orchestrator.
@@ -74,7 +72,8 @@ func (t *Tokens) MintOperator(id OperatorIdentity, life time.Duration) (string, 
 	if err := id.complete(); err != nil {
 		return "", time.Time{}, err
 	}
-	registered := t.registered(id.Subject, OperatorAudience, life)
+	now := t.now()
+	registered := registeredClaims(id.Subject, OperatorAudience, now, now.Add(life))
 	token, err := t.sign(operatorClaims{RegisteredClaims: registered, TenantID: id.TenantID, Role: id.Role})
 	return token, registered.ExpiresAt.Time, err
 }
@@ -111,14 +110,25 @@ func (t *Tokens) AuthenticateOperator(token string) (*OperatorIdentity, error) {
 	return &id, nil
 }
 
-func (t *Tokens) registered(subject, audience string, life time.Duration) jwt.RegisteredClaims {
-	now := t.now()
+// claimsOf returns an attempt's claims, of an identity that would be accepted back.
+func claimsOf(id AgentIdentity, now, expires time.Time) (agentClaims, error) {
+	if err := id.complete(); err != nil {
+		return agentClaims{}, err
+	}
+	return agentClaims{
+		RegisteredClaims: registeredClaims(id.TaskInstanceID, AgentAudience, now, expires),
+		TenantID:         id.TenantID, DagID: id.DagID, RunID: id.RunID, TaskID: id.TaskID,
+		TryNumber: id.TryNumber,
+	}, nil
+}
+
+func registeredClaims(subject, audience string, now, expires time.Time) jwt.RegisteredClaims {
 	return jwt.RegisteredClaims{
 		Issuer:    Issuer,
 		Subject:   subject,
 		Audience:  jwt.ClaimStrings{audience},
 		IssuedAt:  jwt.NewNumericDate(now),
-		ExpiresAt: jwt.NewNumericDate(now.Add(life)),
+		ExpiresAt: jwt.NewNumericDate(expires),
 	}
 }
 

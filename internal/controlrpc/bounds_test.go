@@ -64,31 +64,29 @@ func TestState6AWatchOfManyLongMessagesFitsAClient(t *testing.T) {
 	}
 }
 
-// fakeTokens keeps the life of the last token.
-type fakeTokens struct {
-	Tokens
-	life time.Duration
-}
-
-func (f *fakeTokens) MintAgent(_ auth.AgentIdentity, life time.Duration) (string, time.Time, error) {
-	f.life = life
-	return "token", time.Time{}.Add(life), nil
-}
-
 // TestToken3ATokenOutlivesQueueingAndTheTask: deployed agents never renew, and a task
 // without a time-out may run for long.
 func TestToken3ATokenOutlivesQueueingAndTheTask(t *testing.T) {
+	keys, err := auth.GenerateKeys()
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
+	ref := domain.AttemptRef{TaskInstanceID: "i", TenantID: "t", DagID: "d", RunID: "r", TaskID: "x", TryNumber: 1}
 	const day = 24 * time.Hour
 	for timeout, least := range map[time.Duration]time.Duration{
 		time.Second: day, 10 * day: 11 * day, 0: 30 * day, math.MaxInt32 * time.Second: math.MaxInt32*time.Second + day,
 	} {
-		tokens := &fakeTokens{}
-		s := &Server{Config: Config{Runs: fakeRuns{attempt: domain.Attempt{Timeout: timeout}}, Tokens: tokens}}
-		if _, err := s.launchAttempt(t.Context(), &controlv1.LaunchAttemptRequest{TryNumber: 1}); err != nil {
+		s := &Server{Config: Config{
+			Runs:   fakeRuns{attempt: domain.Attempt{Ref: ref, Timeout: timeout, QueuedAt: now}},
+			Tokens: auth.NewTokens(keys, func() time.Time { return now }),
+		}}
+		resp, err := s.launchAttempt(t.Context(), &controlv1.LaunchAttemptRequest{TryNumber: 1})
+		if err != nil {
 			t.Fatal(err)
 		}
-		if tokens.life < least {
-			t.Errorf("time-out %v: the token lives %v, want %v at least", timeout, tokens.life, least)
+		if life := resp.GetTokenExpiresAt().AsTime().Sub(now); life < least {
+			t.Errorf("time-out %v: the token lives %v, want %v at least", timeout, life, least)
 		}
 	}
 }

@@ -1,21 +1,12 @@
 package controlrpc
 
 import (
-	"cmp"
 	"context"
-	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
-)
-
-// Deployed agents never renew a token, so one must outlive queueing and the task.
-const (
-	queueAllowance = 24 * time.Hour
-	// untimedAllowance is for a task that may run as long as it likes.
-	untimedAllowance = 30 * 24 * time.Hour
 )
 
 // LaunchAttempt begins the next attempt of a task and mints the token for its agent.
@@ -28,8 +19,8 @@ func (s *Server) launchAttempt(ctx context.Context, req *controlv1.LaunchAttempt
 	if err != nil {
 		return nil, err
 	}
-	life := cmp.Or(attempt.Timeout, untimedAllowance) + queueAllowance
-	token, expires, err := s.Tokens.MintAgent(auth.IdentityOf(attempt.Ref), life)
+	// Its life counts from the launch, also when the launch is repeated (TOKEN-2).
+	token, expires, err := s.Tokens.MintAttempt(auth.IdentityOf(attempt.Ref), attempt.QueuedAt, attempt.Timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,9 @@ const (
 	LogGrace = 5 * time.Minute
 	// BeatInterval is how often an agent is asked to beat (BEAT-7).
 	BeatInterval = 15 * time.Second
+	// StopWithin is how long a cancelled task may take to stop, where the cancel does
+	// not say (BEAT-6).
+	StopWithin = 30 * time.Second
 )
 
 // CutString returns s cut to at most limit bytes, at a character boundary.

@@ -87,6 +87,10 @@ type Attempt struct {
 	Timeout  time.Duration // execution time-out of the task; 0: none
 	// Zero where it has not happened.
 	QueuedAt, StartedAt, EndedAt, HeartbeatAt time.Time
+	// When a cancel was asked for, and by when the attempt must have stopped; zero:
+	// nobody asked.
+	CancelRequestedAt, StopBy time.Time
+	Agent                     AgentInfo // empty before it registers
 }
 
 // Settlement is the outcome that whoever launched an attempt gives it when its
@@ -96,6 +100,18 @@ type Settlement struct {
 	Cause    Cause
 	ExitCode int
 	Message  string
+}
+
+// Cancellation is what a cancel of a task came to.
+type Cancellation struct {
+	State  TaskState
+	StopBy time.Time // zero where no cancel is pending
+}
+
+// RunCancellation is what a cancel of a run came to.
+type RunCancellation struct {
+	Pending int // attempts with a pending cancel, those of earlier cancels included
+	Skipped int // tasks that this cancel settled
 }
 
 // TaskChange is one entry of a run's history. Revisions count from 1 within a

@@ -55,7 +55,7 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.agents.SetLogSink(s.logs)
 	s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)
 	s.control, err = controlrpc.NewServer(controlrpc.Config{
-		Runs: s.store, Secrets: s.store, Logs: s.logs, Tokens: s.tokens,
+		Runs: s.store, Values: values, Secrets: s.store, Audit: s.store, Logs: s.logs, Tokens: s.tokens,
 		AllowPlaintext: s.cfg.AllowPlaintextSecrets, Logger: s.cfg.Logger,
 	})
 	if err != nil {

@@ -33,7 +33,8 @@ type Config struct {
 	Addr string
 	// DataDir holds the database, the logs and the key files.
 	DataDir string
-	// TLSCertFile and TLSKeyFile are PEM files; both or none.
+	// TLSCertFile and TLSKeyFile are PEM files; both or none. When they change, new
+	// connections get the new certificate, as soon as both are good.
 	TLSCertFile, TLSKeyFile string
 	// TLS is a configuration made in memory, instead of the files.
 	TLS *tls.Config
@@ -91,13 +92,13 @@ func (c *Config) checkTLS() error {
 	case c.TLS != nil:
 		return errors.New("TLS: both files and a configuration in memory are given; give one of them")
 	}
-	pair, err := tls.LoadX509KeyPair(c.TLSCertFile, c.TLSKeyFile)
+	pair, err := loadCertificate(c.TLSCertFile, c.TLSKeyFile, time.Now, c.Logger)
 	if err != nil {
 		return fmt.Errorf("TLS certificate %q with key %q: %w; give a PEM certificate and the key that belongs to it",
 			c.TLSCertFile, c.TLSKeyFile, err)
 	}
-	c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
-	c.TLSCertFile, c.TLSKeyFile = "", "" // read; what follows sees one form
+	c.TLS = pair.serverTLS()
+	c.TLSCertFile, c.TLSKeyFile = "", "" // taken; what follows sees one form
 	return nil
 }
 

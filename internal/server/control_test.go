@@ -141,6 +141,34 @@ func TestRolesBoundWhatAnOperatorMayDo(t *testing.T) {
 	if _, err := watch.Recv(); err != nil {
 		t.Errorf("a viewer may not watch: %v", err)
 	}
+	for name, list := range pagers() {
+		_, err := list(viewer, 1, "")
+		if allowed := name != "audit events"; allowed != (err == nil) || !allowed && status.Code(err) != codes.PermissionDenied {
+			t.Errorf("a viewer lists %s: %v", name, err)
+		}
+	}
+	for name, call := range map[string]func() error{
+		"a viewer cancels a task": func() error {
+			_, err := viewer.CancelTask(viewer.ctx, &controlv1.CancelTaskRequest{DagId: "dag", RunId: "run", TaskId: "t"})
+			return err
+		},
+		"a viewer cancels a run": func() error {
+			_, err := viewer.CancelRun(viewer.ctx, &controlv1.CancelRunRequest{DagId: "dag", RunId: "run"})
+			return err
+		},
+		"an operator deletes a variable": func() error {
+			_, err := operator.DeleteVariable(operator.ctx, &controlv1.DeleteVariableRequest{Key: "K"})
+			return err
+		},
+		"an operator deletes a connection": func() error {
+			_, err := operator.DeleteConnection(operator.ctx, &controlv1.DeleteConnectionRequest{ConnectionId: "C"})
+			return err
+		},
+	} {
+		if err := call(); status.Code(err) != codes.PermissionDenied {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 	if _, err := operator.Heartbeat(p); status.Code(err) != codes.Unauthenticated {
 		t.Errorf("AUTH-7: an operator token beat: %v", err)
 	}

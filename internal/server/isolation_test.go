@@ -192,7 +192,10 @@ func TestIso3ForeignAndMissingLookAlike(t *testing.T) {
 	p := start(t, server.Config{}, false)
 	left, right := p.operator("left", auth.RoleAdmin), p.operator("right", auth.RoleAdmin)
 	left.createRun(bash("t", "true"))
-	p.launch(left, "t", 1, false)
+	a := p.launch(left, "t", 1, false)
+	must[*agentv1.PushXComResponse](t)(a.PushXCom(a.ctx, &agentv1.PushXComRequest{Value: []byte("left")}))
+	must[*controlv1.PutVariableResponse](t)(left.PutVariable(left.ctx, &controlv1.PutVariableRequest{Key: "run", Value: "left"}))
+	must[*controlv1.PutConnectionResponse](t)(left.PutConnection(left.ctx, &controlv1.PutConnectionRequest{ConnectionId: "run", Uri: "left"}))
 	calls := map[string]func(run string) error{
 		"LaunchAttempt": func(run string) error {
 			_, err := right.LaunchAttempt(right.ctx, &controlv1.LaunchAttemptRequest{DagId: "dag", RunId: run, TaskId: "t", TryNumber: 1})
@@ -204,6 +207,38 @@ func TestIso3ForeignAndMissingLookAlike(t *testing.T) {
 		},
 		"SettleTask": func(run string) error {
 			_, err := right.SettleTask(right.ctx, &controlv1.SettleTaskRequest{DagId: "dag", RunId: run, TaskId: "t", State: policyv1.TaskState_TASK_STATE_SKIPPED})
+			return err
+		},
+		"CancelTask": func(run string) error {
+			_, err := right.CancelTask(right.ctx, &controlv1.CancelTaskRequest{DagId: "dag", RunId: run, TaskId: "t"})
+			return err
+		},
+		"CancelRun": func(run string) error {
+			_, err := right.CancelRun(right.ctx, &controlv1.CancelRunRequest{DagId: "dag", RunId: run})
+			return err
+		},
+		"GetRun": func(run string) error {
+			_, err := right.GetRun(right.ctx, &controlv1.GetRunRequest{DagId: "dag", RunId: run})
+			return err
+		},
+		"ListTasks": func(run string) error {
+			_, err := right.ListTasks(right.ctx, &controlv1.ListTasksRequest{DagId: "dag", RunId: run})
+			return err
+		},
+		"ListAttempts": func(run string) error {
+			_, err := right.ListAttempts(right.ctx, &controlv1.ListAttemptsRequest{DagId: "dag", RunId: run, TaskId: "t"})
+			return err
+		},
+		"GetXCom": func(run string) error {
+			_, err := right.GetXCom(right.ctx, &controlv1.GetXComRequest{DagId: "dag", RunId: run, TaskId: "t"})
+			return err
+		},
+		"DeleteVariable": func(run string) error { // "run" is one of the other tenant's
+			_, err := right.DeleteVariable(right.ctx, &controlv1.DeleteVariableRequest{Key: run})
+			return err
+		},
+		"DeleteConnection": func(run string) error { // as above
+			_, err := right.DeleteConnection(right.ctx, &controlv1.DeleteConnectionRequest{ConnectionId: run})
 			return err
 		},
 		"WatchRun": func(run string) error {
@@ -228,10 +263,33 @@ func TestIso3ForeignAndMissingLookAlike(t *testing.T) {
 			t.Errorf("%s: foreign %v, missing %v: want both NOT_FOUND and alike", name, foreign, missing)
 		}
 	}
+	seesNothing(t, right)
 	// ISO-4: after all that the foreign attempt is as it was.
+	if got := left.attempts("t")[0]; got.GetCancelRequestedAt() != nil {
+		t.Errorf("the attempt was cancelled: %v", got)
+	}
+	if got := must[*agentv1.GetVariablesResponse](t)(a.GetVariables(a.ctx, &agentv1.GetVariablesRequest{})); got.GetVariables()["run"] != "left" {
+		t.Errorf("the variable is gone: %v", got)
+	}
 	if s := must[*controlv1.SettleAttemptResponse](t)(left.SettleAttempt(left.ctx, &controlv1.SettleAttemptRequest{
 		DagId: "dag", RunId: "run", TaskId: "t", TryNumber: 1, Cause: controlv1.Cause_CAUSE_LOST,
 	})); !s.GetSettled() {
 		t.Errorf("the attempt had been changed: %v", s)
+	}
+}
+
+// seesNothing holds that a tenant that has nothing is told of nothing (ISO-1).
+func seesNothing(t *testing.T, o *operator) {
+	t.Helper()
+	for name, n := range map[string]int{
+		"runs":          len(must[*controlv1.ListRunsResponse](t)(o.ListRuns(o.ctx, &controlv1.ListRunsRequest{})).GetRuns()),
+		"runs of a DAG": len(must[*controlv1.ListRunsResponse](t)(o.ListRuns(o.ctx, &controlv1.ListRunsRequest{DagId: "dag"})).GetRuns()),
+		"variables":     len(must[*controlv1.ListVariablesResponse](t)(o.ListVariables(o.ctx, &controlv1.ListVariablesRequest{})).GetVariables()),
+		"connections":   len(must[*controlv1.ListConnectionsResponse](t)(o.ListConnections(o.ctx, &controlv1.ListConnectionsRequest{})).GetConnections()),
+		"audit events":  len(must[*controlv1.ListAuditEventsResponse](t)(o.ListAuditEvents(o.ctx, &controlv1.ListAuditEventsRequest{})).GetEvents()),
+	} {
+		if n != 0 {
+			t.Errorf("%d %s of another tenant", n, name)
+		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -276,9 +277,10 @@ func TestLog11FollowerSeesLinesWhileTheyFlow(t *testing.T) {
 // talkative, and what its metrics page shows.
 func TestAuth8TokensAndSecretsReachNoLog(t *testing.T) {
 	var logged lockedBuffer
+	dir := t.TempDir()
 	p := start(t, server.Config{
-		MetricsAddr: "127.0.0.1:0",
-		Logger:      slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		DataDir: dir, MetricsAddr: "127.0.0.1:0",
+		Logger: slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}, false)
 	o := p.operator("acme", auth.RoleAdmin)
 	const secret = "s3cr3t-canary"
@@ -286,6 +288,11 @@ func TestAuth8TokensAndSecretsReachNoLog(t *testing.T) {
 	o.createRun(bash("t", "true"))
 	a := p.launch(o, "t", 1, false)
 	must[*agentv1.GetVariablesResponse](t)(a.GetVariables(a.ctx, &agentv1.GetVariablesRequest{}))
+	aged := a.agedBy(t, dir, 20*time.Hour)
+	renewed := aged.beat(t).GetRenewedToken()
+	if renewed == "" {
+		t.Error("no token was renewed")
+	}
 	if _, err := o.PutVariable(o.ctx, &controlv1.PutVariableRequest{Value: secret}); status.Code(err) != codes.InvalidArgument ||
 		strings.Contains(err.Error(), secret) {
 		t.Errorf("an invalid secret was answered %v", err)
@@ -304,8 +311,10 @@ func TestAuth8TokensAndSecretsReachNoLog(t *testing.T) {
 	}
 	p.stop()
 	for name, text := range map[string]string{"log": logged.String(), "metrics": string(metrics)} {
-		for what, canary := range map[string]string{"secret": secret, "agent token": a.token} {
-			if strings.Contains(text, canary) {
+		for what, canary := range map[string]string{
+			"secret": secret, "agent token": a.token, "aged token": aged.token, "renewed token": renewed,
+		} {
+			if canary != "" && strings.Contains(text, canary) {
 				t.Errorf("AUTH-8: the %s holds the %s", name, what)
 			}
 		}

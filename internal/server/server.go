@@ -64,7 +64,9 @@ var (
 	_ agentrpc.LogSink          = (*logs.Dir)(nil)
 	_ logs.LineSink             = (*logs.Dir)(nil)
 	_ controlrpc.Runs           = (*store.Store)(nil)
+	_ controlrpc.Values         = (*xcom.Service)(nil)
 	_ controlrpc.Secrets        = (*store.Store)(nil)
+	_ controlrpc.Audit          = (*store.Store)(nil)
 	_ controlrpc.Tokens         = (*auth.Tokens)(nil)
 )
 

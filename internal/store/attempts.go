@@ -26,44 +26,6 @@ func (s *Store) Attempt(ctx context.Context, key domain.TaskKey, try int) (domai
 	return out, err
 }
 
-// CancelAttempt asks a live attempt to stop by a time. Asked again it keeps the
-// first request, and the earlier of the deadlines. A settled attempt is
-// domain.ErrPrecondition, a missing one domain.ErrNotFound.
-func (s *Store) CancelAttempt(ctx context.Context, key domain.TaskKey, try int, stopBy time.Time) error {
-	by := int64(0)
-	if micros := clamped(stopBy); micros != nil {
-		by = *micros
-	}
-	return s.write(ctx, func(ctx context.Context, tx *txn) error {
-		row, err := findTry(ctx, tx.Tx, key, try)
-		if err != nil {
-			return err
-		}
-		n, err := tx.Attempt.Update().
-			Where(attempt.ID(row.ID), liveState(), attempt.CancelRequestedAtIsNil()).
-			SetCancelRequestedAt(tx.now).SetCancelStopBy(by).Save(ctx)
-		if err != nil || n == 1 {
-			return err
-		}
-		n, err = tx.Attempt.Update().
-			Where(attempt.ID(row.ID), liveState(), attempt.CancelStopByGT(by)).
-			SetCancelStopBy(by).Save(ctx)
-		if err != nil || n == 1 {
-			return err
-		}
-		row, err = tx.Attempt.Query().Where(attempt.ID(row.ID)).Only(ctx)
-		switch {
-		case err != nil:
-			return err
-		case !row.State.Live():
-			return fmt.Errorf("%w: attempt is settled", domain.ErrPrecondition)
-		case row.CancelRequestedAt == nil:
-			return errStillLive
-		}
-		return nil
-	})
-}
-
 // findTask returns the task instance, or domain.ErrNotFound.
 func findTask(ctx context.Context, tx *ent.Tx, key domain.TaskKey) (*ent.TaskInstance, error) {
 	row, err := tx.TaskInstance.Query().
@@ -143,6 +105,10 @@ func attemptOf(row *ent.Attempt) domain.Attempt {
 		StartedAt:   laterInstant(row.StartedAt),
 		EndedAt:     laterInstant(row.EndedAt),
 		HeartbeatAt: laterInstant(row.HeartbeatAt),
+
+		CancelRequestedAt: laterInstant(row.CancelRequestedAt),
+		StopBy:            laterInstant(row.CancelStopBy),
+		Agent:             domain.AgentInfo{Version: row.AgentVersion, Hostname: row.Hostname},
 	}
 }
 

@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"entgo.io/ent/dialect/sql"
 
@@ -14,45 +14,35 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// AuditAction says what was done.
-type AuditAction string
+// errNoActor says that a write of a secret came without who writes: a fault, since
+// every operator's token has a subject.
+var errNoActor = errors.New("nobody to record for the write")
 
-// The actions.
-const (
-	AuditVariablesDelivered   AuditAction = "variables.delivered"
-	AuditConnectionsDelivered AuditAction = "connections.delivered"
-)
-
-// AuditEvent says which secrets were delivered to whom (SECRET-5): names, in
-// order, and never values.
-type AuditEvent struct {
-	At      time.Time
-	Action  AuditAction
-	Attempt domain.AttemptRef
-	Names   []string
-}
-
-// maxAuditEvents is the most that one call of AuditEvents returns.
-const maxAuditEvents = 1_000
-
-// AuditEvents returns the last events of the context's tenant, at most limit (from
-// 1 to 1,000), the newest first.
-func (s *Store) AuditEvents(ctx context.Context, limit int) ([]AuditEvent, error) {
-	var out []AuditEvent
+// ListAuditEvents returns at most limit (from 1 to 1,001) events of the context's
+// tenant that are older than the one with the number before, the newest first;
+// 0: from the newest on.
+func (s *Store) ListAuditEvents(ctx context.Context, before int64, limit int) ([]domain.AuditEvent, error) {
+	var out []domain.AuditEvent
 	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
-		rows, err := tx.AuditEvent.Query().Order(auditevent.ByID(sql.OrderDesc())).
-			Limit(max(1, min(limit, maxAuditEvents))).All(ctx)
+		query := tx.AuditEvent.Query()
+		if before > 0 {
+			query.Where(auditevent.IDLT(before))
+		}
+		rows, err := query.Order(auditevent.ByID(sql.OrderDesc())).Limit(bounded(limit)).All(ctx)
 		if err != nil {
 			return err
 		}
-		out = make([]AuditEvent, len(rows))
+		out = make([]domain.AuditEvent, len(rows))
 		for i, row := range rows {
-			out[i] = AuditEvent{
-				At: instant(row.At), Action: AuditAction(row.Action), Names: row.Names,
-				Attempt: domain.AttemptRef{
+			out[i] = domain.AuditEvent{
+				Seq: row.ID, At: instant(row.At), Action: domain.AuditAction(row.Action),
+				Actor: domain.Actor(row.Actor), Names: row.Names,
+			}
+			if row.InstanceID != "" {
+				out[i].Attempt = domain.AttemptRef{
 					TaskInstanceID: row.InstanceID, TenantID: row.Tenant,
 					DagID: row.DagID, RunID: row.RunID, TaskID: row.TaskID, TryNumber: row.Try,
-				},
+				}
 			}
 		}
 		return nil
@@ -60,14 +50,32 @@ func (s *Store) AuditEvents(ctx context.Context, limit int) ([]AuditEvent, error
 	return out, err
 }
 
-// audit adds an event. Whatever keeps it from being written, there is no record,
-// hence no delivery, and the caller may try again.
-func (tx *txn) audit(ctx context.Context, action AuditAction, row *ent.Attempt, sealed map[string][]byte) error {
+// auditDelivery adds the event of a delivery to an attempt.
+func (tx *txn) auditDelivery(ctx context.Context, action domain.AuditAction, row *ent.Attempt, sealed map[string][]byte) error {
 	names := slices.AppendSeq([]string{}, maps.Keys(sealed))
 	slices.Sort(names)
-	err := tx.AuditEvent.Create().SetTenant(tx.tenant).SetAt(tx.now).SetAction(string(action)).
+	return recorded(tx.newAudit(action, names).
 		SetInstanceID(row.InstanceID).SetDagID(row.DagID).SetRunID(row.RunID).SetTaskID(row.TaskID).SetTry(row.Try).
-		SetNames(names).Exec(ctx)
+		Exec(ctx))
+}
+
+// auditWrite adds the event of an operator's write of a secret.
+func (tx *txn) auditWrite(ctx context.Context, action domain.AuditAction, by domain.Actor, name string) error {
+	if by == "" {
+		return errNoActor
+	}
+	return recorded(tx.newAudit(action, []string{name}).
+		SetInstanceID("").SetDagID("").SetRunID("").SetTaskID("").SetTry(0).SetActor(string(by)).
+		Exec(ctx))
+}
+
+func (tx *txn) newAudit(action domain.AuditAction, names []string) *ent.AuditEventCreate {
+	return tx.AuditEvent.Create().SetTenant(tx.tenant).SetAt(tx.now).SetAction(string(action)).SetNames(names)
+}
+
+// recorded makes of whatever kept an event from being written that there is no
+// record, hence no delivery and no write, and that the caller may try again.
+func recorded(err error) error {
 	if err != nil {
 		return fmt.Errorf("%w: audit record: %w", domain.ErrUnavailable, err)
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/ent/run"
@@ -19,10 +20,7 @@ const maxChanges = 1_000
 func (s *Store) RunChanges(ctx context.Context, key domain.RunKey, after int64, limit int) ([]domain.TaskChange, error) {
 	var out []domain.TaskChange
 	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
-		row, err := findRun(ctx, tx, key)
-		if none(err) {
-			return fmt.Errorf("%w: run", domain.ErrNotFound)
-		}
+		row, err := knownRun(ctx, tx, key)
 		if err != nil {
 			return err
 		}
@@ -44,11 +42,14 @@ func (s *Store) RunChanges(ctx context.Context, key domain.RunKey, after int64, 
 	return out, err
 }
 
-// record adds a change to the run's history. The run's row gives the revision: its
-// lock, held until the commit, makes them follow each other without holes and in
-// the order of the commits.
-func (tx *txn) record(ctx context.Context, runPk int64, c domain.TaskChange) error {
-	n, err := tx.Run.Update().Where(run.ID(runPk)).AddRevision(1).Save(ctx)
+// changesPerInsert keeps a statement under SQLite's 32,766 variables.
+const changesPerInsert = 1_000
+
+// record adds changes to the run's history, in their order. The run's row gives the
+// revisions: its lock, held until the commit, makes them follow each other without
+// holes and in the order of the commits.
+func (tx *txn) record(ctx context.Context, runPk int64, changes ...domain.TaskChange) error {
+	n, err := tx.Run.Update().Where(run.ID(runPk)).AddRevision(int64(len(changes))).Save(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,18 @@ func (tx *txn) record(ctx context.Context, runPk int64, c domain.TaskChange) err
 		return err
 	}
 	tx.changed[watchKey{tx.tenant, domain.RunKey{DagID: row.DagID, RunID: row.RunID}}] = struct{}{}
-	return tx.TaskChange.Create().SetTenant(tx.tenant).SetRunPk(runPk).SetRevision(row.Revision).
-		SetTaskID(c.TaskID).SetTry(c.TryNumber).SetState(c.State).SetCause(c.Cause).
-		SetExitCode(c.ExitCode).SetMessage(c.Message).SetAt(tx.now).Exec(ctx)
+	revision := row.Revision - int64(len(changes))
+	for batch := range slices.Chunk(changes, changesPerInsert) {
+		creates := make([]*ent.TaskChangeCreate, len(batch))
+		for i, c := range batch {
+			revision++
+			creates[i] = tx.TaskChange.Create().SetTenant(tx.tenant).SetRunPk(runPk).SetRevision(revision).
+				SetTaskID(c.TaskID).SetTry(c.TryNumber).SetState(c.State).SetCause(c.Cause).
+				SetExitCode(c.ExitCode).SetMessage(c.Message).SetAt(tx.now)
+		}
+		if err := tx.TaskChange.CreateBulk(creates...).Exec(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -40,7 +40,7 @@ func newBroken(t *testing.T) broken {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(s.PutVariable(as("a"), "v", "value"), s.PutConnection(as("a"), "c", "uri")); err != nil {
+	if err := errors.Join(s.PutVariable(as("a"), "somebody", "v", "value"), s.PutConnection(as("a"), "somebody", "c", "uri")); err != nil {
 		t.Fatal(err)
 	}
 	db, err := sql.Open(driverName, dataSource(filepath.Join(dir, databaseFile), "immediate"))

@@ -40,7 +40,7 @@ func mustOpen(t *testing.T, cfg Config) *Store {
 func TestOpenKeepsOthersOut(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "by open")
 	s := mustOpen(t, Config{Dir: dir})
-	if err := s.PutVariable(domain.WithTenant(context.Background(), "t"), "k", "v"); !errors.Is(err, domain.ErrUnavailable) {
+	if err := s.PutVariable(domain.WithTenant(context.Background(), "t"), "somebody", "k", "v"); !errors.Is(err, domain.ErrUnavailable) {
 		t.Fatalf("without a sealer: %v", err)
 	}
 	if info, err := os.Stat(dir); err != nil || info.Mode().Perm() != 0o700 {

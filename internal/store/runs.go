@@ -123,9 +123,11 @@ func loadRun(ctx context.Context, tx *ent.Tx, row *ent.Run) (domain.Run, error) 
 		Tasks:      make([]domain.Task, len(tasks)),
 	}
 	for i, t := range tasks {
-		out.Tasks[i] = domain.Task{
-			TaskInstanceID: t.InstanceID, TaskID: t.TaskID, State: t.State, TryNumber: t.CurrentTry,
-		}
+		out.Tasks[i] = taskOf(t)
 	}
 	return out, nil
+}
+
+func taskOf(row *ent.TaskInstance) domain.Task {
+	return domain.Task{TaskInstanceID: row.InstanceID, TaskID: row.TaskID, State: row.State, TryNumber: row.CurrentTry}
 }

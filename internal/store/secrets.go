@@ -5,9 +5,7 @@ import (
 	"fmt"
 
 	"github.com/neochaotic/leoflow/ent"
-	"github.com/neochaotic/leoflow/ent/connection"
 	"github.com/neochaotic/leoflow/ent/taskinstance"
-	"github.com/neochaotic/leoflow/ent/variable"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/secrets"
@@ -15,46 +13,6 @@ import (
 
 // errNoSealer is what a store without a keyset answers (SECRET-5).
 var errNoSealer = fmt.Errorf("%w: no keyset is configured", domain.ErrUnavailable)
-
-// PutVariable creates or replaces a variable of the context's tenant, and the
-// tenant where it is new. It is sealed at rest (SECRET-6).
-func (s *Store) PutVariable(ctx context.Context, key, value string) error {
-	return s.put(ctx, secrets.KindVariable, key, value, func(ctx context.Context, tx *txn, sealed []byte) error {
-		return tx.Variable.Create().SetTenant(tx.tenant).SetName(key).SetSealed(sealed).
-			SetCreatedAt(tx.now).SetUpdatedAt(tx.now).
-			OnConflictColumns(variable.FieldTenant, variable.FieldName).UpdateNewValues().Exec(ctx)
-	})
-}
-
-// PutConnection creates or replaces a connection of the context's tenant, and the
-// tenant where it is new. It is sealed at rest (SECRET-6).
-func (s *Store) PutConnection(ctx context.Context, id, uri string) error {
-	return s.put(ctx, secrets.KindConnection, id, uri, func(ctx context.Context, tx *txn, sealed []byte) error {
-		return tx.Connection.Create().SetTenant(tx.tenant).SetName(id).SetSealed(sealed).
-			SetCreatedAt(tx.now).SetUpdatedAt(tx.now).
-			OnConflictColumns(connection.FieldTenant, connection.FieldName).UpdateNewValues().Exec(ctx)
-	})
-}
-
-func (s *Store) put(ctx context.Context, kind secrets.Kind, name, value string, upsert func(context.Context, *txn, []byte) error) error {
-	tenant, ok := domain.TenantFrom(ctx)
-	if !ok {
-		return domain.ErrNoTenant
-	}
-	if s.sealer == nil {
-		return errNoSealer
-	}
-	sealed, err := s.sealer.Seal(secrets.Name{Tenant: tenant, Kind: kind, Name: name}, []byte(value))
-	if err != nil {
-		return err
-	}
-	return s.write(ctx, func(ctx context.Context, tx *txn) error {
-		if err := tx.ensureTenant(ctx); err != nil {
-			return err
-		}
-		return upsert(ctx, tx, sealed)
-	})
-}
 
 // SecretVariables returns every variable of the tenant, which must be that of ctx.
 // It asks for no attempt and leaves no audit record; [Store.DeliverVariables] does.
@@ -84,14 +42,14 @@ func (s *Store) DeliverConnectionURIs(ctx context.Context, id auth.AgentIdentity
 // secretKind is what differs between variables and connections.
 type secretKind struct {
 	kind     secrets.Kind
-	action   AuditAction
+	action   domain.AuditAction // of a delivery
 	declared func(*ent.TaskInstance) []string
 	load     func(context.Context, *ent.Tx) (map[string][]byte, error) // sealed, by name
 }
 
 var variables = secretKind{
 	kind:     secrets.KindVariable,
-	action:   AuditVariablesDelivered,
+	action:   domain.AuditVariablesDelivered,
 	declared: func(t *ent.TaskInstance) []string { return t.Variables },
 	load: func(ctx context.Context, tx *ent.Tx) (map[string][]byte, error) {
 		rows, err := tx.Variable.Query().All(ctx)
@@ -105,7 +63,7 @@ var variables = secretKind{
 
 var connections = secretKind{
 	kind:     secrets.KindConnection,
-	action:   AuditConnectionsDelivered,
+	action:   domain.AuditConnectionsDelivered,
 	declared: func(t *ent.TaskInstance) []string { return t.Connections },
 	load: func(ctx context.Context, tx *ent.Tx) (map[string][]byte, error) {
 		rows, err := tx.Connection.Query().All(ctx)
@@ -156,7 +114,7 @@ func (s *Store) deliver(ctx context.Context, id auth.AgentIdentity, k secretKind
 		if out, err = s.unseal(tx.tenant, k.kind, sealed); err != nil {
 			return err
 		}
-		return tx.audit(ctx, k.action, row, sealed)
+		return tx.auditDelivery(ctx, k.action, row, sealed)
 	})
 	if err != nil {
 		return nil, err // whatever was unsealed is not delivered

@@ -64,16 +64,28 @@ func (d *document) conform() {
 		}
 	}
 	for _, leaf := range leaves {
-		if _, ok := leaf.ErrorKind.(*kind.Required); ok && misspelt[pathKey(leaf.InstanceLocation)] {
+		if lacksKey(leaf.ErrorKind) && misspelt[pathKey(leaf.InstanceLocation)] {
 			continue
 		}
 		d.schemaFault(leaf)
 	}
 }
 
-// leavesOf lists the errors that have no further cause.
+// lacksKey reports whether an error is that a key is not there.
+func lacksKey(k jsonschema.ErrorKind) bool {
+	switch k := k.(type) {
+	case *kind.Required, *kind.DependentRequired:
+		return true
+	case *kind.OneOf:
+		return len(k.Subschemas) == 0
+	}
+	return false
+}
+
+// leavesOf lists the errors that have no further cause, or whose causes say less
+// than they do.
 func leavesOf(e *jsonschema.ValidationError, to []*jsonschema.ValidationError) []*jsonschema.ValidationError {
-	if len(e.Causes) == 0 {
+	if _, choice := e.ErrorKind.(*kind.OneOf); choice || len(e.Causes) == 0 {
 		return append(to, e)
 	}
 	for _, cause := range e.Causes {
@@ -94,6 +106,10 @@ func (d *document) schemaFault(e *jsonschema.ValidationError) {
 		node = d.firstKey(at, k.Properties)
 	case *kind.FalseSchema:
 		node = at.key
+	case *kind.DependentRequired:
+		node = d.firstKey(at, []string{k.Prop})
+	case *kind.OneOf:
+		node = d.secondOperator(at)
 	case *kind.UniqueItems:
 		path = append(path, strconv.Itoa(k.Duplicates[1]))
 		node = d.find(at.value, path[len(path)-1:]).value
@@ -115,6 +131,8 @@ func kindRank(k jsonschema.ErrorKind) int {
 		return 2
 	case *kind.Required:
 		return 4
+	case *kind.OneOf:
+		return 5
 	}
 	return 3
 }
@@ -130,6 +148,20 @@ func (d *document) firstKey(at entry, names []string) *yaml.Node {
 	return node
 }
 
+// secondOperator returns the key that is one operator too many; the task, where it
+// has none.
+func (d *document) secondOperator(at entry) *yaml.Node {
+	bash, ok := d.get(at.value, OperatorBash)
+	python, too := d.get(at.value, OperatorPython)
+	switch {
+	case !ok || !too:
+		return at.value
+	case before(bash.key, python.key):
+		return python.key
+	}
+	return bash.key
+}
+
 func before(a, b *yaml.Node) bool {
 	return a.Line < b.Line || a.Line == b.Line && a.Column < b.Column
 }
@@ -143,10 +175,17 @@ func (d *document) explain(k jsonschema.ErrorKind, path []string) (problem, reme
 	case *kind.Required:
 		missing := slices.Sorted(slices.Values(k.Missing))[0]
 		return d.within(path, "missing "+quote(missing)), remedyFor(append(path, missing))
+	case *kind.OneOf:
+		if len(k.Subschemas) > 0 {
+			return about("has both bash and python"), "keep one of the two: a task runs one thing"
+		}
+		return d.within(path, `missing "bash" or "python"`), remedies[OperatorBash] + "; or " + remedies[OperatorPython]
+	case *kind.DependentRequired:
+		return d.within(path, "args is for python tasks only"), "put the values into env, where a script finds them"
 	case *kind.AdditionalProperties:
 		at := d.find(d.root, path)
 		key := d.firstKey(at, k.Properties).Value
-		if field := fieldOf(path); field == "env" || field == "inputs" {
+		if field := fieldOf(path); field == "env" || field == "inputs" || field == "args" {
 			return d.explainName(key, append(path, key))
 		}
 		return d.within(path, "unknown key "+quote(key)), d.knownKeys(key, at, len(path) == 0)
@@ -174,6 +213,8 @@ func (d *document) explainPattern(got string, path []string) (problem, remedy st
 	switch {
 	case fieldOf(path) == "timeout":
 		return badTimeout(name, got)
+	case fieldOf(path) == OperatorPython:
+		return name + " " + quote(got) + " is not module:function", remedyFor(path)
 	case strings.ContainsRune(got, 0):
 		return name + " holds a NUL character", "remove it: no program can be given one"
 	case fieldOf(path) == "bash":
@@ -185,13 +226,15 @@ func (d *document) explainPattern(got string, path []string) (problem, remedy st
 // explainName says what is wrong with a key that the user may choose.
 func (d *document) explainName(name string, path []string) (problem, remedy string) {
 	subject := d.subject(path)
-	env := fieldOf(path) == "env"
+	field := fieldOf(path)
 	switch {
 	case name == "":
 		return subject + ": the name is empty", "give it a name"
+	case field == "args":
+		return subject + ": no argument of a Python function has such a name", nameRemedy
 	case len([]rune(name)) > maxIdentifier:
 		return subject + fmt.Sprintf(": the name is %d characters long", len([]rune(name))), fmt.Sprintf("use at most %d", maxIdentifier)
-	case env:
+	case field == "env":
 		return subject + `: the name holds "=" or a NUL character`, "use letters, digits and _"
 	}
 	return subject + ": the name holds a control character", "remove it"
@@ -211,8 +254,8 @@ func (d *document) knownKeys(key string, at entry, root bool) string {
 	}
 	names := slices.Sorted(maps.Keys(known))
 	list := "the keys here are " + strings.Join(names, ", ")
-	if !root && (key == "python" || key == "http_api") {
-		return "bash is the only operator so far"
+	if !root && key == "http_api" {
+		return "bash and python are the only operators so far"
 	}
 	free := slices.DeleteFunc(slices.Clone(names), func(name string) bool {
 		_, taken := d.get(at.value, name)

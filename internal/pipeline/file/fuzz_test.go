@@ -1,6 +1,7 @@
 package file
 
 import (
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -119,8 +120,15 @@ func checkInputs(t *testing.T, def domain.TaskDefinition, upstream []string) {
 func checkRunnable(t *testing.T, def domain.TaskDefinition, timeout time.Duration) {
 	t.Helper()
 	spec := def.Spec
-	if spec.Operator != OperatorBash || strings.TrimSpace(spec.Entrypoint) == "" || strings.ContainsRune(spec.Entrypoint, 0) {
-		t.Fatalf("task %q: operator %q, script %q", def.TaskID, spec.Operator, spec.Entrypoint)
+	switch spec.Operator {
+	case OperatorBash:
+		if strings.TrimSpace(spec.Entrypoint) == "" || strings.ContainsRune(spec.Entrypoint, 0) || spec.CallArgsJSON != "" {
+			t.Fatalf("task %q: script %q, arguments %q", def.TaskID, spec.Entrypoint, spec.CallArgsJSON)
+		}
+	case OperatorPython:
+		checkCallable(t, def)
+	default:
+		t.Fatalf("task %q: operator %q", def.TaskID, spec.Operator)
 	}
 	if s := time.Duration(spec.TimeoutSeconds) * time.Second; s != timeout || s < 0 || s > maxTimeout {
 		t.Fatalf("task %q: timeout %v is %v in the definition", def.TaskID, timeout, s)
@@ -128,6 +136,28 @@ func checkRunnable(t *testing.T, def domain.TaskDefinition, timeout time.Duratio
 	for name, value := range spec.Environment {
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
 			t.Fatalf("task %q: env %q=%q", def.TaskID, name, value)
+		}
+	}
+}
+
+func checkCallable(t *testing.T, def domain.TaskDefinition) {
+	t.Helper()
+	module, function, ok := strings.Cut(def.Spec.Entrypoint, ":")
+	for _, name := range slices.Concat(strings.Split(module, "."), strings.Split(function, ".")) {
+		ok = ok && pythonName.MatchString(name)
+	}
+	if !ok {
+		t.Fatalf("task %q: function %q", def.TaskID, def.Spec.Entrypoint)
+	}
+	var args map[string]json.RawMessage
+	if text := def.Spec.CallArgsJSON; text != "" {
+		if err := json.Unmarshal([]byte(text), &args); err != nil || len(args) == 0 || len(text) > maxArgsBytes {
+			t.Fatalf("task %q: arguments %q: %v", def.TaskID, text, err)
+		}
+	}
+	for name := range def.Spec.XComInputMapping {
+		if _, twice := args[name]; twice || !pythonName.MatchString(name) {
+			t.Fatalf("task %q: input %q beside %v", def.TaskID, name, args)
 		}
 	}
 }

@@ -29,8 +29,8 @@ func bomb(n int) string {
 	return b.String()
 }
 
-// invalids are those of both files.
-var invalids = slices.Concat(invalidShapes, invalidMeanings)
+// invalids are those of all the files.
+var invalids = slices.Concat(invalidShapes, invalidMeanings, invalidPythons)
 
 var invalidShapes = []invalid{
 	// YAML.
@@ -198,19 +198,15 @@ var invalidShapes = []invalid{
 	},
 	{
 		"unknown key of a task", pipe("scirpt: x"),
-		`p.yaml:4:5: task "a": unknown key "scirpt"; did you mean "bash"? the keys here are after, bash, connections, description, env, id, inputs, returns, timeout, variables`,
+		`p.yaml:4:5: task "a": unknown key "scirpt"; did you mean "bash"? the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
 	},
 	{
 		"unknown key without a likeness", pipe("bash: x", "colour: red"),
-		`p.yaml:5:5: task "a": unknown key "colour"; the keys here are after, bash, connections, description, env, id, inputs, returns, timeout, variables`,
+		`p.yaml:5:5: task "a": unknown key "colour"; the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
 	},
 	{
 		"name for id", "name: p\ntasks:\n  - name: a\n    bash: x\n",
-		`p.yaml:3:5: task 1: unknown key "name"; did you mean "id"? the keys here are after, bash, connections, description, env, id, inputs, returns, timeout, variables`,
-	},
-	{
-		"python", pipe("python: x"),
-		`p.yaml:4:5: task "a": unknown key "python"; bash is the only operator so far`,
+		`p.yaml:3:5: task 1: unknown key "name"; did you mean "id"? the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
 	},
 	{
 		"no id", "name: p\ntasks:\n  - {id: a, bash: x}\n  - bash: x\n",
@@ -218,7 +214,7 @@ var invalidShapes = []invalid{
 	},
 	{
 		"no operator", pipe("env: {A: 1}"),
-		`p.yaml:3:5: task "a": missing "bash"; write "bash: |" and the script in the lines below, indented`,
+		`p.yaml:3:5: task "a": missing "bash" or "python"; write "bash: |" and the script in the lines below, indented; or write "python: module:function", such as reports.daily:write`,
 	},
 	{
 		"number as id", "name: p\ntasks:\n  - id: 1\n    bash: x\n",

@@ -15,8 +15,11 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// OperatorBash is the one operator so far: Entrypoint is a bash script.
-const OperatorBash = "bash"
+// The operators: what Entrypoint is.
+const (
+	OperatorBash   = "bash"   // a bash script
+	OperatorPython = "python" // a function, as module:function
+)
 
 // Pipeline is a pipeline file that was found right: ids are unique, every id
 // named in After and Inputs is a task's, and no task waits for itself, however
@@ -36,8 +39,9 @@ type Pipeline struct {
 type Task struct {
 	ID          string
 	Description string
-	Operator    string            // [OperatorBash]
-	Entrypoint  string            // what the operator runs: the script
+	Operator    string            // [OperatorBash] or [OperatorPython]
+	Entrypoint  string            // what the operator runs: the script or the function
+	Args        string            // keyword arguments of a python task: a JSON object; empty: none
 	Env         map[string]string // the task's own, without the pipeline's; nil: none
 	After       []string          // tasks to wait for, in the order of the file
 	Inputs      []Input           // in the order of the file
@@ -112,6 +116,7 @@ func (p *Pipeline) Definitions() []domain.TaskDefinition {
 				XComInputMapping: mapping(t.Inputs),
 				XComSchema:       t.Returns,
 				TimeoutSeconds:   int(t.Timeout / time.Second),
+				CallArgsJSON:     t.Args,
 			},
 			Variables:   slices.Clone(t.Variables),
 			Connections: slices.Clone(t.Connections),

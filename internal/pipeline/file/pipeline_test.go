@@ -44,6 +44,13 @@ tasks:
     bash: echo done
     after: [third]
     returns: *schema
+  - id: fifth
+    python: reports.daily:Writer.run
+    args:
+      z: [1, 1.0, 1e3, -0.0, 2.5e-7, 0x10, 1_000, 123456789012345678901234567890, 18446744073709551615, !!float 1]
+      a: {text: "é <&>\"\n", "1": null, flag: true, day: 2026-11-24, "": ~}
+      shared: *schema
+    inputs: {rows: fourth}
 `
 
 func parsed(t testing.TB, text string) *Pipeline {
@@ -82,6 +89,13 @@ func TestEveryKeyIsKept(t *testing.T) {
 				Variables: []string{"A", "B"}, Connections: []string{"db"},
 			},
 			{ID: "fourth", Operator: "bash", Entrypoint: "echo done", After: []string{"third"}, Returns: schema},
+			{
+				ID: "fifth", Operator: "python", Entrypoint: "reports.daily:Writer.run",
+				Args: `{"z":[1,1.0,1000.0,-0.0,2.5e-7,16,1000,123456789012345678901234567890,18446744073709551615,1.0],` +
+					`"a":{"text":"é \u003c\u0026\u003e\"\n","1":null,"flag":true,"day":"2026-11-24","":null},` +
+					`"shared":{"type":"object","properties":{"n":{"type":"integer","maximum":10}}}}`,
+				Inputs: []Input{{Parameter: "rows", Sources: []string{"fourth"}}},
+			},
 		},
 	}
 	if diff := cmp.Diff(want, parsed(t, everything)); diff != "" {
@@ -119,8 +133,12 @@ func TestDefinitionsMergeEnvAndInventNothing(t *testing.T) {
 	if got := defs[2].Spec.TimeoutSeconds; got != 5400 {
 		t.Errorf("TimeoutSeconds = %d, want 5400", got)
 	}
-	plain := parsed(t, "name: p\ntasks:\n  - {id: a, bash: x}\n").Definitions()
-	want := []domain.TaskDefinition{{TaskID: "a", Spec: domain.TaskSpec{Operator: "bash", Entrypoint: "x"}}}
+	plain := parsed(t, "name: p\ntasks:\n  - {id: a, bash: x}\n  - {id: b, python: m:f, args: {}}\n  - {id: c, python: m:f, args: {n: 1}}\n").Definitions()
+	want := []domain.TaskDefinition{
+		{TaskID: "a", Spec: domain.TaskSpec{Operator: "bash", Entrypoint: "x"}},
+		{TaskID: "b", Spec: domain.TaskSpec{Operator: "python", Entrypoint: "m:f"}},
+		{TaskID: "c", Spec: domain.TaskSpec{Operator: "python", Entrypoint: "m:f", CallArgsJSON: `{"n":1}`}},
+	}
 	if diff := cmp.Diff(want, plain); diff != "" {
 		t.Error(diff)
 	}

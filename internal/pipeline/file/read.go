@@ -131,10 +131,9 @@ func (d *document) task(index int, n *yaml.Node, p *Pipeline) (Task, taskNodes) 
 	t := Task{
 		ID:          d.text(n, "id"),
 		Description: d.text(n, "description"),
-		Operator:    OperatorBash,
-		Entrypoint:  d.text(n, "bash"),
 		Env:         d.env(n, "env"),
 	}
+	t.Operator, t.Entrypoint = d.operator(n)
 	where := taskNodes{index: index}
 	if e, ok := d.get(n, "id"); ok && t.ID != "" {
 		where.id = e.value
@@ -150,11 +149,23 @@ func (d *document) task(index int, n *yaml.Node, p *Pipeline) (Task, taskNodes) 
 		where.edges = append(where.edges, edge{source: id, field: "after", at: at[i]})
 	}
 	t.Inputs = d.inputs(n, &where)
+	t.Args = d.args(n, where)
+	if t.Operator == OperatorPython {
+		d.checkArguments(n, where)
+	}
 	t.Timeout = d.timeout(n, where)
 	t.Returns = d.returns(n, where)
 	t.Variables, _ = d.list(n, "variables")
 	t.Connections, _ = d.list(n, "connections")
 	return t, where
+}
+
+// operator returns what the task runs; the schema sees to it that it is one thing.
+func (d *document) operator(n *yaml.Node) (operator, entrypoint string) {
+	if _, ok := d.get(n, OperatorPython); ok {
+		return OperatorPython, d.text(n, OperatorPython)
+	}
+	return OperatorBash, d.text(n, OperatorBash)
 }
 
 func (d *document) nameOf(t taskNodes) string { return d.taskName(fmt.Sprint(t.index)) }

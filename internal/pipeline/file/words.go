@@ -26,7 +26,7 @@ func (d *document) subject(path []string) string {
 // fieldName names a path from the pipeline or from a task.
 func fieldName(path []string) string {
 	field, rest := path[0], path[1:]
-	if len(rest) > 0 && (field == "env" || field == "inputs") {
+	if len(rest) > 0 && (field == "env" || field == "inputs" || field == "args") {
 		field, rest = strings.TrimSuffix(field, "s")+" "+quote(rest[0]), rest[1:]
 	}
 	for _, token := range rest {
@@ -101,6 +101,8 @@ var remedies = map[string]string{
 	"tasks":       `write "tasks:" and a list of tasks, each beginning with "- id:"`,
 	"id":          `write "id:" and a name of its own for the task, in quotes if it looks like a number`,
 	"bash":        `write "bash: |" and the script in the lines below, indented`,
+	"python":      `write "python: module:function", such as reports.daily:write`,
+	"args":        `write "name: value" lines, or leave the key out`,
 	"after":       "write a list of task ids such as [extract], or leave the key out",
 	"inputs":      `write "parameter: task" lines, with the id of a task or a list of ids`,
 	"returns":     "write a JSON Schema such as {type: object}, or leave the key out",
@@ -129,7 +131,9 @@ var (
 		"script": "bash", "run": "bash", "command": "bash", "cmd": "bash", "shell": "bash", "sh": "bash",
 		"name": "id", "task_id": "id", "task": "id", "desc": "description", "environment": "env",
 		"depends_on": "after", "depends": "after", "dependencies": "after", "needs": "after", "upstream": "after", "requires": "after",
-		"args": "inputs", "params": "inputs", "parameters": "inputs", "with": "inputs",
+		"function": "python", "callable": "python", "python_callable": "python", "py": "python", "entrypoint": "python", "call": "python",
+		"kwargs": "args", "op_kwargs": "args", "arguments": "args", "call_args": "args", "literals": "args",
+		"params": "inputs", "parameters": "inputs", "with": "inputs",
 		"return": "returns", "outputs": "returns", "schema": "returns", "xcom_schema": "returns",
 		"execution_timeout": "timeout", "secrets": "variables",
 	}

@@ -27,8 +27,8 @@ func (b *bed) reopen(t *testing.T) {
 
 func testReopen(t *testing.T, b *bed) {
 	id := b.launched(t, tenantA)
-	wantNil(t, b.PutVariable(as(tenantA), "v", "1"))
-	wantNil(t, b.PutConnection(as(tenantA), "c", "2"))
+	wantNil(t, b.PutVariable(as(tenantA), theActor, "v", "1"))
+	wantNil(t, b.PutConnection(as(tenantA), theActor, "c", "2"))
 	wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeDeclared))
 	_, err := b.DeliverVariables(as(tenantA), id)
 	wantNil(t, err)

@@ -105,15 +105,11 @@ func (m *model) live(try int) error {
 	return nil
 }
 
-func (m *model) cancel(try int) error {
-	switch {
-	case try > len(m.tries):
-		return domain.ErrNotFound
-	case !m.tries[try-1].state.Live():
-		return domain.ErrPrecondition
-	}
-	m.tries[try-1].cancelling = true
-	return nil
+// cancel returns whether a cancel is then pending.
+func (m *model) cancel() bool {
+	last := m.current()
+	last.cancelling = last.cancelling || last.state.Live()
+	return last.state.Live()
 }
 
 func (m *model) launch(try int, supersede bool) error {
@@ -194,8 +190,19 @@ func (d *driven) beat(t *rapid.T) {
 }
 
 func (d *driven) cancel(t *rapid.T) {
-	try := d.aTry(t)
-	same(t, "cancel", d.bed.CancelAttempt(as(tenantA), d.key, try, begin), d.model.cancel(try))
+	var pending bool
+	if rapid.Bool().Draw(t, "the whole run") {
+		got, err := d.bed.CancelRun(as(tenantA), d.key.RunKey, time.Minute)
+		same(t, "cancel run", err, nil)
+		pending = got == domain.RunCancellation{Pending: 1}
+	} else {
+		got, err := d.bed.CancelTask(as(tenantA), d.key, time.Minute)
+		same(t, "cancel task", err, nil)
+		pending = !got.StopBy.IsZero() && got.State == d.model.current().state
+	}
+	if want := d.model.cancel(); pending != want {
+		t.Fatalf("cancel pending: %v; the model says %v", pending, want)
+	}
 }
 
 func (d *driven) settle(t *rapid.T) {

@@ -8,7 +8,6 @@ import (
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/secrets"
-	"github.com/neochaotic/leoflow/internal/store"
 )
 
 var secretTests = []test{
@@ -23,24 +22,24 @@ var secretTests = []test{
 // kinds are both kinds of secrets through the same functions.
 func (b *bed) kinds() []secretKind {
 	return []secretKind{
-		{store.AuditVariablesDelivered, b.putVariable, b.variables, b.deliverVariables},
-		{store.AuditConnectionsDelivered, b.putConnection, b.connections, b.deliverConnections},
+		{domain.AuditVariablesDelivered, b.putVariable, b.variables, b.deliverVariables},
+		{domain.AuditConnectionsDelivered, b.putConnection, b.connections, b.deliverConnections},
 	}
 }
 
 type secretKind struct {
-	action  store.AuditAction
+	action  domain.AuditAction
 	put     func(tenant, name, value string) error
 	all     func(tenant string) (map[string]string, error)
 	deliver func(id auth.AgentIdentity) (map[string]string, error)
 }
 
 func (b *bed) putVariable(tenant, name, value string) error {
-	return b.PutVariable(as(tenant), name, value)
+	return b.PutVariable(as(tenant), theActor, name, value)
 }
 
 func (b *bed) putConnection(tenant, name, value string) error {
-	return b.PutConnection(as(tenant), name, value)
+	return b.PutConnection(as(tenant), theActor, name, value)
 }
 
 func (b *bed) variables(tenant string) (map[string]string, error) {
@@ -112,7 +111,7 @@ func testDeclaredScope(t *testing.T, b *bed) {
 		wantSecrets(t, got, err, map[string]string{})
 	}
 	inB := b.launched(t, tenantB) // whose scope is its own
-	wantNil(t, b.PutVariable(as(tenantB), "other", "of B"))
+	wantNil(t, b.PutVariable(as(tenantB), theActor, "other", "of B"))
 	got, err := b.DeliverVariables(as(tenantB), inB)
 	wantSecrets(t, got, err, map[string]string{"other": "of B"})
 	wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeTenant))
@@ -123,7 +122,7 @@ func testDeclaredScope(t *testing.T, b *bed) {
 func testScopes(t *testing.T, b *bed) {
 	wantError(t, b.SetSecretScope(as(tenantA), "odd"), domain.ErrPrecondition)
 	wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeDeclared)) // of a new tenant
-	wantNil(t, b.PutVariable(as(tenantA), "v", "1"))
+	wantNil(t, b.PutVariable(as(tenantA), theActor, "v", "1"))
 	id := b.launched(t, tenantA)
 	got, err := b.DeliverVariables(as(tenantA), id)
 	wantSecrets(t, got, err, map[string]string{})
@@ -159,8 +158,10 @@ func testSecretsLive(t *testing.T, b *bed) {
 			}
 		}
 	}
-	if events, err := b.AuditEvents(as(tenantA), 10); err != nil || len(events) != 0 {
-		t.Fatalf("recorded %v, %v", events, err)
+	for _, event := range b.audit(t, tenantA) {
+		if event.Actor == "" {
+			t.Fatalf("recorded %+v", event)
+		}
 	}
 }
 
@@ -176,15 +177,14 @@ func testSecretsAudit(t *testing.T, b *bed) {
 		at := b.pass(time.Second)
 		_, err = k.deliver(id)
 		wantNil(t, err)
-		got, err := b.AuditEvents(as(tenantA), 2)
-		wantNil(t, err)
-		wantEqual(t, got, []store.AuditEvent{
-			{At: at, Action: k.action, Attempt: id.Attempt(), Names: []string{"a", "b"}},
-			{At: at.Add(-time.Second), Action: k.action, Attempt: id.Attempt(), Names: []string{}},
+		got := b.audit(t, tenantA)
+		// The two writes lie between the deliveries.
+		wantEqual(t, []domain.AuditEvent{got[0], got[3]}, []domain.AuditEvent{
+			{Seq: got[0].Seq, At: at, Action: k.action, Attempt: id.Attempt(), Names: []string{"a", "b"}},
+			{Seq: got[3].Seq, At: at.Add(-time.Second), Action: k.action, Attempt: id.Attempt(), Names: []string{}},
 		})
 	}
-	got, err := b.AuditEvents(as(tenantB), 10)
-	if err != nil || len(got) != 0 {
-		t.Fatalf("of another tenant: %v, %v", got, err)
+	if got := b.audit(t, tenantB); len(got) != 0 {
+		t.Fatalf("of another tenant: %v", got)
 	}
 }

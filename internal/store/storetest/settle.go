@@ -17,12 +17,6 @@ var settleTests = []test{
 	{"TestSettleTaskWithAnAttempt", testSettleTaskWithAttempt},
 }
 
-var cancelTests = []test{
-	{"TestCancelKeepsTheFirst", testCancelKeepsFirst},
-	{"TestCancelOfASettledAttempt", testCancelSettled},
-	{"TestCancelOfWhatIsMissing", testCancelMissing},
-}
-
 func testSettle(t *testing.T, b *bed) {
 	id := b.launched(t, tenantA)
 	at := b.pass(time.Second)
@@ -133,40 +127,4 @@ func testSettleTaskWithAttempt(t *testing.T, b *bed) {
 	if a := b.attempt(t, id); a.State != domain.TaskStateFailed {
 		t.Fatalf("attempt %+v", a)
 	}
-}
-
-func testCancelKeepsFirst(t *testing.T, b *bed) {
-	id := b.launched(t, tenantA)
-	for _, c := range []struct{ ask, want time.Duration }{
-		{time.Minute, time.Minute},
-		{time.Hour, time.Minute}, // later: the first stays
-		{time.Minute, time.Minute},
-		{time.Second, time.Second}, // earlier
-		{time.Hour, time.Second},
-	} {
-		b.mustCancel(t, id, begin.Add(c.ask))
-		if got, pending, err := b.StopBy(as(tenantA), id); err != nil || !pending || !got.Equal(begin.Add(c.want)) {
-			t.Fatalf("stop by %v, %v, %v; want %v", got, pending, err, begin.Add(c.want))
-		}
-	}
-	b.wantSteps(t, tenantA, plain(1, domain.TaskStateQueued))
-}
-
-func testCancelSettled(t *testing.T, b *bed) {
-	id := b.launched(t, tenantA)
-	b.mustReport(t, id, domain.TaskStateFailed, 1, "")
-	before := b.attempt(t, id)
-	wantError(t, b.CancelAttempt(as(tenantA), theTask, 1, begin), domain.ErrPrecondition)
-	second := b.launch(t, tenantA, 2, false)
-	wantError(t, b.CancelAttempt(as(tenantA), theTask, 1, begin), domain.ErrPrecondition)
-	wantEqual(t, b.attempt(t, id), before)
-	wantNil(t, b.RecordHeartbeat(as(tenantA), second))
-}
-
-func testCancelMissing(t *testing.T, b *bed) {
-	b.launched(t, tenantA)
-	for _, key := range missing() {
-		wantError(t, b.CancelAttempt(as(tenantA), key, 1, begin), domain.ErrNotFound)
-	}
-	wantError(t, b.CancelAttempt(as(tenantA), theTask, 2, begin), domain.ErrNotFound)
 }

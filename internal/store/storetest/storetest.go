@@ -42,14 +42,23 @@ type Store interface {
 	LaunchAttempt(ctx context.Context, key domain.TaskKey, try int, supersede bool) (domain.Attempt, error)
 	SettleAttempt(ctx context.Context, key domain.TaskKey, try int, to domain.Settlement) (domain.Attempt, bool, error)
 	SettleTask(ctx context.Context, key domain.TaskKey, state domain.TaskState) (bool, error)
-	CancelAttempt(ctx context.Context, key domain.TaskKey, try int, stopBy time.Time) error
+	CancelTask(ctx context.Context, key domain.TaskKey, within time.Duration) (domain.Cancellation, error)
+	CancelRun(ctx context.Context, key domain.RunKey, within time.Duration) (domain.RunCancellation, error)
 	Attempt(ctx context.Context, key domain.TaskKey, try int) (domain.Attempt, error)
+	ListAttempts(ctx context.Context, key domain.TaskKey, before, limit int) ([]domain.Attempt, error)
+	ListTasks(ctx context.Context, key domain.RunKey, after string, limit int) ([]domain.TaskSummary, error)
+	Run(ctx context.Context, key domain.RunKey) (domain.RunSummary, error)
+	ListRuns(ctx context.Context, dagID string, before int64, limit int) ([]domain.RunSummary, error)
 	RunChanges(ctx context.Context, key domain.RunKey, after int64, limit int) ([]domain.TaskChange, error)
 	RunChanged(ctx context.Context, key domain.RunKey) <-chan struct{}
-	PutVariable(ctx context.Context, key, value string) error
-	PutConnection(ctx context.Context, id, uri string) error
+	PutVariable(ctx context.Context, by domain.Actor, key, value string) error
+	PutConnection(ctx context.Context, by domain.Actor, id, uri string) error
+	DeleteVariable(ctx context.Context, by domain.Actor, key string) error
+	DeleteConnection(ctx context.Context, by domain.Actor, id string) error
+	ListVariables(ctx context.Context, after string, limit int) ([]domain.SecretName, error)
+	ListConnections(ctx context.Context, after string, limit int) ([]domain.SecretName, error)
 	SetSecretScope(ctx context.Context, scope secrets.Scope) error
-	AuditEvents(ctx context.Context, limit int) ([]store.AuditEvent, error)
+	ListAuditEvents(ctx context.Context, before int64, limit int) ([]domain.AuditEvent, error)
 	DeleteExpiredXCom(ctx context.Context, now time.Time, limit int) (int, error)
 	Close() error
 }
@@ -71,7 +80,7 @@ type Opener func(t *testing.T, env Env) Store
 func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	for _, group := range [][]test{
 		runTests, launchTests, reportTests, livenessTests, settleTests, cancelTests, changeTests,
-		secretTests, tenantTests, raceTests, durabilityTests, modelTests,
+		listTests, secretTests, secretWriteTests, tenantTests, raceTests, durabilityTests, modelTests,
 	} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) { test.run(t, newBed(t, fresh(t))) })
@@ -217,10 +226,12 @@ func (b *bed) mustSettle(t *testing.T, id auth.AgentIdentity, cause domain.Cause
 	}
 }
 
+// mustCancel cancels the task, whose current try id must be.
 func (b *bed) mustCancel(t *testing.T, id auth.AgentIdentity, stopBy time.Time) {
 	t.Helper()
-	if err := b.CancelAttempt(as(id.TenantID), keyOf(id), id.TryNumber, stopBy); err != nil {
-		t.Fatalf("cancel: %v", err)
+	got, err := b.CancelTask(as(id.TenantID), keyOf(id), stopBy.Sub(b.clock()))
+	if err != nil || got.StopBy.IsZero() {
+		t.Fatalf("cancel: %+v, %v", got, err)
 	}
 }
 

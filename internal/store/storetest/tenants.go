@@ -67,11 +67,17 @@ var calls = []call{
 		_, err := s.CurrentAttempt(ctx, xcomKey(id))
 		return err
 	}},
+	{"DeleteVariable", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
+		return s.DeleteVariable(ctx, theActor, "v")
+	}},
+	{"DeleteConnection", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
+		return s.DeleteConnection(ctx, theActor, "c")
+	}},
 	{"PutVariable", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
-		return s.PutVariable(ctx, "v", "of "+id.TenantID)
+		return s.PutVariable(ctx, theActor, "v", "of "+id.TenantID)
 	}},
 	{"PutConnection", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
-		return s.PutConnection(ctx, "c", "of "+id.TenantID)
+		return s.PutConnection(ctx, theActor, "c", "of "+id.TenantID)
 	}},
 	{"SetSecretScope", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
 		return s.SetSecretScope(ctx, secrets.ScopeDeclared)
@@ -92,8 +98,32 @@ var calls = []call{
 		_, err := s.DeliverConnectionURIs(ctx, id)
 		return err
 	}},
-	{"AuditEvents", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
-		_, err := s.AuditEvents(ctx, 10)
+	{"ListAuditEvents", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
+		_, err := s.ListAuditEvents(ctx, 0, 10)
+		return err
+	}},
+	{"ListVariables", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
+		_, err := s.ListVariables(ctx, "", 10)
+		return err
+	}},
+	{"ListConnections", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
+		_, err := s.ListConnections(ctx, "", 10)
+		return err
+	}},
+	{"Run", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		_, err := s.Run(ctx, keyOf(id).RunKey)
+		return err
+	}},
+	{"ListRuns", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		_, err := s.ListRuns(ctx, id.DagID, 0, 10)
+		return err
+	}},
+	{"ListTasks", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		_, err := s.ListTasks(ctx, keyOf(id).RunKey, "", 10)
+		return err
+	}},
+	{"ListAttempts", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		_, err := s.ListAttempts(ctx, keyOf(id), 0, 10)
 		return err
 	}},
 	{"Attempt", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
@@ -115,8 +145,9 @@ var calls = []call{
 	{"ReportState", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		return s.ReportState(ctx, id, domain.TaskStateRunning, 0, "")
 	}},
-	{"CancelAttempt", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
-		return s.CancelAttempt(ctx, keyOf(id), id.TryNumber, begin.Add(time.Minute))
+	{"CancelTask", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		_, err := s.CancelTask(ctx, keyOf(id), time.Minute)
+		return err
 	}},
 	{"ReportStateAt", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		return s.ReportStateAt(ctx, id, domain.TaskStateFailed, 1, "of "+id.TenantID, begin)
@@ -127,6 +158,10 @@ var calls = []call{
 	}},
 	{"LaunchAttempt", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		_, err := s.LaunchAttempt(ctx, keyOf(id), id.TryNumber+1, true)
+		return err
+	}},
+	{"CancelRun", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		_, err := s.CancelRun(ctx, keyOf(id).RunKey, time.Minute)
 		return err
 	}},
 }
@@ -175,7 +210,12 @@ type everything struct {
 	Current   domain.AttemptRef
 	Variables map[string]string
 	URIs      map[string]string
-	Audit     []store.AuditEvent
+	Audit     []domain.AuditEvent
+	Summary   domain.RunSummary
+	Runs      []domain.RunSummary
+	Tasks     []domain.TaskSummary
+	Tries     []domain.Attempt
+	Names     [2][]domain.SecretName
 }
 
 // see reads everything of the tenant of id, whose tries go up to tries.
@@ -206,7 +246,18 @@ func (b *bed) see(t *testing.T, id auth.AgentIdentity, tries int) everything {
 	wantNil(t, err)
 	out.URIs, err = b.SecretConnectionURIs(ctx, id.TenantID)
 	wantNil(t, err)
-	out.Audit, err = b.AuditEvents(ctx, 100)
+	out.Audit = b.audit(t, id.TenantID)
+	out.Summary, err = b.Run(ctx, theRun)
+	wantNil(t, err)
+	out.Runs, err = b.ListRuns(ctx, "", 0, 100)
+	wantNil(t, err)
+	out.Tasks, err = b.ListTasks(ctx, theRun, "", 100)
+	wantNil(t, err)
+	out.Tries, err = b.ListAttempts(ctx, theTask, 0, 100)
+	wantNil(t, err)
+	out.Names[0], err = b.ListVariables(ctx, "", 100)
+	wantNil(t, err)
+	out.Names[1], err = b.ListConnections(ctx, "", 100)
 	wantNil(t, err)
 	return out
 }
@@ -248,8 +299,10 @@ func testNothingCrosses(t *testing.T, b *bed) {
 	if inA.TaskInstanceID != inB.TaskInstanceID {
 		t.Fatalf("ids differ: %q, %q", inA.TaskInstanceID, inB.TaskInstanceID)
 	}
-	wantNil(t, b.PutVariable(as(tenantA), "v", "of A"))
-	wantNil(t, b.PutConnection(as(tenantA), "c", "of A"))
+	for _, tenant := range []string{tenantA, tenantB} {
+		wantNil(t, b.PutVariable(as(tenant), theActor, "v", "of A"))
+		wantNil(t, b.PutConnection(as(tenant), theActor, "c", "of A"))
+	}
 	for _, turn := range []struct{ mover, still auth.AgentIdentity }{{inB, inA}, {inA, inB}} {
 		tries := 1
 		if turn.still == inB {
@@ -264,7 +317,7 @@ func testNothingCrosses(t *testing.T, b *bed) {
 			}
 			wantEqual(t, b.see(t, turn.still, tries), before)
 		}
-		if moved := b.see(t, turn.mover, 2); len(moved.Changes) < 4 || string(moved.XCom.Value) != "" || len(moved.Audit) != 2 {
+		if moved := b.see(t, turn.mover, 2); len(moved.Changes) < 4 || string(moved.XCom.Value) != "" || len(moved.Audit) != 8 {
 			t.Errorf("the calls did too little: %+v", moved)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	v1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -1561,11 +1562,1933 @@ func (*PutConnectionResponse) Descriptor() ([]byte, []int) {
 	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
+// Names a task to cancel.
+type CancelTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The task.
+	TaskId string `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// How long the task may take to stop, from now; absent: 30 seconds.
+	StopWithin    *durationpb.Duration `protobuf:"bytes,4,opt,name=stop_within,json=stopWithin,proto3" json:"stop_within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelTaskRequest) Reset() {
+	*x = CancelTaskRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelTaskRequest) ProtoMessage() {}
+
+func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
+func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CancelTaskRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *CancelTaskRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *CancelTaskRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *CancelTaskRequest) GetStopWithin() *durationpb.Duration {
+	if x != nil {
+		return x.StopWithin
+	}
+	return nil
+}
+
+// What came of the cancel.
+type CancelTaskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What the task is now. QUEUED or RUNNING: its agent will be told.
+	State v1.TaskState `protobuf:"varint,1,opt,name=state,proto3,enum=leoflow.policy.v1.TaskState" json:"state,omitempty"`
+	// By when it must have stopped, where a cancel is pending. An earlier cancel's
+	// deadline stands if it is the earlier one.
+	StopBy        *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=stop_by,json=stopBy,proto3" json:"stop_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelTaskResponse) Reset() {
+	*x = CancelTaskResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelTaskResponse) ProtoMessage() {}
+
+func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
+func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CancelTaskResponse) GetState() v1.TaskState {
+	if x != nil {
+		return x.State
+	}
+	return v1.TaskState(0)
+}
+
+func (x *CancelTaskResponse) GetStopBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StopBy
+	}
+	return nil
+}
+
+// Names a run to cancel.
+type CancelRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// How long the task may take to stop, from now; absent: 30 seconds.
+	StopWithin    *durationpb.Duration `protobuf:"bytes,3,opt,name=stop_within,json=stopWithin,proto3" json:"stop_within,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRunRequest) Reset() {
+	*x = CancelRunRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRunRequest) ProtoMessage() {}
+
+func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
+func (*CancelRunRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CancelRunRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *CancelRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *CancelRunRequest) GetStopWithin() *durationpb.Duration {
+	if x != nil {
+		return x.StopWithin
+	}
+	return nil
+}
+
+// What came of the cancel.
+type CancelRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Attempts whose agents will be told, those of earlier cancels included.
+	Pending int32 `protobuf:"varint,1,opt,name=pending,proto3" json:"pending,omitempty"`
+	// Tasks that this call settled as skipped.
+	Skipped       int32 `protobuf:"varint,2,opt,name=skipped,proto3" json:"skipped,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CancelRunResponse) Reset() {
+	*x = CancelRunResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CancelRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CancelRunResponse) ProtoMessage() {}
+
+func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
+func (*CancelRunResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *CancelRunResponse) GetPending() int32 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *CancelRunResponse) GetSkipped() int32 {
+	if x != nil {
+		return x.Skipped
+	}
+	return 0
+}
+
+// Names a run.
+type GetRunRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId         string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunRequest) Reset() {
+	*x = GetRunRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunRequest) ProtoMessage() {}
+
+func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
+func (*GetRunRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetRunRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *GetRunRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+// The run.
+type GetRunResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The run.
+	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunResponse) Reset() {
+	*x = GetRunResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunResponse) ProtoMessage() {}
+
+func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
+func (*GetRunResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *GetRunResponse) GetRun() *Run {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+// A run as stored.
+type Run struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The version of the DAG.
+	DagVersion string `protobuf:"bytes,3,opt,name=dag_version,json=dagVersion,proto3" json:"dag_version,omitempty"`
+	// When it was created.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// How many tasks are in which state; states of none are left out.
+	Tasks []*StateCount `protobuf:"bytes,5,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// The last revision of its history, to watch from.
+	Revision      int64 `protobuf:"varint,6,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Run) Reset() {
+	*x = Run{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Run) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Run) ProtoMessage() {}
+
+func (x *Run) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Run.ProtoReflect.Descriptor instead.
+func (*Run) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Run) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *Run) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *Run) GetDagVersion() string {
+	if x != nil {
+		return x.DagVersion
+	}
+	return ""
+}
+
+func (x *Run) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Run) GetTasks() []*StateCount {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *Run) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// How many tasks are in a state.
+type StateCount struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The state.
+	State v1.TaskState `protobuf:"varint,1,opt,name=state,proto3,enum=leoflow.policy.v1.TaskState" json:"state,omitempty"`
+	// At least 1.
+	Count         int32 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StateCount) Reset() {
+	*x = StateCount{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StateCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StateCount) ProtoMessage() {}
+
+func (x *StateCount) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StateCount.ProtoReflect.Descriptor instead.
+func (*StateCount) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *StateCount) GetState() v1.TaskState {
+	if x != nil {
+		return x.State
+	}
+	return v1.TaskState(0)
+}
+
+func (x *StateCount) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+// Says which runs to list.
+type ListRunsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Only runs of this DAG; empty: of every one.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The most entries to return, up to 1000; 0: 100.
+	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: the next_page_token of the reply before; empty: at the beginning.
+	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunsRequest) Reset() {
+	*x = ListRunsRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunsRequest) ProtoMessage() {}
+
+func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
+func (*ListRunsRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListRunsRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *ListRunsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRunsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of runs.
+type ListRunsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest first.
+	Runs []*Run `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
+	// Where to go on; empty: there is no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRunsResponse) Reset() {
+	*x = ListRunsResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRunsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRunsResponse) ProtoMessage() {}
+
+func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
+func (*ListRunsResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListRunsResponse) GetRuns() []*Run {
+	if x != nil {
+		return x.Runs
+	}
+	return nil
+}
+
+func (x *ListRunsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Names a run whose tasks to list.
+type ListTasksRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The most entries to return, up to 1000; 0: 100.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: the next_page_token of the reply before; empty: at the beginning.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTasksRequest) Reset() {
+	*x = ListTasksRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTasksRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTasksRequest) ProtoMessage() {}
+
+func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
+func (*ListTasksRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListTasksRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ListTasksRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListTasksRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of tasks.
+type ListTasksResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their ids.
+	Tasks []*Task `protobuf:"bytes,1,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// Where to go on; empty: there is no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTasksResponse) Reset() {
+	*x = ListTasksResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTasksResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTasksResponse) ProtoMessage() {}
+
+func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
+func (*ListTasksResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListTasksResponse) GetTasks() []*Task {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *ListTasksResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// A task of a run.
+type Task struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	TaskId string `protobuf:"bytes,1,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The task instance, which agents are told as session_id.
+	TaskInstanceId string `protobuf:"bytes,2,opt,name=task_instance_id,json=taskInstanceId,proto3" json:"task_instance_id,omitempty"`
+	// Its state.
+	State v1.TaskState `protobuf:"varint,3,opt,name=state,proto3,enum=leoflow.policy.v1.TaskState" json:"state,omitempty"`
+	// Its current try; 0: none was launched.
+	TryNumber int32 `protobuf:"varint,4,opt,name=try_number,json=tryNumber,proto3" json:"try_number,omitempty"`
+	// How it is run.
+	Operator string `protobuf:"bytes,5,opt,name=operator,proto3" json:"operator,omitempty"`
+	// The tasks that its inputs come from, in the order of their ids.
+	UpstreamTaskIds []string `protobuf:"bytes,6,rep,name=upstream_task_ids,json=upstreamTaskIds,proto3" json:"upstream_task_ids,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Task) Reset() {
+	*x = Task{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Task) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Task) ProtoMessage() {}
+
+func (x *Task) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Task.ProtoReflect.Descriptor instead.
+func (*Task) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Task) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *Task) GetTaskInstanceId() string {
+	if x != nil {
+		return x.TaskInstanceId
+	}
+	return ""
+}
+
+func (x *Task) GetState() v1.TaskState {
+	if x != nil {
+		return x.State
+	}
+	return v1.TaskState(0)
+}
+
+func (x *Task) GetTryNumber() int32 {
+	if x != nil {
+		return x.TryNumber
+	}
+	return 0
+}
+
+func (x *Task) GetOperator() string {
+	if x != nil {
+		return x.Operator
+	}
+	return ""
+}
+
+func (x *Task) GetUpstreamTaskIds() []string {
+	if x != nil {
+		return x.UpstreamTaskIds
+	}
+	return nil
+}
+
+// Names a task whose attempts to list.
+type ListAttemptsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The task.
+	TaskId string `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The most entries to return, up to 1000; 0: 100.
+	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: the next_page_token of the reply before; empty: at the beginning.
+	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttemptsRequest) Reset() {
+	*x = ListAttemptsRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttemptsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttemptsRequest) ProtoMessage() {}
+
+func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
+func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ListAttemptsRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *ListAttemptsRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ListAttemptsRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *ListAttemptsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAttemptsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of attempts.
+type ListAttemptsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest first.
+	Attempts []*Attempt `protobuf:"bytes,1,rep,name=attempts,proto3" json:"attempts,omitempty"`
+	// Where to go on; empty: there is no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAttemptsResponse) Reset() {
+	*x = ListAttemptsResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAttemptsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAttemptsResponse) ProtoMessage() {}
+
+func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
+func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ListAttemptsResponse) GetAttempts() []*Attempt {
+	if x != nil {
+		return x.Attempts
+	}
+	return nil
+}
+
+func (x *ListAttemptsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// One try of a task. Times are absent where it has not happened.
+type Attempt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The try, from 1.
+	TryNumber int32 `protobuf:"varint,1,opt,name=try_number,json=tryNumber,proto3" json:"try_number,omitempty"`
+	// Its state.
+	State v1.TaskState `protobuf:"varint,2,opt,name=state,proto3,enum=leoflow.policy.v1.TaskState" json:"state,omitempty"`
+	// Why it ended.
+	Cause Cause `protobuf:"varint,3,opt,name=cause,proto3,enum=leoflow.control.v1.Cause" json:"cause,omitempty"`
+	// The exit code, once ended.
+	ExitCode int32 `protobuf:"varint,4,opt,name=exit_code,json=exitCode,proto3" json:"exit_code,omitempty"`
+	// The message, once ended.
+	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
+	// When it was launched.
+	QueuedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=queued_at,json=queuedAt,proto3" json:"queued_at,omitempty"`
+	// When it was reported to run.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When it ended.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// When its agent last beat.
+	HeartbeatAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=heartbeat_at,json=heartbeatAt,proto3" json:"heartbeat_at,omitempty"`
+	// When a cancel was asked for.
+	CancelRequestedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=cancel_requested_at,json=cancelRequestedAt,proto3" json:"cancel_requested_at,omitempty"`
+	// By when it must have stopped.
+	StopBy *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=stop_by,json=stopBy,proto3" json:"stop_by,omitempty"`
+	// What its agent said of itself.
+	AgentVersion string `protobuf:"bytes,12,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	// The machine of its agent.
+	Hostname      string `protobuf:"bytes,13,opt,name=hostname,proto3" json:"hostname,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Attempt) Reset() {
+	*x = Attempt{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Attempt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Attempt) ProtoMessage() {}
+
+func (x *Attempt) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
+func (*Attempt) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Attempt) GetTryNumber() int32 {
+	if x != nil {
+		return x.TryNumber
+	}
+	return 0
+}
+
+func (x *Attempt) GetState() v1.TaskState {
+	if x != nil {
+		return x.State
+	}
+	return v1.TaskState(0)
+}
+
+func (x *Attempt) GetCause() Cause {
+	if x != nil {
+		return x.Cause
+	}
+	return Cause_CAUSE_UNSPECIFIED
+}
+
+func (x *Attempt) GetExitCode() int32 {
+	if x != nil {
+		return x.ExitCode
+	}
+	return 0
+}
+
+func (x *Attempt) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Attempt) GetQueuedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.QueuedAt
+	}
+	return nil
+}
+
+func (x *Attempt) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *Attempt) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *Attempt) GetHeartbeatAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.HeartbeatAt
+	}
+	return nil
+}
+
+func (x *Attempt) GetCancelRequestedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CancelRequestedAt
+	}
+	return nil
+}
+
+func (x *Attempt) GetStopBy() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StopBy
+	}
+	return nil
+}
+
+func (x *Attempt) GetAgentVersion() string {
+	if x != nil {
+		return x.AgentVersion
+	}
+	return ""
+}
+
+func (x *Attempt) GetHostname() string {
+	if x != nil {
+		return x.Hostname
+	}
+	return ""
+}
+
+// Names a value.
+type GetXComRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The task.
+	TaskId string `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The name of the value; empty means `return_value`.
+	Key           string `protobuf:"bytes,4,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetXComRequest) Reset() {
+	*x = GetXComRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetXComRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetXComRequest) ProtoMessage() {}
+
+func (x *GetXComRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetXComRequest.ProtoReflect.Descriptor instead.
+func (*GetXComRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *GetXComRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *GetXComRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *GetXComRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *GetXComRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// A value, byte for byte as it was pushed.
+type GetXComResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The value.
+	Value []byte `protobuf:"bytes,1,opt,name=value,proto3" json:"value,omitempty"`
+	// What the pusher said it is.
+	ContentType string `protobuf:"bytes,2,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// When it was pushed.
+	CreatedAt     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetXComResponse) Reset() {
+	*x = GetXComResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetXComResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetXComResponse) ProtoMessage() {}
+
+func (x *GetXComResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetXComResponse.ProtoReflect.Descriptor instead.
+func (*GetXComResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *GetXComResponse) GetValue() []byte {
+	if x != nil {
+		return x.Value
+	}
+	return nil
+}
+
+func (x *GetXComResponse) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *GetXComResponse) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+// Says where to begin.
+type ListVariablesRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most entries to return, up to 1000; 0: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: the next_page_token of the reply before; empty: at the beginning.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVariablesRequest) Reset() {
+	*x = ListVariablesRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVariablesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVariablesRequest) ProtoMessage() {}
+
+func (x *ListVariablesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVariablesRequest.ProtoReflect.Descriptor instead.
+func (*ListVariablesRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *ListVariablesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListVariablesRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of variables.
+type ListVariablesResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their names.
+	Variables []*SecretName `protobuf:"bytes,1,rep,name=variables,proto3" json:"variables,omitempty"`
+	// Where to go on; empty: there is no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVariablesResponse) Reset() {
+	*x = ListVariablesResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVariablesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVariablesResponse) ProtoMessage() {}
+
+func (x *ListVariablesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVariablesResponse.ProtoReflect.Descriptor instead.
+func (*ListVariablesResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ListVariablesResponse) GetVariables() []*SecretName {
+	if x != nil {
+		return x.Variables
+	}
+	return nil
+}
+
+func (x *ListVariablesResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// Says where to begin.
+type ListConnectionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most entries to return, up to 1000; 0: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: the next_page_token of the reply before; empty: at the beginning.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectionsRequest) Reset() {
+	*x = ListConnectionsRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectionsRequest) ProtoMessage() {}
+
+func (x *ListConnectionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectionsRequest.ProtoReflect.Descriptor instead.
+func (*ListConnectionsRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *ListConnectionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListConnectionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of connections.
+type ListConnectionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of their names.
+	Connections []*SecretName `protobuf:"bytes,1,rep,name=connections,proto3" json:"connections,omitempty"`
+	// Where to go on; empty: there is no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListConnectionsResponse) Reset() {
+	*x = ListConnectionsResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListConnectionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListConnectionsResponse) ProtoMessage() {}
+
+func (x *ListConnectionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListConnectionsResponse.ProtoReflect.Descriptor instead.
+func (*ListConnectionsResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ListConnectionsResponse) GetConnections() []*SecretName {
+	if x != nil {
+		return x.Connections
+	}
+	return nil
+}
+
+func (x *ListConnectionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// What may be told of a secret.
+type SecretName struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The key of a variable, the id of a connection.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// When it was last written.
+	UpdatedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SecretName) Reset() {
+	*x = SecretName{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SecretName) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SecretName) ProtoMessage() {}
+
+func (x *SecretName) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SecretName.ProtoReflect.Descriptor instead.
+func (*SecretName) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *SecretName) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SecretName) GetUpdatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdatedAt
+	}
+	return nil
+}
+
+// Names a variable.
+type DeleteVariableRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its key.
+	Key           string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteVariableRequest) Reset() {
+	*x = DeleteVariableRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteVariableRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteVariableRequest) ProtoMessage() {}
+
+func (x *DeleteVariableRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteVariableRequest.ProtoReflect.Descriptor instead.
+func (*DeleteVariableRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *DeleteVariableRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// The variable is gone.
+type DeleteVariableResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteVariableResponse) Reset() {
+	*x = DeleteVariableResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteVariableResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteVariableResponse) ProtoMessage() {}
+
+func (x *DeleteVariableResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteVariableResponse.ProtoReflect.Descriptor instead.
+func (*DeleteVariableResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{44}
+}
+
+// Names a connection.
+type DeleteConnectionRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	ConnectionId  string `protobuf:"bytes,1,opt,name=connection_id,json=connectionId,proto3" json:"connection_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteConnectionRequest) Reset() {
+	*x = DeleteConnectionRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteConnectionRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteConnectionRequest) ProtoMessage() {}
+
+func (x *DeleteConnectionRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteConnectionRequest.ProtoReflect.Descriptor instead.
+func (*DeleteConnectionRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *DeleteConnectionRequest) GetConnectionId() string {
+	if x != nil {
+		return x.ConnectionId
+	}
+	return ""
+}
+
+// The connection is gone.
+type DeleteConnectionResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteConnectionResponse) Reset() {
+	*x = DeleteConnectionResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteConnectionResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteConnectionResponse) ProtoMessage() {}
+
+func (x *DeleteConnectionResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteConnectionResponse.ProtoReflect.Descriptor instead.
+func (*DeleteConnectionResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{46}
+}
+
+// Says where to begin.
+type ListAuditEventsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The most entries to return, up to 1000; 0: 100.
+	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Where to go on: the next_page_token of the reply before; empty: at the beginning.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditEventsRequest) Reset() {
+	*x = ListAuditEventsRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditEventsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditEventsRequest) ProtoMessage() {}
+
+func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditEventsRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditEventsRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *ListAuditEventsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditEventsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of audit events.
+type ListAuditEventsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The newest first.
+	Events []*AuditEvent `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	// Where to go on; empty: there is no more.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditEventsResponse) Reset() {
+	*x = ListAuditEventsResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditEventsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditEventsResponse) ProtoMessage() {}
+
+func (x *ListAuditEventsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditEventsResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditEventsResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ListAuditEventsResponse) GetEvents() []*AuditEvent {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListAuditEventsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// One delivery of secrets to an attempt, or one write of a secret by an operator.
+type AuditEvent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When.
+	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
+	// What was done: `variables.delivered`, `connections.delivered`, `variable.put`,
+	// `variable.deleted`, `connection.put` or `connection.deleted`.
+	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
+	// The attempt that secrets were delivered to; empty for a write.
+	DagId string `protobuf:"bytes,3,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The task.
+	TaskId string `protobuf:"bytes,5,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The try.
+	TryNumber int32 `protobuf:"varint,6,opt,name=try_number,json=tryNumber,proto3" json:"try_number,omitempty"`
+	// The names of the secrets; never values.
+	Names []string `protobuf:"bytes,7,rep,name=names,proto3" json:"names,omitempty"`
+	// The operator who wrote: the subject of the token. Empty for a delivery.
+	Actor         string `protobuf:"bytes,8,opt,name=actor,proto3" json:"actor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditEvent) Reset() {
+	*x = AuditEvent{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditEvent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditEvent) ProtoMessage() {}
+
+func (x *AuditEvent) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditEvent.ProtoReflect.Descriptor instead.
+func (*AuditEvent) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *AuditEvent) GetAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *AuditEvent) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *AuditEvent) GetTryNumber() int32 {
+	if x != nil {
+		return x.TryNumber
+	}
+	return 0
+}
+
+func (x *AuditEvent) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *AuditEvent) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
 var File_leoflow_control_v1_control_proto protoreflect.FileDescriptor
 
 const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\n" +
-	" leoflow/control/v1/control.proto\x12\x12leoflow.control.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cleoflow/agent/v1/agent.proto\x1a\x1eleoflow/policy/v1/policy.proto\x1a\x17validate/validate.proto\"\x83\a\n" +
+	" leoflow/control/v1/control.proto\x12\x12leoflow.control.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cleoflow/agent/v1/agent.proto\x1a\x1eleoflow/policy/v1/policy.proto\x1a\x17validate/validate.proto\"\x83\a\n" +
 	"\x0eTaskDefinition\x12=\n" +
 	"\atask_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x06taskId\x12%\n" +
 	"\boperator\x18\x02 \x01(\tB\t\xfaB\x06r\x04\x10\x01\x18@R\boperator\x12)\n" +
@@ -1680,7 +3603,153 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\x14PutConnectionRequest\x12I\n" +
 	"\rconnection_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\fconnectionId\x12!\n" +
 	"\x03uri\x18\x02 \x01(\tB\x0f\xfaB\br\x06\x10\x01(\x80\x80\x04\x98\x83\x19\x01R\x03uri\"\x17\n" +
-	"\x15PutConnectionResponse*\xcf\x01\n" +
+	"\x15PutConnectionResponse\"\x98\x02\n" +
+	"\x11CancelTaskRequest\x12;\n" +
+	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
+	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12=\n" +
+	"\atask_id\x18\x03 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x06taskId\x12J\n" +
+	"\vstop_within\x18\x04 \x01(\v2\x19.google.protobuf.DurationB\x0e\xfaB\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\n" +
+	"stopWithin\"}\n" +
+	"\x12CancelTaskResponse\x122\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1c.leoflow.policy.v1.TaskStateR\x05state\x123\n" +
+	"\astop_by\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x06stopBy\"\xd8\x01\n" +
+	"\x10CancelRunRequest\x12;\n" +
+	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
+	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12J\n" +
+	"\vstop_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationB\x0e\xfaB\v\xaa\x01\b\"\x04\b\x80\xa3\x052\x00R\n" +
+	"stopWithin\"G\n" +
+	"\x11CancelRunResponse\x12\x18\n" +
+	"\apending\x18\x01 \x01(\x05R\apending\x12\x18\n" +
+	"\askipped\x18\x02 \x01(\x05R\askipped\"\x89\x01\n" +
+	"\rGetRunRequest\x12;\n" +
+	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
+	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\";\n" +
+	"\x0eGetRunResponse\x12)\n" +
+	"\x03run\x18\x01 \x01(\v2\x17.leoflow.control.v1.RunR\x03run\"\xe1\x01\n" +
+	"\x03Run\x12\x15\n" +
+	"\x06dag_id\x18\x01 \x01(\tR\x05dagId\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x1f\n" +
+	"\vdag_version\x18\x03 \x01(\tR\n" +
+	"dagVersion\x129\n" +
+	"\n" +
+	"created_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x124\n" +
+	"\x05tasks\x18\x05 \x03(\v2\x1e.leoflow.control.v1.StateCountR\x05tasks\x12\x1a\n" +
+	"\brevision\x18\x06 \x01(\x03R\brevision\"V\n" +
+	"\n" +
+	"StateCount\x122\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1c.leoflow.policy.v1.TaskStateR\x05state\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\"\xa1\x01\n" +
+	"\x0fListRunsRequest\x12<\n" +
+	"\x06dag_id\x18\x01 \x01(\tB%\xfaB\"r \x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$\xd0\x01\x01R\x05dagId\x12'\n" +
+	"\tpage_size\x18\x02 \x01(\x05B\n" +
+	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x03 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"g\n" +
+	"\x10ListRunsResponse\x12+\n" +
+	"\x04runs\x18\x01 \x03(\v2\x17.leoflow.control.v1.RunR\x04runs\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xde\x01\n" +
+	"\x10ListTasksRequest\x12;\n" +
+	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
+	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12'\n" +
+	"\tpage_size\x18\x03 \x01(\x05B\n" +
+	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"k\n" +
+	"\x11ListTasksResponse\x12.\n" +
+	"\x05tasks\x18\x01 \x03(\v2\x18.leoflow.control.v1.TaskR\x05tasks\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe4\x01\n" +
+	"\x04Task\x12\x17\n" +
+	"\atask_id\x18\x01 \x01(\tR\x06taskId\x12(\n" +
+	"\x10task_instance_id\x18\x02 \x01(\tR\x0etaskInstanceId\x122\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x1c.leoflow.policy.v1.TaskStateR\x05state\x12\x1d\n" +
+	"\n" +
+	"try_number\x18\x04 \x01(\x05R\ttryNumber\x12\x1a\n" +
+	"\boperator\x18\x05 \x01(\tR\boperator\x12*\n" +
+	"\x11upstream_task_ids\x18\x06 \x03(\tR\x0fupstreamTaskIds\"\xa0\x02\n" +
+	"\x13ListAttemptsRequest\x12;\n" +
+	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
+	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12=\n" +
+	"\atask_id\x18\x03 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x06taskId\x12'\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\n" +
+	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"w\n" +
+	"\x14ListAttemptsResponse\x127\n" +
+	"\battempts\x18\x01 \x03(\v2\x1b.leoflow.control.v1.AttemptR\battempts\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xf0\x04\n" +
+	"\aAttempt\x12\x1d\n" +
+	"\n" +
+	"try_number\x18\x01 \x01(\x05R\ttryNumber\x122\n" +
+	"\x05state\x18\x02 \x01(\x0e2\x1c.leoflow.policy.v1.TaskStateR\x05state\x12/\n" +
+	"\x05cause\x18\x03 \x01(\x0e2\x19.leoflow.control.v1.CauseR\x05cause\x12\x1b\n" +
+	"\texit_code\x18\x04 \x01(\x05R\bexitCode\x12\x18\n" +
+	"\amessage\x18\x05 \x01(\tR\amessage\x127\n" +
+	"\tqueued_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\bqueuedAt\x129\n" +
+	"\n" +
+	"started_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
+	"\bended_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12=\n" +
+	"\fheartbeat_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vheartbeatAt\x12J\n" +
+	"\x13cancel_requested_at\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x11cancelRequestedAt\x123\n" +
+	"\astop_by\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x06stopBy\x12#\n" +
+	"\ragent_version\x18\f \x01(\tR\fagentVersion\x12\x1a\n" +
+	"\bhostname\x18\r \x01(\tR\bhostname\"\x82\x02\n" +
+	"\x0eGetXComRequest\x12;\n" +
+	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
+	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12=\n" +
+	"\atask_id\x18\x03 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x06taskId\x127\n" +
+	"\x03key\x18\x04 \x01(\tB%\xfaB\"r \x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$\xd0\x01\x01R\x03key\"\x85\x01\n" +
+	"\x0fGetXComResponse\x12\x14\n" +
+	"\x05value\x18\x01 \x01(\fR\x05value\x12!\n" +
+	"\fcontent_type\x18\x02 \x01(\tR\vcontentType\x129\n" +
+	"\n" +
+	"created_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\"h\n" +
+	"\x14ListVariablesRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"}\n" +
+	"\x15ListVariablesResponse\x12<\n" +
+	"\tvariables\x18\x01 \x03(\v2\x1e.leoflow.control.v1.SecretNameR\tvariables\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"j\n" +
+	"\x16ListConnectionsRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"\x83\x01\n" +
+	"\x17ListConnectionsResponse\x12@\n" +
+	"\vconnections\x18\x01 \x03(\v2\x1e.leoflow.control.v1.SecretNameR\vconnections\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"[\n" +
+	"\n" +
+	"SecretName\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x129\n" +
+	"\n" +
+	"updated_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\"O\n" +
+	"\x15DeleteVariableRequest\x126\n" +
+	"\x03key\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x03key\"\x18\n" +
+	"\x16DeleteVariableResponse\"d\n" +
+	"\x17DeleteConnectionRequest\x12I\n" +
+	"\rconnection_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\fconnectionId\"\x1a\n" +
+	"\x18DeleteConnectionResponse\"j\n" +
+	"\x16ListAuditEventsRequest\x12'\n" +
+	"\tpage_size\x18\x01 \x01(\x05B\n" +
+	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tB\b\xfaB\x05r\x03\x18\xd0\x0fR\tpageToken\"y\n" +
+	"\x17ListAuditEventsResponse\x126\n" +
+	"\x06events\x18\x01 \x03(\v2\x1e.leoflow.control.v1.AuditEventR\x06events\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xe2\x01\n" +
+	"\n" +
+	"AuditEvent\x12*\n" +
+	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
+	"\x06action\x18\x02 \x01(\tR\x06action\x12\x15\n" +
+	"\x06dag_id\x18\x03 \x01(\tR\x05dagId\x12\x15\n" +
+	"\x06run_id\x18\x04 \x01(\tR\x05runId\x12\x17\n" +
+	"\atask_id\x18\x05 \x01(\tR\x06taskId\x12\x1d\n" +
+	"\n" +
+	"try_number\x18\x06 \x01(\x05R\ttryNumber\x12\x14\n" +
+	"\x05names\x18\a \x03(\tR\x05names\x12\x14\n" +
+	"\x05actor\x18\b \x01(\tR\x05actor*\xcf\x01\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12CAUSE_EXIT_NONZERO\x10\x01\x12\x13\n" +
@@ -1695,7 +3764,7 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\aLogMark\x12\x18\n" +
 	"\x14LOG_MARK_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10LOG_MARK_RESTART\x10\x01\x12\x10\n" +
-	"\fLOG_MARK_GAP\x10\x022\x81\a\n" +
+	"\fLOG_MARK_GAP\x10\x022\xbd\x11\n" +
 	"\x0eControlService\x12f\n" +
 	"\tCreateRun\x12$.leoflow.control.v1.CreateRunRequest\x1a%.leoflow.control.v1.CreateRunResponse\"\f\x92\x83\x19\b\b\x02\x10\x02\x18\x01 \x02\x12r\n" +
 	"\rLaunchAttempt\x12(.leoflow.control.v1.LaunchAttemptRequest\x1a).leoflow.control.v1.LaunchAttemptResponse\"\f\x92\x83\x19\b\b\x02\x10\x02\x18\x01 \x02\x12v\n" +
@@ -1705,7 +3774,20 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\bWatchRun\x12#.leoflow.control.v1.WatchRunRequest\x1a$.leoflow.control.v1.WatchRunResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x010\x01\x12b\n" +
 	"\aReadLog\x12\".leoflow.control.v1.ReadLogRequest\x1a#.leoflow.control.v1.ReadLogResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x010\x01\x12l\n" +
 	"\vPutVariable\x12&.leoflow.control.v1.PutVariableRequest\x1a'.leoflow.control.v1.PutVariableResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x02 \x02\x12r\n" +
-	"\rPutConnection\x12(.leoflow.control.v1.PutConnectionRequest\x1a).leoflow.control.v1.PutConnectionResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x02 \x02B@Z>github.com/neochaotic/leoflow/gen/leoflow/control/v1;controlv1b\x06proto3"
+	"\rPutConnection\x12(.leoflow.control.v1.PutConnectionRequest\x1a).leoflow.control.v1.PutConnectionResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x02 \x02\x12p\n" +
+	"\n" +
+	"CancelTask\x12%.leoflow.control.v1.CancelTaskRequest\x1a&.leoflow.control.v1.CancelTaskResponse\"\x13\x92\x83\x19\x0f\b\x02\x10\x02\x18\x01 \x02*\x05\x01\x02\t\x03\x04\x12m\n" +
+	"\tCancelRun\x12$.leoflow.control.v1.CancelRunRequest\x1a%.leoflow.control.v1.CancelRunResponse\"\x13\x92\x83\x19\x0f\b\x02\x10\x02\x18\x01 \x02*\x05\x01\x02\t\x03\x04\x12]\n" +
+	"\x06GetRun\x12!.leoflow.control.v1.GetRunRequest\x1a\".leoflow.control.v1.GetRunResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12c\n" +
+	"\bListRuns\x12#.leoflow.control.v1.ListRunsRequest\x1a$.leoflow.control.v1.ListRunsResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12f\n" +
+	"\tListTasks\x12$.leoflow.control.v1.ListTasksRequest\x1a%.leoflow.control.v1.ListTasksResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12o\n" +
+	"\fListAttempts\x12'.leoflow.control.v1.ListAttemptsRequest\x1a(.leoflow.control.v1.ListAttemptsResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12`\n" +
+	"\aGetXCom\x12\".leoflow.control.v1.GetXComRequest\x1a#.leoflow.control.v1.GetXComResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12r\n" +
+	"\rListVariables\x12(.leoflow.control.v1.ListVariablesRequest\x1a).leoflow.control.v1.ListVariablesResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12x\n" +
+	"\x0fListConnections\x12*.leoflow.control.v1.ListConnectionsRequest\x1a+.leoflow.control.v1.ListConnectionsResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12u\n" +
+	"\x0eDeleteVariable\x12).leoflow.control.v1.DeleteVariableRequest\x1a*.leoflow.control.v1.DeleteVariableResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x02\x12{\n" +
+	"\x10DeleteConnection\x12+.leoflow.control.v1.DeleteConnectionRequest\x1a,.leoflow.control.v1.DeleteConnectionResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x02\x12x\n" +
+	"\x0fListAuditEvents\x12*.leoflow.control.v1.ListAuditEventsRequest\x1a+.leoflow.control.v1.ListAuditEventsResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x01B@Z>github.com/neochaotic/leoflow/gen/leoflow/control/v1;controlv1b\x06proto3"
 
 var (
 	file_leoflow_control_v1_control_proto_rawDescOnce sync.Once
@@ -1720,76 +3802,157 @@ func file_leoflow_control_v1_control_proto_rawDescGZIP() []byte {
 }
 
 var file_leoflow_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_leoflow_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_leoflow_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_leoflow_control_v1_control_proto_goTypes = []any{
-	(Cause)(0),                    // 0: leoflow.control.v1.Cause
-	(LogMark)(0),                  // 1: leoflow.control.v1.LogMark
-	(*TaskDefinition)(nil),        // 2: leoflow.control.v1.TaskDefinition
-	(*InputSources)(nil),          // 3: leoflow.control.v1.InputSources
-	(*CreateRunRequest)(nil),      // 4: leoflow.control.v1.CreateRunRequest
-	(*CreateRunResponse)(nil),     // 5: leoflow.control.v1.CreateRunResponse
-	(*LaunchAttemptRequest)(nil),  // 6: leoflow.control.v1.LaunchAttemptRequest
-	(*LaunchAttemptResponse)(nil), // 7: leoflow.control.v1.LaunchAttemptResponse
-	(*SettleAttemptRequest)(nil),  // 8: leoflow.control.v1.SettleAttemptRequest
-	(*SettleAttemptResponse)(nil), // 9: leoflow.control.v1.SettleAttemptResponse
-	(*SettleTaskRequest)(nil),     // 10: leoflow.control.v1.SettleTaskRequest
-	(*SettleTaskResponse)(nil),    // 11: leoflow.control.v1.SettleTaskResponse
-	(*WatchRunRequest)(nil),       // 12: leoflow.control.v1.WatchRunRequest
-	(*WatchRunResponse)(nil),      // 13: leoflow.control.v1.WatchRunResponse
-	(*TaskChange)(nil),            // 14: leoflow.control.v1.TaskChange
-	(*ReadLogRequest)(nil),        // 15: leoflow.control.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),       // 16: leoflow.control.v1.ReadLogResponse
-	(*LogRecord)(nil),             // 17: leoflow.control.v1.LogRecord
-	(*PutVariableRequest)(nil),    // 18: leoflow.control.v1.PutVariableRequest
-	(*PutVariableResponse)(nil),   // 19: leoflow.control.v1.PutVariableResponse
-	(*PutConnectionRequest)(nil),  // 20: leoflow.control.v1.PutConnectionRequest
-	(*PutConnectionResponse)(nil), // 21: leoflow.control.v1.PutConnectionResponse
-	nil,                           // 22: leoflow.control.v1.TaskDefinition.EnvironmentEntry
-	nil,                           // 23: leoflow.control.v1.TaskDefinition.InputsEntry
-	(*timestamppb.Timestamp)(nil), // 24: google.protobuf.Timestamp
-	(v1.TaskState)(0),             // 25: leoflow.policy.v1.TaskState
-	(v11.LogLevel)(0),             // 26: leoflow.agent.v1.LogLevel
+	(Cause)(0),                       // 0: leoflow.control.v1.Cause
+	(LogMark)(0),                     // 1: leoflow.control.v1.LogMark
+	(*TaskDefinition)(nil),           // 2: leoflow.control.v1.TaskDefinition
+	(*InputSources)(nil),             // 3: leoflow.control.v1.InputSources
+	(*CreateRunRequest)(nil),         // 4: leoflow.control.v1.CreateRunRequest
+	(*CreateRunResponse)(nil),        // 5: leoflow.control.v1.CreateRunResponse
+	(*LaunchAttemptRequest)(nil),     // 6: leoflow.control.v1.LaunchAttemptRequest
+	(*LaunchAttemptResponse)(nil),    // 7: leoflow.control.v1.LaunchAttemptResponse
+	(*SettleAttemptRequest)(nil),     // 8: leoflow.control.v1.SettleAttemptRequest
+	(*SettleAttemptResponse)(nil),    // 9: leoflow.control.v1.SettleAttemptResponse
+	(*SettleTaskRequest)(nil),        // 10: leoflow.control.v1.SettleTaskRequest
+	(*SettleTaskResponse)(nil),       // 11: leoflow.control.v1.SettleTaskResponse
+	(*WatchRunRequest)(nil),          // 12: leoflow.control.v1.WatchRunRequest
+	(*WatchRunResponse)(nil),         // 13: leoflow.control.v1.WatchRunResponse
+	(*TaskChange)(nil),               // 14: leoflow.control.v1.TaskChange
+	(*ReadLogRequest)(nil),           // 15: leoflow.control.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),          // 16: leoflow.control.v1.ReadLogResponse
+	(*LogRecord)(nil),                // 17: leoflow.control.v1.LogRecord
+	(*PutVariableRequest)(nil),       // 18: leoflow.control.v1.PutVariableRequest
+	(*PutVariableResponse)(nil),      // 19: leoflow.control.v1.PutVariableResponse
+	(*PutConnectionRequest)(nil),     // 20: leoflow.control.v1.PutConnectionRequest
+	(*PutConnectionResponse)(nil),    // 21: leoflow.control.v1.PutConnectionResponse
+	(*CancelTaskRequest)(nil),        // 22: leoflow.control.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),       // 23: leoflow.control.v1.CancelTaskResponse
+	(*CancelRunRequest)(nil),         // 24: leoflow.control.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),        // 25: leoflow.control.v1.CancelRunResponse
+	(*GetRunRequest)(nil),            // 26: leoflow.control.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 27: leoflow.control.v1.GetRunResponse
+	(*Run)(nil),                      // 28: leoflow.control.v1.Run
+	(*StateCount)(nil),               // 29: leoflow.control.v1.StateCount
+	(*ListRunsRequest)(nil),          // 30: leoflow.control.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 31: leoflow.control.v1.ListRunsResponse
+	(*ListTasksRequest)(nil),         // 32: leoflow.control.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 33: leoflow.control.v1.ListTasksResponse
+	(*Task)(nil),                     // 34: leoflow.control.v1.Task
+	(*ListAttemptsRequest)(nil),      // 35: leoflow.control.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 36: leoflow.control.v1.ListAttemptsResponse
+	(*Attempt)(nil),                  // 37: leoflow.control.v1.Attempt
+	(*GetXComRequest)(nil),           // 38: leoflow.control.v1.GetXComRequest
+	(*GetXComResponse)(nil),          // 39: leoflow.control.v1.GetXComResponse
+	(*ListVariablesRequest)(nil),     // 40: leoflow.control.v1.ListVariablesRequest
+	(*ListVariablesResponse)(nil),    // 41: leoflow.control.v1.ListVariablesResponse
+	(*ListConnectionsRequest)(nil),   // 42: leoflow.control.v1.ListConnectionsRequest
+	(*ListConnectionsResponse)(nil),  // 43: leoflow.control.v1.ListConnectionsResponse
+	(*SecretName)(nil),               // 44: leoflow.control.v1.SecretName
+	(*DeleteVariableRequest)(nil),    // 45: leoflow.control.v1.DeleteVariableRequest
+	(*DeleteVariableResponse)(nil),   // 46: leoflow.control.v1.DeleteVariableResponse
+	(*DeleteConnectionRequest)(nil),  // 47: leoflow.control.v1.DeleteConnectionRequest
+	(*DeleteConnectionResponse)(nil), // 48: leoflow.control.v1.DeleteConnectionResponse
+	(*ListAuditEventsRequest)(nil),   // 49: leoflow.control.v1.ListAuditEventsRequest
+	(*ListAuditEventsResponse)(nil),  // 50: leoflow.control.v1.ListAuditEventsResponse
+	(*AuditEvent)(nil),               // 51: leoflow.control.v1.AuditEvent
+	nil,                              // 52: leoflow.control.v1.TaskDefinition.EnvironmentEntry
+	nil,                              // 53: leoflow.control.v1.TaskDefinition.InputsEntry
+	(*timestamppb.Timestamp)(nil),    // 54: google.protobuf.Timestamp
+	(v1.TaskState)(0),                // 55: leoflow.policy.v1.TaskState
+	(v11.LogLevel)(0),                // 56: leoflow.agent.v1.LogLevel
+	(*durationpb.Duration)(nil),      // 57: google.protobuf.Duration
 }
 var file_leoflow_control_v1_control_proto_depIdxs = []int32{
-	22, // 0: leoflow.control.v1.TaskDefinition.environment:type_name -> leoflow.control.v1.TaskDefinition.EnvironmentEntry
-	23, // 1: leoflow.control.v1.TaskDefinition.inputs:type_name -> leoflow.control.v1.TaskDefinition.InputsEntry
+	52, // 0: leoflow.control.v1.TaskDefinition.environment:type_name -> leoflow.control.v1.TaskDefinition.EnvironmentEntry
+	53, // 1: leoflow.control.v1.TaskDefinition.inputs:type_name -> leoflow.control.v1.TaskDefinition.InputsEntry
 	2,  // 2: leoflow.control.v1.CreateRunRequest.tasks:type_name -> leoflow.control.v1.TaskDefinition
-	24, // 3: leoflow.control.v1.CreateRunResponse.created_at:type_name -> google.protobuf.Timestamp
-	24, // 4: leoflow.control.v1.LaunchAttemptResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	54, // 3: leoflow.control.v1.CreateRunResponse.created_at:type_name -> google.protobuf.Timestamp
+	54, // 4: leoflow.control.v1.LaunchAttemptResponse.token_expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 5: leoflow.control.v1.SettleAttemptRequest.cause:type_name -> leoflow.control.v1.Cause
-	25, // 6: leoflow.control.v1.SettleAttemptResponse.state:type_name -> leoflow.policy.v1.TaskState
+	55, // 6: leoflow.control.v1.SettleAttemptResponse.state:type_name -> leoflow.policy.v1.TaskState
 	0,  // 7: leoflow.control.v1.SettleAttemptResponse.cause:type_name -> leoflow.control.v1.Cause
-	25, // 8: leoflow.control.v1.SettleTaskRequest.state:type_name -> leoflow.policy.v1.TaskState
+	55, // 8: leoflow.control.v1.SettleTaskRequest.state:type_name -> leoflow.policy.v1.TaskState
 	14, // 9: leoflow.control.v1.WatchRunResponse.changes:type_name -> leoflow.control.v1.TaskChange
-	25, // 10: leoflow.control.v1.TaskChange.state:type_name -> leoflow.policy.v1.TaskState
+	55, // 10: leoflow.control.v1.TaskChange.state:type_name -> leoflow.policy.v1.TaskState
 	0,  // 11: leoflow.control.v1.TaskChange.cause:type_name -> leoflow.control.v1.Cause
-	24, // 12: leoflow.control.v1.TaskChange.at:type_name -> google.protobuf.Timestamp
+	54, // 12: leoflow.control.v1.TaskChange.at:type_name -> google.protobuf.Timestamp
 	17, // 13: leoflow.control.v1.ReadLogResponse.records:type_name -> leoflow.control.v1.LogRecord
-	24, // 14: leoflow.control.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	26, // 15: leoflow.control.v1.LogRecord.level:type_name -> leoflow.agent.v1.LogLevel
+	54, // 14: leoflow.control.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	56, // 15: leoflow.control.v1.LogRecord.level:type_name -> leoflow.agent.v1.LogLevel
 	1,  // 16: leoflow.control.v1.LogRecord.mark:type_name -> leoflow.control.v1.LogMark
-	3,  // 17: leoflow.control.v1.TaskDefinition.InputsEntry.value:type_name -> leoflow.control.v1.InputSources
-	4,  // 18: leoflow.control.v1.ControlService.CreateRun:input_type -> leoflow.control.v1.CreateRunRequest
-	6,  // 19: leoflow.control.v1.ControlService.LaunchAttempt:input_type -> leoflow.control.v1.LaunchAttemptRequest
-	8,  // 20: leoflow.control.v1.ControlService.SettleAttempt:input_type -> leoflow.control.v1.SettleAttemptRequest
-	10, // 21: leoflow.control.v1.ControlService.SettleTask:input_type -> leoflow.control.v1.SettleTaskRequest
-	12, // 22: leoflow.control.v1.ControlService.WatchRun:input_type -> leoflow.control.v1.WatchRunRequest
-	15, // 23: leoflow.control.v1.ControlService.ReadLog:input_type -> leoflow.control.v1.ReadLogRequest
-	18, // 24: leoflow.control.v1.ControlService.PutVariable:input_type -> leoflow.control.v1.PutVariableRequest
-	20, // 25: leoflow.control.v1.ControlService.PutConnection:input_type -> leoflow.control.v1.PutConnectionRequest
-	5,  // 26: leoflow.control.v1.ControlService.CreateRun:output_type -> leoflow.control.v1.CreateRunResponse
-	7,  // 27: leoflow.control.v1.ControlService.LaunchAttempt:output_type -> leoflow.control.v1.LaunchAttemptResponse
-	9,  // 28: leoflow.control.v1.ControlService.SettleAttempt:output_type -> leoflow.control.v1.SettleAttemptResponse
-	11, // 29: leoflow.control.v1.ControlService.SettleTask:output_type -> leoflow.control.v1.SettleTaskResponse
-	13, // 30: leoflow.control.v1.ControlService.WatchRun:output_type -> leoflow.control.v1.WatchRunResponse
-	16, // 31: leoflow.control.v1.ControlService.ReadLog:output_type -> leoflow.control.v1.ReadLogResponse
-	19, // 32: leoflow.control.v1.ControlService.PutVariable:output_type -> leoflow.control.v1.PutVariableResponse
-	21, // 33: leoflow.control.v1.ControlService.PutConnection:output_type -> leoflow.control.v1.PutConnectionResponse
-	26, // [26:34] is the sub-list for method output_type
-	18, // [18:26] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	57, // 17: leoflow.control.v1.CancelTaskRequest.stop_within:type_name -> google.protobuf.Duration
+	55, // 18: leoflow.control.v1.CancelTaskResponse.state:type_name -> leoflow.policy.v1.TaskState
+	54, // 19: leoflow.control.v1.CancelTaskResponse.stop_by:type_name -> google.protobuf.Timestamp
+	57, // 20: leoflow.control.v1.CancelRunRequest.stop_within:type_name -> google.protobuf.Duration
+	28, // 21: leoflow.control.v1.GetRunResponse.run:type_name -> leoflow.control.v1.Run
+	54, // 22: leoflow.control.v1.Run.created_at:type_name -> google.protobuf.Timestamp
+	29, // 23: leoflow.control.v1.Run.tasks:type_name -> leoflow.control.v1.StateCount
+	55, // 24: leoflow.control.v1.StateCount.state:type_name -> leoflow.policy.v1.TaskState
+	28, // 25: leoflow.control.v1.ListRunsResponse.runs:type_name -> leoflow.control.v1.Run
+	34, // 26: leoflow.control.v1.ListTasksResponse.tasks:type_name -> leoflow.control.v1.Task
+	55, // 27: leoflow.control.v1.Task.state:type_name -> leoflow.policy.v1.TaskState
+	37, // 28: leoflow.control.v1.ListAttemptsResponse.attempts:type_name -> leoflow.control.v1.Attempt
+	55, // 29: leoflow.control.v1.Attempt.state:type_name -> leoflow.policy.v1.TaskState
+	0,  // 30: leoflow.control.v1.Attempt.cause:type_name -> leoflow.control.v1.Cause
+	54, // 31: leoflow.control.v1.Attempt.queued_at:type_name -> google.protobuf.Timestamp
+	54, // 32: leoflow.control.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	54, // 33: leoflow.control.v1.Attempt.ended_at:type_name -> google.protobuf.Timestamp
+	54, // 34: leoflow.control.v1.Attempt.heartbeat_at:type_name -> google.protobuf.Timestamp
+	54, // 35: leoflow.control.v1.Attempt.cancel_requested_at:type_name -> google.protobuf.Timestamp
+	54, // 36: leoflow.control.v1.Attempt.stop_by:type_name -> google.protobuf.Timestamp
+	54, // 37: leoflow.control.v1.GetXComResponse.created_at:type_name -> google.protobuf.Timestamp
+	44, // 38: leoflow.control.v1.ListVariablesResponse.variables:type_name -> leoflow.control.v1.SecretName
+	44, // 39: leoflow.control.v1.ListConnectionsResponse.connections:type_name -> leoflow.control.v1.SecretName
+	54, // 40: leoflow.control.v1.SecretName.updated_at:type_name -> google.protobuf.Timestamp
+	51, // 41: leoflow.control.v1.ListAuditEventsResponse.events:type_name -> leoflow.control.v1.AuditEvent
+	54, // 42: leoflow.control.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
+	3,  // 43: leoflow.control.v1.TaskDefinition.InputsEntry.value:type_name -> leoflow.control.v1.InputSources
+	4,  // 44: leoflow.control.v1.ControlService.CreateRun:input_type -> leoflow.control.v1.CreateRunRequest
+	6,  // 45: leoflow.control.v1.ControlService.LaunchAttempt:input_type -> leoflow.control.v1.LaunchAttemptRequest
+	8,  // 46: leoflow.control.v1.ControlService.SettleAttempt:input_type -> leoflow.control.v1.SettleAttemptRequest
+	10, // 47: leoflow.control.v1.ControlService.SettleTask:input_type -> leoflow.control.v1.SettleTaskRequest
+	12, // 48: leoflow.control.v1.ControlService.WatchRun:input_type -> leoflow.control.v1.WatchRunRequest
+	15, // 49: leoflow.control.v1.ControlService.ReadLog:input_type -> leoflow.control.v1.ReadLogRequest
+	18, // 50: leoflow.control.v1.ControlService.PutVariable:input_type -> leoflow.control.v1.PutVariableRequest
+	20, // 51: leoflow.control.v1.ControlService.PutConnection:input_type -> leoflow.control.v1.PutConnectionRequest
+	22, // 52: leoflow.control.v1.ControlService.CancelTask:input_type -> leoflow.control.v1.CancelTaskRequest
+	24, // 53: leoflow.control.v1.ControlService.CancelRun:input_type -> leoflow.control.v1.CancelRunRequest
+	26, // 54: leoflow.control.v1.ControlService.GetRun:input_type -> leoflow.control.v1.GetRunRequest
+	30, // 55: leoflow.control.v1.ControlService.ListRuns:input_type -> leoflow.control.v1.ListRunsRequest
+	32, // 56: leoflow.control.v1.ControlService.ListTasks:input_type -> leoflow.control.v1.ListTasksRequest
+	35, // 57: leoflow.control.v1.ControlService.ListAttempts:input_type -> leoflow.control.v1.ListAttemptsRequest
+	38, // 58: leoflow.control.v1.ControlService.GetXCom:input_type -> leoflow.control.v1.GetXComRequest
+	40, // 59: leoflow.control.v1.ControlService.ListVariables:input_type -> leoflow.control.v1.ListVariablesRequest
+	42, // 60: leoflow.control.v1.ControlService.ListConnections:input_type -> leoflow.control.v1.ListConnectionsRequest
+	45, // 61: leoflow.control.v1.ControlService.DeleteVariable:input_type -> leoflow.control.v1.DeleteVariableRequest
+	47, // 62: leoflow.control.v1.ControlService.DeleteConnection:input_type -> leoflow.control.v1.DeleteConnectionRequest
+	49, // 63: leoflow.control.v1.ControlService.ListAuditEvents:input_type -> leoflow.control.v1.ListAuditEventsRequest
+	5,  // 64: leoflow.control.v1.ControlService.CreateRun:output_type -> leoflow.control.v1.CreateRunResponse
+	7,  // 65: leoflow.control.v1.ControlService.LaunchAttempt:output_type -> leoflow.control.v1.LaunchAttemptResponse
+	9,  // 66: leoflow.control.v1.ControlService.SettleAttempt:output_type -> leoflow.control.v1.SettleAttemptResponse
+	11, // 67: leoflow.control.v1.ControlService.SettleTask:output_type -> leoflow.control.v1.SettleTaskResponse
+	13, // 68: leoflow.control.v1.ControlService.WatchRun:output_type -> leoflow.control.v1.WatchRunResponse
+	16, // 69: leoflow.control.v1.ControlService.ReadLog:output_type -> leoflow.control.v1.ReadLogResponse
+	19, // 70: leoflow.control.v1.ControlService.PutVariable:output_type -> leoflow.control.v1.PutVariableResponse
+	21, // 71: leoflow.control.v1.ControlService.PutConnection:output_type -> leoflow.control.v1.PutConnectionResponse
+	23, // 72: leoflow.control.v1.ControlService.CancelTask:output_type -> leoflow.control.v1.CancelTaskResponse
+	25, // 73: leoflow.control.v1.ControlService.CancelRun:output_type -> leoflow.control.v1.CancelRunResponse
+	27, // 74: leoflow.control.v1.ControlService.GetRun:output_type -> leoflow.control.v1.GetRunResponse
+	31, // 75: leoflow.control.v1.ControlService.ListRuns:output_type -> leoflow.control.v1.ListRunsResponse
+	33, // 76: leoflow.control.v1.ControlService.ListTasks:output_type -> leoflow.control.v1.ListTasksResponse
+	36, // 77: leoflow.control.v1.ControlService.ListAttempts:output_type -> leoflow.control.v1.ListAttemptsResponse
+	39, // 78: leoflow.control.v1.ControlService.GetXCom:output_type -> leoflow.control.v1.GetXComResponse
+	41, // 79: leoflow.control.v1.ControlService.ListVariables:output_type -> leoflow.control.v1.ListVariablesResponse
+	43, // 80: leoflow.control.v1.ControlService.ListConnections:output_type -> leoflow.control.v1.ListConnectionsResponse
+	46, // 81: leoflow.control.v1.ControlService.DeleteVariable:output_type -> leoflow.control.v1.DeleteVariableResponse
+	48, // 82: leoflow.control.v1.ControlService.DeleteConnection:output_type -> leoflow.control.v1.DeleteConnectionResponse
+	50, // 83: leoflow.control.v1.ControlService.ListAuditEvents:output_type -> leoflow.control.v1.ListAuditEventsResponse
+	64, // [64:84] is the sub-list for method output_type
+	44, // [44:64] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_leoflow_control_v1_control_proto_init() }
@@ -1803,7 +3966,7 @@ func file_leoflow_control_v1_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_leoflow_control_v1_control_proto_rawDesc), len(file_leoflow_control_v1_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   22,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

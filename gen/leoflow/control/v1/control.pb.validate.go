@@ -3286,3 +3286,4342 @@ var _ interface {
 	Cause() error
 	ErrorName() string
 } = PutConnectionResponseValidationError{}
+
+// Validate checks the field values on CancelTaskRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *CancelTaskRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on CancelTaskRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// CancelTaskRequestMultiError, or nil if none found.
+func (m *CancelTaskRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *CancelTaskRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetDagId()); l < 1 || l > 250 {
+		err := CancelTaskRequestValidationError{
+			field:  "DagId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_CancelTaskRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+		err := CancelTaskRequestValidationError{
+			field:  "DagId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetRunId()); l < 1 || l > 250 {
+		err := CancelTaskRequestValidationError{
+			field:  "RunId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_CancelTaskRequest_RunId_Pattern.MatchString(m.GetRunId()) {
+		err := CancelTaskRequestValidationError{
+			field:  "RunId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetTaskId()); l < 1 || l > 250 {
+		err := CancelTaskRequestValidationError{
+			field:  "TaskId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_CancelTaskRequest_TaskId_Pattern.MatchString(m.GetTaskId()) {
+		err := CancelTaskRequestValidationError{
+			field:  "TaskId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if d := m.GetStopWithin(); d != nil {
+		dur, err := d.AsDuration(), d.CheckValid()
+		if err != nil {
+			err = CancelTaskRequestValidationError{
+				field:  "StopWithin",
+				reason: "value is not a valid duration",
+				cause:  err,
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		} else {
+
+			lte := time.Duration(86400*time.Second + 0*time.Nanosecond)
+			gte := time.Duration(0*time.Second + 0*time.Nanosecond)
+
+			if dur < gte || dur > lte {
+				err := CancelTaskRequestValidationError{
+					field:  "StopWithin",
+					reason: "value must be inside range [0s, 24h0m0s]",
+				}
+				if !all {
+					return err
+				}
+				errors = append(errors, err)
+			}
+
+		}
+	}
+
+	if len(errors) > 0 {
+		return CancelTaskRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// CancelTaskRequestMultiError is an error wrapping multiple validation errors
+// returned by CancelTaskRequest.ValidateAll() if the designated constraints
+// aren't met.
+type CancelTaskRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m CancelTaskRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m CancelTaskRequestMultiError) AllErrors() []error { return m }
+
+// CancelTaskRequestValidationError is the validation error returned by
+// CancelTaskRequest.Validate if the designated constraints aren't met.
+type CancelTaskRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e CancelTaskRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e CancelTaskRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e CancelTaskRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e CancelTaskRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e CancelTaskRequestValidationError) ErrorName() string {
+	return "CancelTaskRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e CancelTaskRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sCancelTaskRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = CancelTaskRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = CancelTaskRequestValidationError{}
+
+var _CancelTaskRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _CancelTaskRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _CancelTaskRequest_TaskId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on CancelTaskResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *CancelTaskResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on CancelTaskResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// CancelTaskResponseMultiError, or nil if none found.
+func (m *CancelTaskResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *CancelTaskResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for State
+
+	if all {
+		switch v := interface{}(m.GetStopBy()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, CancelTaskResponseValidationError{
+					field:  "StopBy",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, CancelTaskResponseValidationError{
+					field:  "StopBy",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetStopBy()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return CancelTaskResponseValidationError{
+				field:  "StopBy",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if len(errors) > 0 {
+		return CancelTaskResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// CancelTaskResponseMultiError is an error wrapping multiple validation errors
+// returned by CancelTaskResponse.ValidateAll() if the designated constraints
+// aren't met.
+type CancelTaskResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m CancelTaskResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m CancelTaskResponseMultiError) AllErrors() []error { return m }
+
+// CancelTaskResponseValidationError is the validation error returned by
+// CancelTaskResponse.Validate if the designated constraints aren't met.
+type CancelTaskResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e CancelTaskResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e CancelTaskResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e CancelTaskResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e CancelTaskResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e CancelTaskResponseValidationError) ErrorName() string {
+	return "CancelTaskResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e CancelTaskResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sCancelTaskResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = CancelTaskResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = CancelTaskResponseValidationError{}
+
+// Validate checks the field values on CancelRunRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *CancelRunRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on CancelRunRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// CancelRunRequestMultiError, or nil if none found.
+func (m *CancelRunRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *CancelRunRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetDagId()); l < 1 || l > 250 {
+		err := CancelRunRequestValidationError{
+			field:  "DagId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_CancelRunRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+		err := CancelRunRequestValidationError{
+			field:  "DagId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetRunId()); l < 1 || l > 250 {
+		err := CancelRunRequestValidationError{
+			field:  "RunId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_CancelRunRequest_RunId_Pattern.MatchString(m.GetRunId()) {
+		err := CancelRunRequestValidationError{
+			field:  "RunId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if d := m.GetStopWithin(); d != nil {
+		dur, err := d.AsDuration(), d.CheckValid()
+		if err != nil {
+			err = CancelRunRequestValidationError{
+				field:  "StopWithin",
+				reason: "value is not a valid duration",
+				cause:  err,
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		} else {
+
+			lte := time.Duration(86400*time.Second + 0*time.Nanosecond)
+			gte := time.Duration(0*time.Second + 0*time.Nanosecond)
+
+			if dur < gte || dur > lte {
+				err := CancelRunRequestValidationError{
+					field:  "StopWithin",
+					reason: "value must be inside range [0s, 24h0m0s]",
+				}
+				if !all {
+					return err
+				}
+				errors = append(errors, err)
+			}
+
+		}
+	}
+
+	if len(errors) > 0 {
+		return CancelRunRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// CancelRunRequestMultiError is an error wrapping multiple validation errors
+// returned by CancelRunRequest.ValidateAll() if the designated constraints
+// aren't met.
+type CancelRunRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m CancelRunRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m CancelRunRequestMultiError) AllErrors() []error { return m }
+
+// CancelRunRequestValidationError is the validation error returned by
+// CancelRunRequest.Validate if the designated constraints aren't met.
+type CancelRunRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e CancelRunRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e CancelRunRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e CancelRunRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e CancelRunRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e CancelRunRequestValidationError) ErrorName() string { return "CancelRunRequestValidationError" }
+
+// Error satisfies the builtin error interface
+func (e CancelRunRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sCancelRunRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = CancelRunRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = CancelRunRequestValidationError{}
+
+var _CancelRunRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _CancelRunRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on CancelRunResponse with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *CancelRunResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on CancelRunResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// CancelRunResponseMultiError, or nil if none found.
+func (m *CancelRunResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *CancelRunResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for Pending
+
+	// no validation rules for Skipped
+
+	if len(errors) > 0 {
+		return CancelRunResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// CancelRunResponseMultiError is an error wrapping multiple validation errors
+// returned by CancelRunResponse.ValidateAll() if the designated constraints
+// aren't met.
+type CancelRunResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m CancelRunResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m CancelRunResponseMultiError) AllErrors() []error { return m }
+
+// CancelRunResponseValidationError is the validation error returned by
+// CancelRunResponse.Validate if the designated constraints aren't met.
+type CancelRunResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e CancelRunResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e CancelRunResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e CancelRunResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e CancelRunResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e CancelRunResponseValidationError) ErrorName() string {
+	return "CancelRunResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e CancelRunResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sCancelRunResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = CancelRunResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = CancelRunResponseValidationError{}
+
+// Validate checks the field values on GetRunRequest with the rules defined in
+// the proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *GetRunRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on GetRunRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// result is a list of violation errors wrapped in GetRunRequestMultiError, or
+// nil if none found.
+func (m *GetRunRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *GetRunRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetDagId()); l < 1 || l > 250 {
+		err := GetRunRequestValidationError{
+			field:  "DagId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_GetRunRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+		err := GetRunRequestValidationError{
+			field:  "DagId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetRunId()); l < 1 || l > 250 {
+		err := GetRunRequestValidationError{
+			field:  "RunId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_GetRunRequest_RunId_Pattern.MatchString(m.GetRunId()) {
+		err := GetRunRequestValidationError{
+			field:  "RunId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return GetRunRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// GetRunRequestMultiError is an error wrapping multiple validation errors
+// returned by GetRunRequest.ValidateAll() if the designated constraints
+// aren't met.
+type GetRunRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m GetRunRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m GetRunRequestMultiError) AllErrors() []error { return m }
+
+// GetRunRequestValidationError is the validation error returned by
+// GetRunRequest.Validate if the designated constraints aren't met.
+type GetRunRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e GetRunRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e GetRunRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e GetRunRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e GetRunRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e GetRunRequestValidationError) ErrorName() string { return "GetRunRequestValidationError" }
+
+// Error satisfies the builtin error interface
+func (e GetRunRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sGetRunRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = GetRunRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = GetRunRequestValidationError{}
+
+var _GetRunRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _GetRunRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on GetRunResponse with the rules defined in
+// the proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *GetRunResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on GetRunResponse with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// result is a list of violation errors wrapped in GetRunResponseMultiError,
+// or nil if none found.
+func (m *GetRunResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *GetRunResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if all {
+		switch v := interface{}(m.GetRun()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, GetRunResponseValidationError{
+					field:  "Run",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, GetRunResponseValidationError{
+					field:  "Run",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetRun()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return GetRunResponseValidationError{
+				field:  "Run",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if len(errors) > 0 {
+		return GetRunResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// GetRunResponseMultiError is an error wrapping multiple validation errors
+// returned by GetRunResponse.ValidateAll() if the designated constraints
+// aren't met.
+type GetRunResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m GetRunResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m GetRunResponseMultiError) AllErrors() []error { return m }
+
+// GetRunResponseValidationError is the validation error returned by
+// GetRunResponse.Validate if the designated constraints aren't met.
+type GetRunResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e GetRunResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e GetRunResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e GetRunResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e GetRunResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e GetRunResponseValidationError) ErrorName() string { return "GetRunResponseValidationError" }
+
+// Error satisfies the builtin error interface
+func (e GetRunResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sGetRunResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = GetRunResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = GetRunResponseValidationError{}
+
+// Validate checks the field values on Run with the rules defined in the proto
+// definition for this message. If any rules are violated, the first error
+// encountered is returned, or nil if there are no violations.
+func (m *Run) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on Run with the rules defined in the
+// proto definition for this message. If any rules are violated, the result is
+// a list of violation errors wrapped in RunMultiError, or nil if none found.
+func (m *Run) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *Run) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for DagId
+
+	// no validation rules for RunId
+
+	// no validation rules for DagVersion
+
+	if all {
+		switch v := interface{}(m.GetCreatedAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, RunValidationError{
+					field:  "CreatedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, RunValidationError{
+					field:  "CreatedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetCreatedAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return RunValidationError{
+				field:  "CreatedAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	for idx, item := range m.GetTasks() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, RunValidationError{
+						field:  fmt.Sprintf("Tasks[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, RunValidationError{
+						field:  fmt.Sprintf("Tasks[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return RunValidationError{
+					field:  fmt.Sprintf("Tasks[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for Revision
+
+	if len(errors) > 0 {
+		return RunMultiError(errors)
+	}
+
+	return nil
+}
+
+// RunMultiError is an error wrapping multiple validation errors returned by
+// Run.ValidateAll() if the designated constraints aren't met.
+type RunMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m RunMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m RunMultiError) AllErrors() []error { return m }
+
+// RunValidationError is the validation error returned by Run.Validate if the
+// designated constraints aren't met.
+type RunValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e RunValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e RunValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e RunValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e RunValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e RunValidationError) ErrorName() string { return "RunValidationError" }
+
+// Error satisfies the builtin error interface
+func (e RunValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sRun.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = RunValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = RunValidationError{}
+
+// Validate checks the field values on StateCount with the rules defined in the
+// proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *StateCount) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on StateCount with the rules defined in
+// the proto definition for this message. If any rules are violated, the
+// result is a list of violation errors wrapped in StateCountMultiError, or
+// nil if none found.
+func (m *StateCount) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *StateCount) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for State
+
+	// no validation rules for Count
+
+	if len(errors) > 0 {
+		return StateCountMultiError(errors)
+	}
+
+	return nil
+}
+
+// StateCountMultiError is an error wrapping multiple validation errors
+// returned by StateCount.ValidateAll() if the designated constraints aren't met.
+type StateCountMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m StateCountMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m StateCountMultiError) AllErrors() []error { return m }
+
+// StateCountValidationError is the validation error returned by
+// StateCount.Validate if the designated constraints aren't met.
+type StateCountValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e StateCountValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e StateCountValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e StateCountValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e StateCountValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e StateCountValidationError) ErrorName() string { return "StateCountValidationError" }
+
+// Error satisfies the builtin error interface
+func (e StateCountValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sStateCount.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = StateCountValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = StateCountValidationError{}
+
+// Validate checks the field values on ListRunsRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *ListRunsRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListRunsRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListRunsRequestMultiError, or nil if none found.
+func (m *ListRunsRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListRunsRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if m.GetDagId() != "" {
+
+		if utf8.RuneCountInString(m.GetDagId()) > 250 {
+			err := ListRunsRequestValidationError{
+				field:  "DagId",
+				reason: "value length must be at most 250 runes",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+		if !_ListRunsRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+			err := ListRunsRequestValidationError{
+				field:  "DagId",
+				reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+	}
+
+	if val := m.GetPageSize(); val < 0 || val > 1000 {
+		err := ListRunsRequestValidationError{
+			field:  "PageSize",
+			reason: "value must be inside range [0, 1000]",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
+		err := ListRunsRequestValidationError{
+			field:  "PageToken",
+			reason: "value length must be at most 2000 runes",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return ListRunsRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListRunsRequestMultiError is an error wrapping multiple validation errors
+// returned by ListRunsRequest.ValidateAll() if the designated constraints
+// aren't met.
+type ListRunsRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListRunsRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListRunsRequestMultiError) AllErrors() []error { return m }
+
+// ListRunsRequestValidationError is the validation error returned by
+// ListRunsRequest.Validate if the designated constraints aren't met.
+type ListRunsRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListRunsRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListRunsRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListRunsRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListRunsRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListRunsRequestValidationError) ErrorName() string { return "ListRunsRequestValidationError" }
+
+// Error satisfies the builtin error interface
+func (e ListRunsRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListRunsRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListRunsRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListRunsRequestValidationError{}
+
+var _ListRunsRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on ListRunsResponse with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *ListRunsResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListRunsResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListRunsResponseMultiError, or nil if none found.
+func (m *ListRunsResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListRunsResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	for idx, item := range m.GetRuns() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, ListRunsResponseValidationError{
+						field:  fmt.Sprintf("Runs[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, ListRunsResponseValidationError{
+						field:  fmt.Sprintf("Runs[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return ListRunsResponseValidationError{
+					field:  fmt.Sprintf("Runs[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for NextPageToken
+
+	if len(errors) > 0 {
+		return ListRunsResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListRunsResponseMultiError is an error wrapping multiple validation errors
+// returned by ListRunsResponse.ValidateAll() if the designated constraints
+// aren't met.
+type ListRunsResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListRunsResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListRunsResponseMultiError) AllErrors() []error { return m }
+
+// ListRunsResponseValidationError is the validation error returned by
+// ListRunsResponse.Validate if the designated constraints aren't met.
+type ListRunsResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListRunsResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListRunsResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListRunsResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListRunsResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListRunsResponseValidationError) ErrorName() string { return "ListRunsResponseValidationError" }
+
+// Error satisfies the builtin error interface
+func (e ListRunsResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListRunsResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListRunsResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListRunsResponseValidationError{}
+
+// Validate checks the field values on ListTasksRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *ListTasksRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListTasksRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListTasksRequestMultiError, or nil if none found.
+func (m *ListTasksRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListTasksRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetDagId()); l < 1 || l > 250 {
+		err := ListTasksRequestValidationError{
+			field:  "DagId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_ListTasksRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+		err := ListTasksRequestValidationError{
+			field:  "DagId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetRunId()); l < 1 || l > 250 {
+		err := ListTasksRequestValidationError{
+			field:  "RunId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_ListTasksRequest_RunId_Pattern.MatchString(m.GetRunId()) {
+		err := ListTasksRequestValidationError{
+			field:  "RunId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if val := m.GetPageSize(); val < 0 || val > 1000 {
+		err := ListTasksRequestValidationError{
+			field:  "PageSize",
+			reason: "value must be inside range [0, 1000]",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
+		err := ListTasksRequestValidationError{
+			field:  "PageToken",
+			reason: "value length must be at most 2000 runes",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return ListTasksRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListTasksRequestMultiError is an error wrapping multiple validation errors
+// returned by ListTasksRequest.ValidateAll() if the designated constraints
+// aren't met.
+type ListTasksRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListTasksRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListTasksRequestMultiError) AllErrors() []error { return m }
+
+// ListTasksRequestValidationError is the validation error returned by
+// ListTasksRequest.Validate if the designated constraints aren't met.
+type ListTasksRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListTasksRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListTasksRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListTasksRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListTasksRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListTasksRequestValidationError) ErrorName() string { return "ListTasksRequestValidationError" }
+
+// Error satisfies the builtin error interface
+func (e ListTasksRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListTasksRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListTasksRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListTasksRequestValidationError{}
+
+var _ListTasksRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _ListTasksRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on ListTasksResponse with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *ListTasksResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListTasksResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListTasksResponseMultiError, or nil if none found.
+func (m *ListTasksResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListTasksResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	for idx, item := range m.GetTasks() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, ListTasksResponseValidationError{
+						field:  fmt.Sprintf("Tasks[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, ListTasksResponseValidationError{
+						field:  fmt.Sprintf("Tasks[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return ListTasksResponseValidationError{
+					field:  fmt.Sprintf("Tasks[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for NextPageToken
+
+	if len(errors) > 0 {
+		return ListTasksResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListTasksResponseMultiError is an error wrapping multiple validation errors
+// returned by ListTasksResponse.ValidateAll() if the designated constraints
+// aren't met.
+type ListTasksResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListTasksResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListTasksResponseMultiError) AllErrors() []error { return m }
+
+// ListTasksResponseValidationError is the validation error returned by
+// ListTasksResponse.Validate if the designated constraints aren't met.
+type ListTasksResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListTasksResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListTasksResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListTasksResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListTasksResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListTasksResponseValidationError) ErrorName() string {
+	return "ListTasksResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListTasksResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListTasksResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListTasksResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListTasksResponseValidationError{}
+
+// Validate checks the field values on Task with the rules defined in the proto
+// definition for this message. If any rules are violated, the first error
+// encountered is returned, or nil if there are no violations.
+func (m *Task) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on Task with the rules defined in the
+// proto definition for this message. If any rules are violated, the result is
+// a list of violation errors wrapped in TaskMultiError, or nil if none found.
+func (m *Task) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *Task) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for TaskId
+
+	// no validation rules for TaskInstanceId
+
+	// no validation rules for State
+
+	// no validation rules for TryNumber
+
+	// no validation rules for Operator
+
+	if len(errors) > 0 {
+		return TaskMultiError(errors)
+	}
+
+	return nil
+}
+
+// TaskMultiError is an error wrapping multiple validation errors returned by
+// Task.ValidateAll() if the designated constraints aren't met.
+type TaskMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m TaskMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m TaskMultiError) AllErrors() []error { return m }
+
+// TaskValidationError is the validation error returned by Task.Validate if the
+// designated constraints aren't met.
+type TaskValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e TaskValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e TaskValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e TaskValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e TaskValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e TaskValidationError) ErrorName() string { return "TaskValidationError" }
+
+// Error satisfies the builtin error interface
+func (e TaskValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sTask.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = TaskValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = TaskValidationError{}
+
+// Validate checks the field values on ListAttemptsRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListAttemptsRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListAttemptsRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListAttemptsRequestMultiError, or nil if none found.
+func (m *ListAttemptsRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListAttemptsRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetDagId()); l < 1 || l > 250 {
+		err := ListAttemptsRequestValidationError{
+			field:  "DagId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_ListAttemptsRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+		err := ListAttemptsRequestValidationError{
+			field:  "DagId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetRunId()); l < 1 || l > 250 {
+		err := ListAttemptsRequestValidationError{
+			field:  "RunId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_ListAttemptsRequest_RunId_Pattern.MatchString(m.GetRunId()) {
+		err := ListAttemptsRequestValidationError{
+			field:  "RunId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetTaskId()); l < 1 || l > 250 {
+		err := ListAttemptsRequestValidationError{
+			field:  "TaskId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_ListAttemptsRequest_TaskId_Pattern.MatchString(m.GetTaskId()) {
+		err := ListAttemptsRequestValidationError{
+			field:  "TaskId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if val := m.GetPageSize(); val < 0 || val > 1000 {
+		err := ListAttemptsRequestValidationError{
+			field:  "PageSize",
+			reason: "value must be inside range [0, 1000]",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
+		err := ListAttemptsRequestValidationError{
+			field:  "PageToken",
+			reason: "value length must be at most 2000 runes",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return ListAttemptsRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListAttemptsRequestMultiError is an error wrapping multiple validation
+// errors returned by ListAttemptsRequest.ValidateAll() if the designated
+// constraints aren't met.
+type ListAttemptsRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListAttemptsRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListAttemptsRequestMultiError) AllErrors() []error { return m }
+
+// ListAttemptsRequestValidationError is the validation error returned by
+// ListAttemptsRequest.Validate if the designated constraints aren't met.
+type ListAttemptsRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListAttemptsRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListAttemptsRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListAttemptsRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListAttemptsRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListAttemptsRequestValidationError) ErrorName() string {
+	return "ListAttemptsRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListAttemptsRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListAttemptsRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListAttemptsRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListAttemptsRequestValidationError{}
+
+var _ListAttemptsRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _ListAttemptsRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _ListAttemptsRequest_TaskId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on ListAttemptsResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListAttemptsResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListAttemptsResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListAttemptsResponseMultiError, or nil if none found.
+func (m *ListAttemptsResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListAttemptsResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	for idx, item := range m.GetAttempts() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, ListAttemptsResponseValidationError{
+						field:  fmt.Sprintf("Attempts[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, ListAttemptsResponseValidationError{
+						field:  fmt.Sprintf("Attempts[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return ListAttemptsResponseValidationError{
+					field:  fmt.Sprintf("Attempts[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for NextPageToken
+
+	if len(errors) > 0 {
+		return ListAttemptsResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListAttemptsResponseMultiError is an error wrapping multiple validation
+// errors returned by ListAttemptsResponse.ValidateAll() if the designated
+// constraints aren't met.
+type ListAttemptsResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListAttemptsResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListAttemptsResponseMultiError) AllErrors() []error { return m }
+
+// ListAttemptsResponseValidationError is the validation error returned by
+// ListAttemptsResponse.Validate if the designated constraints aren't met.
+type ListAttemptsResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListAttemptsResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListAttemptsResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListAttemptsResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListAttemptsResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListAttemptsResponseValidationError) ErrorName() string {
+	return "ListAttemptsResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListAttemptsResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListAttemptsResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListAttemptsResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListAttemptsResponseValidationError{}
+
+// Validate checks the field values on Attempt with the rules defined in the
+// proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *Attempt) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on Attempt with the rules defined in the
+// proto definition for this message. If any rules are violated, the result is
+// a list of violation errors wrapped in AttemptMultiError, or nil if none found.
+func (m *Attempt) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *Attempt) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for TryNumber
+
+	// no validation rules for State
+
+	// no validation rules for Cause
+
+	// no validation rules for ExitCode
+
+	// no validation rules for Message
+
+	if all {
+		switch v := interface{}(m.GetQueuedAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "QueuedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "QueuedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetQueuedAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AttemptValidationError{
+				field:  "QueuedAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if all {
+		switch v := interface{}(m.GetStartedAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "StartedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "StartedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetStartedAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AttemptValidationError{
+				field:  "StartedAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if all {
+		switch v := interface{}(m.GetEndedAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "EndedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "EndedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetEndedAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AttemptValidationError{
+				field:  "EndedAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if all {
+		switch v := interface{}(m.GetHeartbeatAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "HeartbeatAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "HeartbeatAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetHeartbeatAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AttemptValidationError{
+				field:  "HeartbeatAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if all {
+		switch v := interface{}(m.GetCancelRequestedAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "CancelRequestedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "CancelRequestedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetCancelRequestedAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AttemptValidationError{
+				field:  "CancelRequestedAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if all {
+		switch v := interface{}(m.GetStopBy()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "StopBy",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AttemptValidationError{
+					field:  "StopBy",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetStopBy()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AttemptValidationError{
+				field:  "StopBy",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	// no validation rules for AgentVersion
+
+	// no validation rules for Hostname
+
+	if len(errors) > 0 {
+		return AttemptMultiError(errors)
+	}
+
+	return nil
+}
+
+// AttemptMultiError is an error wrapping multiple validation errors returned
+// by Attempt.ValidateAll() if the designated constraints aren't met.
+type AttemptMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m AttemptMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m AttemptMultiError) AllErrors() []error { return m }
+
+// AttemptValidationError is the validation error returned by Attempt.Validate
+// if the designated constraints aren't met.
+type AttemptValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e AttemptValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e AttemptValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e AttemptValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e AttemptValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e AttemptValidationError) ErrorName() string { return "AttemptValidationError" }
+
+// Error satisfies the builtin error interface
+func (e AttemptValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sAttempt.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = AttemptValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = AttemptValidationError{}
+
+// Validate checks the field values on GetXComRequest with the rules defined in
+// the proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *GetXComRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on GetXComRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// result is a list of violation errors wrapped in GetXComRequestMultiError,
+// or nil if none found.
+func (m *GetXComRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *GetXComRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetDagId()); l < 1 || l > 250 {
+		err := GetXComRequestValidationError{
+			field:  "DagId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_GetXComRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+		err := GetXComRequestValidationError{
+			field:  "DagId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetRunId()); l < 1 || l > 250 {
+		err := GetXComRequestValidationError{
+			field:  "RunId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_GetXComRequest_RunId_Pattern.MatchString(m.GetRunId()) {
+		err := GetXComRequestValidationError{
+			field:  "RunId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetTaskId()); l < 1 || l > 250 {
+		err := GetXComRequestValidationError{
+			field:  "TaskId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_GetXComRequest_TaskId_Pattern.MatchString(m.GetTaskId()) {
+		err := GetXComRequestValidationError{
+			field:  "TaskId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if m.GetKey() != "" {
+
+		if utf8.RuneCountInString(m.GetKey()) > 250 {
+			err := GetXComRequestValidationError{
+				field:  "Key",
+				reason: "value length must be at most 250 runes",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+		if !_GetXComRequest_Key_Pattern.MatchString(m.GetKey()) {
+			err := GetXComRequestValidationError{
+				field:  "Key",
+				reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+	}
+
+	if len(errors) > 0 {
+		return GetXComRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// GetXComRequestMultiError is an error wrapping multiple validation errors
+// returned by GetXComRequest.ValidateAll() if the designated constraints
+// aren't met.
+type GetXComRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m GetXComRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m GetXComRequestMultiError) AllErrors() []error { return m }
+
+// GetXComRequestValidationError is the validation error returned by
+// GetXComRequest.Validate if the designated constraints aren't met.
+type GetXComRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e GetXComRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e GetXComRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e GetXComRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e GetXComRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e GetXComRequestValidationError) ErrorName() string { return "GetXComRequestValidationError" }
+
+// Error satisfies the builtin error interface
+func (e GetXComRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sGetXComRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = GetXComRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = GetXComRequestValidationError{}
+
+var _GetXComRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _GetXComRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _GetXComRequest_TaskId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _GetXComRequest_Key_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on GetXComResponse with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *GetXComResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on GetXComResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// GetXComResponseMultiError, or nil if none found.
+func (m *GetXComResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *GetXComResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for Value
+
+	// no validation rules for ContentType
+
+	if all {
+		switch v := interface{}(m.GetCreatedAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, GetXComResponseValidationError{
+					field:  "CreatedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, GetXComResponseValidationError{
+					field:  "CreatedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetCreatedAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return GetXComResponseValidationError{
+				field:  "CreatedAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if len(errors) > 0 {
+		return GetXComResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// GetXComResponseMultiError is an error wrapping multiple validation errors
+// returned by GetXComResponse.ValidateAll() if the designated constraints
+// aren't met.
+type GetXComResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m GetXComResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m GetXComResponseMultiError) AllErrors() []error { return m }
+
+// GetXComResponseValidationError is the validation error returned by
+// GetXComResponse.Validate if the designated constraints aren't met.
+type GetXComResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e GetXComResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e GetXComResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e GetXComResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e GetXComResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e GetXComResponseValidationError) ErrorName() string { return "GetXComResponseValidationError" }
+
+// Error satisfies the builtin error interface
+func (e GetXComResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sGetXComResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = GetXComResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = GetXComResponseValidationError{}
+
+// Validate checks the field values on ListVariablesRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListVariablesRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListVariablesRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListVariablesRequestMultiError, or nil if none found.
+func (m *ListVariablesRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListVariablesRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if val := m.GetPageSize(); val < 0 || val > 1000 {
+		err := ListVariablesRequestValidationError{
+			field:  "PageSize",
+			reason: "value must be inside range [0, 1000]",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
+		err := ListVariablesRequestValidationError{
+			field:  "PageToken",
+			reason: "value length must be at most 2000 runes",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return ListVariablesRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListVariablesRequestMultiError is an error wrapping multiple validation
+// errors returned by ListVariablesRequest.ValidateAll() if the designated
+// constraints aren't met.
+type ListVariablesRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListVariablesRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListVariablesRequestMultiError) AllErrors() []error { return m }
+
+// ListVariablesRequestValidationError is the validation error returned by
+// ListVariablesRequest.Validate if the designated constraints aren't met.
+type ListVariablesRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListVariablesRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListVariablesRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListVariablesRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListVariablesRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListVariablesRequestValidationError) ErrorName() string {
+	return "ListVariablesRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListVariablesRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListVariablesRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListVariablesRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListVariablesRequestValidationError{}
+
+// Validate checks the field values on ListVariablesResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListVariablesResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListVariablesResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListVariablesResponseMultiError, or nil if none found.
+func (m *ListVariablesResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListVariablesResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	for idx, item := range m.GetVariables() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, ListVariablesResponseValidationError{
+						field:  fmt.Sprintf("Variables[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, ListVariablesResponseValidationError{
+						field:  fmt.Sprintf("Variables[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return ListVariablesResponseValidationError{
+					field:  fmt.Sprintf("Variables[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for NextPageToken
+
+	if len(errors) > 0 {
+		return ListVariablesResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListVariablesResponseMultiError is an error wrapping multiple validation
+// errors returned by ListVariablesResponse.ValidateAll() if the designated
+// constraints aren't met.
+type ListVariablesResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListVariablesResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListVariablesResponseMultiError) AllErrors() []error { return m }
+
+// ListVariablesResponseValidationError is the validation error returned by
+// ListVariablesResponse.Validate if the designated constraints aren't met.
+type ListVariablesResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListVariablesResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListVariablesResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListVariablesResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListVariablesResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListVariablesResponseValidationError) ErrorName() string {
+	return "ListVariablesResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListVariablesResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListVariablesResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListVariablesResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListVariablesResponseValidationError{}
+
+// Validate checks the field values on ListConnectionsRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListConnectionsRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListConnectionsRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListConnectionsRequestMultiError, or nil if none found.
+func (m *ListConnectionsRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListConnectionsRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if val := m.GetPageSize(); val < 0 || val > 1000 {
+		err := ListConnectionsRequestValidationError{
+			field:  "PageSize",
+			reason: "value must be inside range [0, 1000]",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
+		err := ListConnectionsRequestValidationError{
+			field:  "PageToken",
+			reason: "value length must be at most 2000 runes",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return ListConnectionsRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListConnectionsRequestMultiError is an error wrapping multiple validation
+// errors returned by ListConnectionsRequest.ValidateAll() if the designated
+// constraints aren't met.
+type ListConnectionsRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListConnectionsRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListConnectionsRequestMultiError) AllErrors() []error { return m }
+
+// ListConnectionsRequestValidationError is the validation error returned by
+// ListConnectionsRequest.Validate if the designated constraints aren't met.
+type ListConnectionsRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListConnectionsRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListConnectionsRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListConnectionsRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListConnectionsRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListConnectionsRequestValidationError) ErrorName() string {
+	return "ListConnectionsRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListConnectionsRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListConnectionsRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListConnectionsRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListConnectionsRequestValidationError{}
+
+// Validate checks the field values on ListConnectionsResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListConnectionsResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListConnectionsResponse with the
+// rules defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListConnectionsResponseMultiError, or nil if none found.
+func (m *ListConnectionsResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListConnectionsResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	for idx, item := range m.GetConnections() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, ListConnectionsResponseValidationError{
+						field:  fmt.Sprintf("Connections[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, ListConnectionsResponseValidationError{
+						field:  fmt.Sprintf("Connections[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return ListConnectionsResponseValidationError{
+					field:  fmt.Sprintf("Connections[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for NextPageToken
+
+	if len(errors) > 0 {
+		return ListConnectionsResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListConnectionsResponseMultiError is an error wrapping multiple validation
+// errors returned by ListConnectionsResponse.ValidateAll() if the designated
+// constraints aren't met.
+type ListConnectionsResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListConnectionsResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListConnectionsResponseMultiError) AllErrors() []error { return m }
+
+// ListConnectionsResponseValidationError is the validation error returned by
+// ListConnectionsResponse.Validate if the designated constraints aren't met.
+type ListConnectionsResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListConnectionsResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListConnectionsResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListConnectionsResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListConnectionsResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListConnectionsResponseValidationError) ErrorName() string {
+	return "ListConnectionsResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListConnectionsResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListConnectionsResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListConnectionsResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListConnectionsResponseValidationError{}
+
+// Validate checks the field values on SecretName with the rules defined in the
+// proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *SecretName) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on SecretName with the rules defined in
+// the proto definition for this message. If any rules are violated, the
+// result is a list of violation errors wrapped in SecretNameMultiError, or
+// nil if none found.
+func (m *SecretName) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *SecretName) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for Name
+
+	if all {
+		switch v := interface{}(m.GetUpdatedAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, SecretNameValidationError{
+					field:  "UpdatedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, SecretNameValidationError{
+					field:  "UpdatedAt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetUpdatedAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return SecretNameValidationError{
+				field:  "UpdatedAt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if len(errors) > 0 {
+		return SecretNameMultiError(errors)
+	}
+
+	return nil
+}
+
+// SecretNameMultiError is an error wrapping multiple validation errors
+// returned by SecretName.ValidateAll() if the designated constraints aren't met.
+type SecretNameMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m SecretNameMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m SecretNameMultiError) AllErrors() []error { return m }
+
+// SecretNameValidationError is the validation error returned by
+// SecretName.Validate if the designated constraints aren't met.
+type SecretNameValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e SecretNameValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e SecretNameValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e SecretNameValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e SecretNameValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e SecretNameValidationError) ErrorName() string { return "SecretNameValidationError" }
+
+// Error satisfies the builtin error interface
+func (e SecretNameValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sSecretName.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = SecretNameValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = SecretNameValidationError{}
+
+// Validate checks the field values on DeleteVariableRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *DeleteVariableRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on DeleteVariableRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// DeleteVariableRequestMultiError, or nil if none found.
+func (m *DeleteVariableRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *DeleteVariableRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetKey()); l < 1 || l > 250 {
+		err := DeleteVariableRequestValidationError{
+			field:  "Key",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_DeleteVariableRequest_Key_Pattern.MatchString(m.GetKey()) {
+		err := DeleteVariableRequestValidationError{
+			field:  "Key",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return DeleteVariableRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// DeleteVariableRequestMultiError is an error wrapping multiple validation
+// errors returned by DeleteVariableRequest.ValidateAll() if the designated
+// constraints aren't met.
+type DeleteVariableRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m DeleteVariableRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m DeleteVariableRequestMultiError) AllErrors() []error { return m }
+
+// DeleteVariableRequestValidationError is the validation error returned by
+// DeleteVariableRequest.Validate if the designated constraints aren't met.
+type DeleteVariableRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e DeleteVariableRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e DeleteVariableRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e DeleteVariableRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e DeleteVariableRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e DeleteVariableRequestValidationError) ErrorName() string {
+	return "DeleteVariableRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e DeleteVariableRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sDeleteVariableRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = DeleteVariableRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = DeleteVariableRequestValidationError{}
+
+var _DeleteVariableRequest_Key_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on DeleteVariableResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *DeleteVariableResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on DeleteVariableResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// DeleteVariableResponseMultiError, or nil if none found.
+func (m *DeleteVariableResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *DeleteVariableResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if len(errors) > 0 {
+		return DeleteVariableResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// DeleteVariableResponseMultiError is an error wrapping multiple validation
+// errors returned by DeleteVariableResponse.ValidateAll() if the designated
+// constraints aren't met.
+type DeleteVariableResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m DeleteVariableResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m DeleteVariableResponseMultiError) AllErrors() []error { return m }
+
+// DeleteVariableResponseValidationError is the validation error returned by
+// DeleteVariableResponse.Validate if the designated constraints aren't met.
+type DeleteVariableResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e DeleteVariableResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e DeleteVariableResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e DeleteVariableResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e DeleteVariableResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e DeleteVariableResponseValidationError) ErrorName() string {
+	return "DeleteVariableResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e DeleteVariableResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sDeleteVariableResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = DeleteVariableResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = DeleteVariableResponseValidationError{}
+
+// Validate checks the field values on DeleteConnectionRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *DeleteConnectionRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on DeleteConnectionRequest with the
+// rules defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// DeleteConnectionRequestMultiError, or nil if none found.
+func (m *DeleteConnectionRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *DeleteConnectionRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetConnectionId()); l < 1 || l > 250 {
+		err := DeleteConnectionRequestValidationError{
+			field:  "ConnectionId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_DeleteConnectionRequest_ConnectionId_Pattern.MatchString(m.GetConnectionId()) {
+		err := DeleteConnectionRequestValidationError{
+			field:  "ConnectionId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return DeleteConnectionRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// DeleteConnectionRequestMultiError is an error wrapping multiple validation
+// errors returned by DeleteConnectionRequest.ValidateAll() if the designated
+// constraints aren't met.
+type DeleteConnectionRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m DeleteConnectionRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m DeleteConnectionRequestMultiError) AllErrors() []error { return m }
+
+// DeleteConnectionRequestValidationError is the validation error returned by
+// DeleteConnectionRequest.Validate if the designated constraints aren't met.
+type DeleteConnectionRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e DeleteConnectionRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e DeleteConnectionRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e DeleteConnectionRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e DeleteConnectionRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e DeleteConnectionRequestValidationError) ErrorName() string {
+	return "DeleteConnectionRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e DeleteConnectionRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sDeleteConnectionRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = DeleteConnectionRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = DeleteConnectionRequestValidationError{}
+
+var _DeleteConnectionRequest_ConnectionId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on DeleteConnectionResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *DeleteConnectionResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on DeleteConnectionResponse with the
+// rules defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// DeleteConnectionResponseMultiError, or nil if none found.
+func (m *DeleteConnectionResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *DeleteConnectionResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if len(errors) > 0 {
+		return DeleteConnectionResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// DeleteConnectionResponseMultiError is an error wrapping multiple validation
+// errors returned by DeleteConnectionResponse.ValidateAll() if the designated
+// constraints aren't met.
+type DeleteConnectionResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m DeleteConnectionResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m DeleteConnectionResponseMultiError) AllErrors() []error { return m }
+
+// DeleteConnectionResponseValidationError is the validation error returned by
+// DeleteConnectionResponse.Validate if the designated constraints aren't met.
+type DeleteConnectionResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e DeleteConnectionResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e DeleteConnectionResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e DeleteConnectionResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e DeleteConnectionResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e DeleteConnectionResponseValidationError) ErrorName() string {
+	return "DeleteConnectionResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e DeleteConnectionResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sDeleteConnectionResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = DeleteConnectionResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = DeleteConnectionResponseValidationError{}
+
+// Validate checks the field values on ListAuditEventsRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListAuditEventsRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListAuditEventsRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListAuditEventsRequestMultiError, or nil if none found.
+func (m *ListAuditEventsRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListAuditEventsRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if val := m.GetPageSize(); val < 0 || val > 1000 {
+		err := ListAuditEventsRequestValidationError{
+			field:  "PageSize",
+			reason: "value must be inside range [0, 1000]",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if utf8.RuneCountInString(m.GetPageToken()) > 2000 {
+		err := ListAuditEventsRequestValidationError{
+			field:  "PageToken",
+			reason: "value length must be at most 2000 runes",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return ListAuditEventsRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListAuditEventsRequestMultiError is an error wrapping multiple validation
+// errors returned by ListAuditEventsRequest.ValidateAll() if the designated
+// constraints aren't met.
+type ListAuditEventsRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListAuditEventsRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListAuditEventsRequestMultiError) AllErrors() []error { return m }
+
+// ListAuditEventsRequestValidationError is the validation error returned by
+// ListAuditEventsRequest.Validate if the designated constraints aren't met.
+type ListAuditEventsRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListAuditEventsRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListAuditEventsRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListAuditEventsRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListAuditEventsRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListAuditEventsRequestValidationError) ErrorName() string {
+	return "ListAuditEventsRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListAuditEventsRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListAuditEventsRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListAuditEventsRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListAuditEventsRequestValidationError{}
+
+// Validate checks the field values on ListAuditEventsResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *ListAuditEventsResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on ListAuditEventsResponse with the
+// rules defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// ListAuditEventsResponseMultiError, or nil if none found.
+func (m *ListAuditEventsResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *ListAuditEventsResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	for idx, item := range m.GetEvents() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, ListAuditEventsResponseValidationError{
+						field:  fmt.Sprintf("Events[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, ListAuditEventsResponseValidationError{
+						field:  fmt.Sprintf("Events[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return ListAuditEventsResponseValidationError{
+					field:  fmt.Sprintf("Events[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for NextPageToken
+
+	if len(errors) > 0 {
+		return ListAuditEventsResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// ListAuditEventsResponseMultiError is an error wrapping multiple validation
+// errors returned by ListAuditEventsResponse.ValidateAll() if the designated
+// constraints aren't met.
+type ListAuditEventsResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m ListAuditEventsResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m ListAuditEventsResponseMultiError) AllErrors() []error { return m }
+
+// ListAuditEventsResponseValidationError is the validation error returned by
+// ListAuditEventsResponse.Validate if the designated constraints aren't met.
+type ListAuditEventsResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e ListAuditEventsResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e ListAuditEventsResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e ListAuditEventsResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e ListAuditEventsResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e ListAuditEventsResponseValidationError) ErrorName() string {
+	return "ListAuditEventsResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e ListAuditEventsResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sListAuditEventsResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = ListAuditEventsResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = ListAuditEventsResponseValidationError{}
+
+// Validate checks the field values on AuditEvent with the rules defined in the
+// proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *AuditEvent) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on AuditEvent with the rules defined in
+// the proto definition for this message. If any rules are violated, the
+// result is a list of violation errors wrapped in AuditEventMultiError, or
+// nil if none found.
+func (m *AuditEvent) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *AuditEvent) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if all {
+		switch v := interface{}(m.GetAt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AuditEventValidationError{
+					field:  "At",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AuditEventValidationError{
+					field:  "At",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetAt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AuditEventValidationError{
+				field:  "At",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	// no validation rules for Action
+
+	// no validation rules for DagId
+
+	// no validation rules for RunId
+
+	// no validation rules for TaskId
+
+	// no validation rules for TryNumber
+
+	// no validation rules for Actor
+
+	if len(errors) > 0 {
+		return AuditEventMultiError(errors)
+	}
+
+	return nil
+}
+
+// AuditEventMultiError is an error wrapping multiple validation errors
+// returned by AuditEvent.ValidateAll() if the designated constraints aren't met.
+type AuditEventMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m AuditEventMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m AuditEventMultiError) AllErrors() []error { return m }
+
+// AuditEventValidationError is the validation error returned by
+// AuditEvent.Validate if the designated constraints aren't met.
+type AuditEventValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e AuditEventValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e AuditEventValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e AuditEventValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e AuditEventValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e AuditEventValidationError) ErrorName() string { return "AuditEventValidationError" }
+
+// Error satisfies the builtin error interface
+func (e AuditEventValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sAuditEvent.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = AuditEventValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = AuditEventValidationError{}

@@ -25,14 +25,26 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	ControlService_CreateRun_FullMethodName     = "/leoflow.control.v1.ControlService/CreateRun"
-	ControlService_LaunchAttempt_FullMethodName = "/leoflow.control.v1.ControlService/LaunchAttempt"
-	ControlService_SettleAttempt_FullMethodName = "/leoflow.control.v1.ControlService/SettleAttempt"
-	ControlService_SettleTask_FullMethodName    = "/leoflow.control.v1.ControlService/SettleTask"
-	ControlService_WatchRun_FullMethodName      = "/leoflow.control.v1.ControlService/WatchRun"
-	ControlService_ReadLog_FullMethodName       = "/leoflow.control.v1.ControlService/ReadLog"
-	ControlService_PutVariable_FullMethodName   = "/leoflow.control.v1.ControlService/PutVariable"
-	ControlService_PutConnection_FullMethodName = "/leoflow.control.v1.ControlService/PutConnection"
+	ControlService_CreateRun_FullMethodName        = "/leoflow.control.v1.ControlService/CreateRun"
+	ControlService_LaunchAttempt_FullMethodName    = "/leoflow.control.v1.ControlService/LaunchAttempt"
+	ControlService_SettleAttempt_FullMethodName    = "/leoflow.control.v1.ControlService/SettleAttempt"
+	ControlService_SettleTask_FullMethodName       = "/leoflow.control.v1.ControlService/SettleTask"
+	ControlService_WatchRun_FullMethodName         = "/leoflow.control.v1.ControlService/WatchRun"
+	ControlService_ReadLog_FullMethodName          = "/leoflow.control.v1.ControlService/ReadLog"
+	ControlService_PutVariable_FullMethodName      = "/leoflow.control.v1.ControlService/PutVariable"
+	ControlService_PutConnection_FullMethodName    = "/leoflow.control.v1.ControlService/PutConnection"
+	ControlService_CancelTask_FullMethodName       = "/leoflow.control.v1.ControlService/CancelTask"
+	ControlService_CancelRun_FullMethodName        = "/leoflow.control.v1.ControlService/CancelRun"
+	ControlService_GetRun_FullMethodName           = "/leoflow.control.v1.ControlService/GetRun"
+	ControlService_ListRuns_FullMethodName         = "/leoflow.control.v1.ControlService/ListRuns"
+	ControlService_ListTasks_FullMethodName        = "/leoflow.control.v1.ControlService/ListTasks"
+	ControlService_ListAttempts_FullMethodName     = "/leoflow.control.v1.ControlService/ListAttempts"
+	ControlService_GetXCom_FullMethodName          = "/leoflow.control.v1.ControlService/GetXCom"
+	ControlService_ListVariables_FullMethodName    = "/leoflow.control.v1.ControlService/ListVariables"
+	ControlService_ListConnections_FullMethodName  = "/leoflow.control.v1.ControlService/ListConnections"
+	ControlService_DeleteVariable_FullMethodName   = "/leoflow.control.v1.ControlService/DeleteVariable"
+	ControlService_DeleteConnection_FullMethodName = "/leoflow.control.v1.ControlService/DeleteConnection"
+	ControlService_ListAuditEvents_FullMethodName  = "/leoflow.control.v1.ControlService/ListAuditEvents"
 )
 
 // ControlServiceClient is the client API for ControlService service.
@@ -67,6 +79,34 @@ type ControlServiceClient interface {
 	PutVariable(ctx context.Context, in *PutVariableRequest, opts ...grpc.CallOption) (*PutVariableResponse, error)
 	// PutConnection creates or replaces a connection. Its URI never comes back.
 	PutConnection(ctx context.Context, in *PutConnectionRequest, opts ...grpc.CallOption) (*PutConnectionResponse, error)
+	// CancelTask asks the current attempt of a task to stop; its agent learns it on its
+	// next heartbeat, with the time that it has left (BEAT-6). A cancel is a wish: a task
+	// that ends well before it has succeeded (STATE-10). A task that was never launched
+	// is settled as skipped.
+	CancelTask(ctx context.Context, in *CancelTaskRequest, opts ...grpc.CallOption) (*CancelTaskResponse, error)
+	// CancelRun does to every task of a run what CancelTask does to one, at once.
+	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
+	// GetRun returns a run, and how many of its tasks are in which state.
+	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
+	// ListRuns lists runs, the newest first.
+	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
+	// ListTasks lists the tasks of a run, in the order of their ids.
+	ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error)
+	// ListAttempts lists the attempts of a task, the newest first.
+	ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error)
+	// GetXCom returns a value that a task pushed in its current try.
+	GetXCom(ctx context.Context, in *GetXComRequest, opts ...grpc.CallOption) (*GetXComResponse, error)
+	// ListVariables lists the keys of variables, never values.
+	ListVariables(ctx context.Context, in *ListVariablesRequest, opts ...grpc.CallOption) (*ListVariablesResponse, error)
+	// ListConnections lists the ids of connections, never URIs.
+	ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error)
+	// DeleteVariable deletes a variable; one that is not there is NOT_FOUND.
+	DeleteVariable(ctx context.Context, in *DeleteVariableRequest, opts ...grpc.CallOption) (*DeleteVariableResponse, error)
+	// DeleteConnection deletes a connection; one that is not there is NOT_FOUND.
+	DeleteConnection(ctx context.Context, in *DeleteConnectionRequest, opts ...grpc.CallOption) (*DeleteConnectionResponse, error)
+	// ListAuditEvents lists who got which secrets (SECRET-5), and who wrote which, the
+	// newest first.
+	ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error)
 }
 
 type controlServiceClient struct {
@@ -175,6 +215,126 @@ func (c *controlServiceClient) PutConnection(ctx context.Context, in *PutConnect
 	return out, nil
 }
 
+func (c *controlServiceClient) CancelTask(ctx context.Context, in *CancelTaskRequest, opts ...grpc.CallOption) (*CancelTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelTaskResponse)
+	err := c.cc.Invoke(ctx, ControlService_CancelTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CancelRunResponse)
+	err := c.cc.Invoke(ctx, ControlService_CancelRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetRunResponse)
+	err := c.cc.Invoke(ctx, ControlService_GetRun_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRunsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListRuns_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListTasks(ctx context.Context, in *ListTasksRequest, opts ...grpc.CallOption) (*ListTasksResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTasksResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListTasks_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListAttempts(ctx context.Context, in *ListAttemptsRequest, opts ...grpc.CallOption) (*ListAttemptsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAttemptsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListAttempts_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) GetXCom(ctx context.Context, in *GetXComRequest, opts ...grpc.CallOption) (*GetXComResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetXComResponse)
+	err := c.cc.Invoke(ctx, ControlService_GetXCom_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListVariables(ctx context.Context, in *ListVariablesRequest, opts ...grpc.CallOption) (*ListVariablesResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListVariablesResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListVariables_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListConnections(ctx context.Context, in *ListConnectionsRequest, opts ...grpc.CallOption) (*ListConnectionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListConnectionsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListConnections_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) DeleteVariable(ctx context.Context, in *DeleteVariableRequest, opts ...grpc.CallOption) (*DeleteVariableResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteVariableResponse)
+	err := c.cc.Invoke(ctx, ControlService_DeleteVariable_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) DeleteConnection(ctx context.Context, in *DeleteConnectionRequest, opts ...grpc.CallOption) (*DeleteConnectionResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteConnectionResponse)
+	err := c.cc.Invoke(ctx, ControlService_DeleteConnection_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAuditEventsResponse)
+	err := c.cc.Invoke(ctx, ControlService_ListAuditEvents_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ControlServiceServer is the server API for ControlService service.
 // All implementations must embed UnimplementedControlServiceServer
 // for forward compatibility.
@@ -207,6 +367,34 @@ type ControlServiceServer interface {
 	PutVariable(context.Context, *PutVariableRequest) (*PutVariableResponse, error)
 	// PutConnection creates or replaces a connection. Its URI never comes back.
 	PutConnection(context.Context, *PutConnectionRequest) (*PutConnectionResponse, error)
+	// CancelTask asks the current attempt of a task to stop; its agent learns it on its
+	// next heartbeat, with the time that it has left (BEAT-6). A cancel is a wish: a task
+	// that ends well before it has succeeded (STATE-10). A task that was never launched
+	// is settled as skipped.
+	CancelTask(context.Context, *CancelTaskRequest) (*CancelTaskResponse, error)
+	// CancelRun does to every task of a run what CancelTask does to one, at once.
+	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
+	// GetRun returns a run, and how many of its tasks are in which state.
+	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
+	// ListRuns lists runs, the newest first.
+	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
+	// ListTasks lists the tasks of a run, in the order of their ids.
+	ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error)
+	// ListAttempts lists the attempts of a task, the newest first.
+	ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error)
+	// GetXCom returns a value that a task pushed in its current try.
+	GetXCom(context.Context, *GetXComRequest) (*GetXComResponse, error)
+	// ListVariables lists the keys of variables, never values.
+	ListVariables(context.Context, *ListVariablesRequest) (*ListVariablesResponse, error)
+	// ListConnections lists the ids of connections, never URIs.
+	ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error)
+	// DeleteVariable deletes a variable; one that is not there is NOT_FOUND.
+	DeleteVariable(context.Context, *DeleteVariableRequest) (*DeleteVariableResponse, error)
+	// DeleteConnection deletes a connection; one that is not there is NOT_FOUND.
+	DeleteConnection(context.Context, *DeleteConnectionRequest) (*DeleteConnectionResponse, error)
+	// ListAuditEvents lists who got which secrets (SECRET-5), and who wrote which, the
+	// newest first.
+	ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error)
 	mustEmbedUnimplementedControlServiceServer()
 }
 
@@ -240,6 +428,42 @@ func (UnimplementedControlServiceServer) PutVariable(context.Context, *PutVariab
 }
 func (UnimplementedControlServiceServer) PutConnection(context.Context, *PutConnectionRequest) (*PutConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutConnection not implemented")
+}
+func (UnimplementedControlServiceServer) CancelTask(context.Context, *CancelTaskRequest) (*CancelTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelTask not implemented")
+}
+func (UnimplementedControlServiceServer) CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
+}
+func (UnimplementedControlServiceServer) GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetRun not implemented")
+}
+func (UnimplementedControlServiceServer) ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRuns not implemented")
+}
+func (UnimplementedControlServiceServer) ListTasks(context.Context, *ListTasksRequest) (*ListTasksResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTasks not implemented")
+}
+func (UnimplementedControlServiceServer) ListAttempts(context.Context, *ListAttemptsRequest) (*ListAttemptsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAttempts not implemented")
+}
+func (UnimplementedControlServiceServer) GetXCom(context.Context, *GetXComRequest) (*GetXComResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetXCom not implemented")
+}
+func (UnimplementedControlServiceServer) ListVariables(context.Context, *ListVariablesRequest) (*ListVariablesResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListVariables not implemented")
+}
+func (UnimplementedControlServiceServer) ListConnections(context.Context, *ListConnectionsRequest) (*ListConnectionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListConnections not implemented")
+}
+func (UnimplementedControlServiceServer) DeleteVariable(context.Context, *DeleteVariableRequest) (*DeleteVariableResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteVariable not implemented")
+}
+func (UnimplementedControlServiceServer) DeleteConnection(context.Context, *DeleteConnectionRequest) (*DeleteConnectionResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteConnection not implemented")
+}
+func (UnimplementedControlServiceServer) ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAuditEvents not implemented")
 }
 func (UnimplementedControlServiceServer) mustEmbedUnimplementedControlServiceServer() {}
 func (UnimplementedControlServiceServer) testEmbeddedByValue()                        {}
@@ -392,6 +616,222 @@ func _ControlService_PutConnection_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_CancelTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).CancelTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_CancelTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).CancelTask(ctx, req.(*CancelTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_CancelRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CancelRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).CancelRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_CancelRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).CancelRun(ctx, req.(*CancelRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_GetRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetRunRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).GetRun(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_GetRun_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).GetRun(ctx, req.(*GetRunRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListRuns_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRunsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListRuns(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListRuns_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListRuns(ctx, req.(*ListRunsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListTasks_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTasksRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListTasks(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListTasks_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListTasks(ctx, req.(*ListTasksRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListAttempts_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAttemptsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListAttempts(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListAttempts_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListAttempts(ctx, req.(*ListAttemptsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_GetXCom_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetXComRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).GetXCom(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_GetXCom_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).GetXCom(ctx, req.(*GetXComRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListVariables_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListVariablesRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListVariables(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListVariables_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListVariables(ctx, req.(*ListVariablesRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListConnections_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListConnectionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListConnections(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListConnections_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListConnections(ctx, req.(*ListConnectionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_DeleteVariable_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteVariableRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).DeleteVariable(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_DeleteVariable_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).DeleteVariable(ctx, req.(*DeleteVariableRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_DeleteConnection_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteConnectionRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).DeleteConnection(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_DeleteConnection_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).DeleteConnection(ctx, req.(*DeleteConnectionRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_ListAuditEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAuditEventsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).ListAuditEvents(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_ListAuditEvents_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).ListAuditEvents(ctx, req.(*ListAuditEventsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // ControlService_ServiceDesc is the grpc.ServiceDesc for ControlService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -422,6 +862,54 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PutConnection",
 			Handler:    _ControlService_PutConnection_Handler,
+		},
+		{
+			MethodName: "CancelTask",
+			Handler:    _ControlService_CancelTask_Handler,
+		},
+		{
+			MethodName: "CancelRun",
+			Handler:    _ControlService_CancelRun_Handler,
+		},
+		{
+			MethodName: "GetRun",
+			Handler:    _ControlService_GetRun_Handler,
+		},
+		{
+			MethodName: "ListRuns",
+			Handler:    _ControlService_ListRuns_Handler,
+		},
+		{
+			MethodName: "ListTasks",
+			Handler:    _ControlService_ListTasks_Handler,
+		},
+		{
+			MethodName: "ListAttempts",
+			Handler:    _ControlService_ListAttempts_Handler,
+		},
+		{
+			MethodName: "GetXCom",
+			Handler:    _ControlService_GetXCom_Handler,
+		},
+		{
+			MethodName: "ListVariables",
+			Handler:    _ControlService_ListVariables_Handler,
+		},
+		{
+			MethodName: "ListConnections",
+			Handler:    _ControlService_ListConnections_Handler,
+		},
+		{
+			MethodName: "DeleteVariable",
+			Handler:    _ControlService_DeleteVariable_Handler,
+		},
+		{
+			MethodName: "DeleteConnection",
+			Handler:    _ControlService_DeleteConnection_Handler,
+		},
+		{
+			MethodName: "ListAuditEvents",
+			Handler:    _ControlService_ListAuditEvents_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

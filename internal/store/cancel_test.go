@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/neochaotic/leoflow/ent/taskinstance"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// TestCancelSkipsFromEveryStateWithoutAnAttempt puts a task into states that no call
+// brings about yet.
+func TestCancelSkipsFromEveryStateWithoutAnAttempt(t *testing.T) {
+	s := twoTenants(t)
+	key := domain.TaskKey{RunKey: domain.RunKey{DagID: "d", RunID: "r"}, TaskID: "x"}
+	for _, state := range domain.States() {
+		if state.Live() || state.Terminal() {
+			continue
+		}
+		for name, cancel := range map[string]func() error{
+			"task": func() error { _, err := s.CancelTask(as("a"), key, time.Minute); return err },
+			"run":  func() error { _, err := s.CancelRun(as("a"), key.RunKey, time.Minute); return err },
+		} {
+			if err := s.writer.TaskInstance.Update().SetState(state).Exec(as("a")); err != nil {
+				t.Fatal(err)
+			}
+			if err := cancel(); err != nil {
+				t.Fatal(err)
+			}
+			task, err := s.reader.TaskInstance.Query().Where(taskinstance.TaskID("x")).Only(as("a"))
+			if err != nil || task.State != domain.TaskStateSkipped {
+				t.Errorf("%s cancelled while %s: %v, %v", name, state, task, err)
+			}
+		}
+	}
+	other, err := s.reader.TaskInstance.Query().Only(as("b"))
+	if err != nil || other.State != domain.TaskStateNone {
+		t.Errorf("of another tenant: %v, %v", other, err)
+	}
+}
+
+// TestNoRecordNoWriteOfASecret breaks the audit under each write.
+func TestNoRecordNoWriteOfASecret(t *testing.T) {
+	b := newBroken(t)
+	b.exec(t, "DROP TABLE audit_events")
+	for name, write := range map[string]func(context.Context) error{
+		"put variable":      func(ctx context.Context) error { return b.PutVariable(ctx, "by", "v", "other") },
+		"put connection":    func(ctx context.Context) error { return b.PutConnection(ctx, "by", "c", "other") },
+		"delete variable":   func(ctx context.Context) error { return b.DeleteVariable(ctx, "by", "v") },
+		"delete connection": func(ctx context.Context) error { return b.DeleteConnection(ctx, "by", "c") },
+	} {
+		if err := write(as("a")); !errors.Is(err, domain.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	variables, err := b.SecretVariables(as("a"), "a")
+	if err != nil || variables["v"] != "value" {
+		t.Errorf("variables %v, %v", variables, err)
+	}
+	uris, err := b.SecretConnectionURIs(as("a"), "a")
+	if err != nil || uris["c"] != "uri" {
+		t.Errorf("connections %v, %v", uris, err)
+	}
+}
