@@ -288,7 +288,7 @@ func TestAuth8TokensAndSecretsReachNoLog(t *testing.T) {
 	o.createRun(bash("t", "true"))
 	a := p.launch(o, "t", 1, false)
 	must[*agentv1.GetVariablesResponse](t)(a.GetVariables(a.ctx, &agentv1.GetVariablesRequest{}))
-	aged := a.agedBy(t, dir, 20*time.Hour)
+	aged := a.agedBy(t, dir, 20*24*time.Hour)
 	renewed := aged.beat(t).GetRenewedToken()
 	if renewed == "" {
 		t.Error("no token was renewed")
