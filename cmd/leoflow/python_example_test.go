@@ -9,10 +9,14 @@ import (
 	"testing"
 )
 
-// needPython ends a test that would prove nothing without the interpreter.
+// needPython ends a test that would prove nothing without the interpreter: skipped,
+// but failed in CI.
 func needPython(t *testing.T) {
 	t.Helper()
 	if _, err := exec.LookPath("python3"); err != nil {
+		if os.Getenv("CI") == "" {
+			t.Skip("python tasks are not tried: there is no python3 on PATH") //nolint:forbidigo // a machine with Go alone may run the rest; CI may not do without
+		}
 		t.Fatalf("this test runs python tasks: install Python 3.8 or newer as python3 (apt-get install -y python3): %v", err)
 	}
 }

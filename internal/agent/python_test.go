@@ -14,11 +14,15 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 )
 
-// python3 returns the interpreter, without which these tests prove nothing.
+// python3 returns the interpreter, without which these tests prove nothing: they
+// are skipped then, but in CI they fail.
 func python3(t *testing.T) string {
 	t.Helper()
 	path, err := exec.LookPath("python3")
 	if err != nil {
+		if os.Getenv("CI") == "" {
+			t.Skip("python tasks are not tried: there is no python3 on PATH") //nolint:forbidigo // a machine with Go alone may run the rest; CI may not do without
+		}
 		t.Fatalf("these tests run python tasks: install Python 3.8 or newer as python3 (apt-get install -y python3): %v", err)
 	}
 	return path
