@@ -35,16 +35,31 @@ Run the tasks of a file, on a control plane that lives as long as the run:
 Serve a control plane for others, and mint a token to call it with:
 
   leoflow serve
-  leoflow token`
+  leoflow token
+
+See what became of its runs, as whoever has the token:
+
+  leoflow runs list
+  leoflow logs -f timezones manual__2026-01-31T08:00:00Z extract`
 
 // cli is the command line. Variables of the environment that stand for a flag name
-// their command, so that none is one of those that agents and tasks are given.
+// their command, but for those of flags that several have, so that none is one of
+// those that agents and tasks are given.
 type cli struct {
-	Run     runCmd     `cmd:"" help:"Run the tasks of a pipeline file."`
-	Serve   serveCmd   `cmd:"" help:"Serve a control plane."`
-	Token   tokenCmd   `cmd:"" help:"Mint an operator's token."`
-	Version versionCmd `cmd:"" help:"Print the version."`
-	Agent   agentCmd   `cmd:"" hidden:"" help:"Run one attempt, as the environment says. This is what run launches."`
+	Run        runCmd        `cmd:"" help:"Run the tasks of a pipeline file."`
+	Serve      serveCmd      `cmd:"" help:"Serve a control plane."`
+	Token      tokenCmd      `cmd:"" help:"Mint an operator's token."`
+	Runs       runsCmd       `cmd:"" help:"List runs, or show one."`
+	Tasks      tasksCmd      `cmd:"" help:"List the tasks of a run."`
+	Attempts   attemptsCmd   `cmd:"" help:"List the tries of a task."`
+	Logs       logsCmd       `cmd:"" help:"Print the log of a task."`
+	Value      valueCmd      `cmd:"" help:"Write what a task handed on."`
+	Cancel     cancelCmd     `cmd:"" help:"Cancel a run, or a task of it."`
+	Variable   variableCmd   `cmd:"" help:"Store, list or delete variables."`
+	Connection connectionCmd `cmd:"" help:"Store, list or delete connections."`
+	Audit      auditCmd      `cmd:"" help:"List who got or wrote which secrets."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Agent      agentCmd      `cmd:"" hidden:"" help:"Run one attempt, as the environment says. This is what run launches."`
 }
 
 // console is where a command writes to.
@@ -118,7 +133,7 @@ func remedy(err error) string {
 	var parse *kong.ParseError
 	if errors.As(err, &parse) && parse.Context != nil {
 		if command := parse.Context.Selected(); command != nil {
-			return fmt.Sprintf("see leoflow %s --help", command.Name)
+			return fmt.Sprintf("see %s --help", command.FullPath())
 		}
 	}
 	return "see leoflow --help"

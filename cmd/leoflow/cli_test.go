@@ -36,6 +36,23 @@ func TestBadInputIsOneLineAndCodeTwo(t *testing.T) {
 		"half of TLS":      {[]string{"serve", "--tls-cert", "c.pem"}, []string{"TLS", "both"}},
 		"no XCom":          {[]string{"serve", "--xcom-max-bytes", "0"}, []string{"--xcom-max-bytes"}},
 		"log level":        {[]string{"serve", "--log-level", "loud"}, []string{"--log-level", "loud"}},
+		"no subcommand":    {[]string{"runs"}, []string{`"list"`, "leoflow runs --help"}},
+		"no run":           {[]string{"runs", "show", "d"}, []string{"<run>", "leoflow runs show --help"}},
+		"no token":         {[]string{"runs", "list"}, []string{"no token", "leoflow token"}},
+		"two tokens":       {[]string{"audit", "--token", "a", "--token-file", "b"}, []string{"--token", "--token-file"}},
+		"not a token":      {[]string{"audit", "--token", "a b"}, []string{"--token", "no token"}},
+		"no token file":    {[]string{"audit", "--token-file", "none"}, []string{"--token-file", "none", "no such file"}},
+		"server":           {[]string{"audit", "--token", "a", "--server", "7400"}, []string{"--server", `"7400"`, "host:port"}},
+		"no host":          {[]string{"audit", "--token", "a", "--server", ":7400"}, []string{"--server", "no host"}},
+		"no CA":            {[]string{"audit", "--token", "a", "--ca", "none.pem"}, []string{"--ca", "none.pem", "no such file"}},
+		"empty CA":         {[]string{"audit", "--token", "a", "--ca", filepath.Join(dir, "keys.json")}, []string{"--ca", "no certificate"}},
+		"CA and plaintext": {[]string{"audit", "--token", "a", "--ca", "x", "--plaintext"}, []string{"--ca", "--plaintext"}},
+		"limit":            {[]string{"runs", "list", "--limit=-1"}, []string{"--limit", "-1"}},
+		"form":             {[]string{"runs", "list", "-o", "xml"}, []string{"--output", `"xml"`, "json"}},
+		"try":              {[]string{"logs", "d", "r", "t", "--try=-1"}, []string{"--try", "-1"}},
+		"within":           {[]string{"cancel", "d", "r", "--within", "25h"}, []string{"--within", "25h", "24h"}},
+		"no value":         {[]string{"variable", "set", "k"}, []string{"KEY=VALUE"}},
+		"no URI":           {[]string{"connection", "set", "k"}, []string{"ID=URI"}},
 		"control bytes":    {[]string{"run", "\x1b[2J.yaml"}, []string{`\x1b[2J.yaml`}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -81,12 +98,18 @@ func TestVariablesOfTheEnvironmentAreFlags(t *testing.T) {
 }
 
 func TestHelpTeachesByExample(t *testing.T) {
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"serve", "--help"}, {"token", "--help"}} {
-		got := leoflow(t, args...)
+	paths := [][]string{{}}
+	for _, command := range parser(t, &cli{}).Model.Leaves(true) {
+		if command.Name != "version" {
+			paths = append(paths, strings.Fields(command.Path()))
+		}
+	}
+	for _, path := range paths {
+		got := leoflow(t, append(path, "--help")...)
 		got.wantCode(t, exitOK)
-		got.wantIn(t, "  leoflow "+strings.TrimSuffix(args[0], "--help"))
+		got.wantIn(t, "  "+strings.Join(append([]string{"leoflow"}, path...), " "))
 		if strings.Contains(got.out, "${") || strings.Contains(got.out, "agent  ") {
-			t.Errorf("%v:\n%s", args, got.out)
+			t.Errorf("%v:\n%s", path, got.out)
 		}
 	}
 }
@@ -113,21 +136,18 @@ func parser(t *testing.T, flags *cli) *kong.Kong {
 	return k
 }
 
-// TestFlagsHaveVariables holds that each flag has a variable, which is of its command
-// alone and none of those that agents and tasks are given.
+// TestFlagsHaveVariables holds that each flag has one variable, which names its command
+// or is that of a flag which several have, and is none that agents and tasks are given.
 func TestFlagsHaveVariables(t *testing.T) {
-	shared := "LEOFLOW_DATA_DIR"
-	for _, command := range parser(t, &cli{}).Model.Children {
-		if command.Name == "agent" {
-			continue
-		}
-		prefix := "LEOFLOW_" + strings.ToUpper(command.Name) + "_"
+	shared := map[string]string{
+		"data-dir": "LEOFLOW_DATA_DIR", "output": "LEOFLOW_OUTPUT", "limit": "LEOFLOW_LIMIT", "ca": "LEOFLOW_CA",
+		"server": "LEOFLOW_SERVER", "token": "LEOFLOW_TOKEN", "token-file": "LEOFLOW_TOKEN_FILE", "plaintext": "LEOFLOW_PLAINTEXT",
+	}
+	for _, command := range parser(t, &cli{}).Model.Leaves(true) {
+		prefix := "LEOFLOW_" + strings.ToUpper(strings.ReplaceAll(command.Path(), " ", "_")) + "_"
 		for _, flag := range command.Flags {
-			if flag.Name == "help" {
-				continue
-			}
-			if len(flag.Envs) != 1 || flag.Envs[0] != shared && !strings.HasPrefix(flag.Envs[0], prefix) {
-				t.Errorf("leoflow %s --%s has the variables %v", command.Name, flag.Name, flag.Envs)
+			if len(flag.Envs) != 1 || flag.Envs[0] != shared[flag.Name] && !strings.HasPrefix(flag.Envs[0], prefix) {
+				t.Errorf("%s --%s has the variables %v", command.FullPath(), flag.Name, flag.Envs)
 			}
 		}
 	}

@@ -21,10 +21,10 @@ import (
 
 var startLine = regexp.MustCompile(`^leoflow serves on (127\.0\.0\.1:\d+), with its data in (\S+); for a token: leoflow (token --data-dir (\S+))\n$`)
 
-// startServe starts a server and returns its address and data directory.
-func startServe(t *testing.T, data string) (serve *command, addr string, tokenArgs []string) {
+// startServe starts a server and returns its address, and what mints a token for it.
+func startServe(t *testing.T, data string, more ...string) (serve *command, addr string, tokenArgs []string) {
 	t.Helper()
-	serve = start(t, nil, "serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--log-format", "json")
+	serve = start(t, nil, append([]string{"serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--log-format", "json"}, more...)...)
 	m := startLine.FindStringSubmatch(serve.awaitLine("leoflow serves"))
 	if m == nil || m[2] != data || m[4] != data {
 		t.Fatalf("start line %q", serve.seen.String())
