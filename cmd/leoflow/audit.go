@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type auditCmd struct {
@@ -35,8 +36,8 @@ func (c *auditCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListAuditEventsResponse{Events: events, NextPageToken: next}, func() table {
-			t := table{{"AT", "ACTION", "WHO", "NAMES"}}
+		return c.printList(con, &controlv1.ListAuditEventsResponse{Events: events, NextPageToken: next}, func() terminal.Table {
+			t := terminal.Table{{"AT", "ACTION", "WHO", "NAMES"}}
 			for _, e := range events {
 				t = append(t, []string{instant(e.GetAt()), e.GetAction(), who(e), orDash(strings.Join(e.GetNames(), ", "))})
 			}

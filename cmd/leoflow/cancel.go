@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // maxWithin is the longest that a cancelled task may be given, as the protos say.
@@ -50,22 +51,22 @@ func (c *cancelCmd) Run(con *console) error {
 	}
 	return c.call(subject, func(ctx context.Context, r *remote) error {
 		var reply proto.Message
-		var rows table
+		var rows terminal.Table
 		if c.Task != "" {
 			resp, err := r.CancelTask(ctx, &controlv1.CancelTaskRequest{DagId: c.Dag, RunId: c.ID, TaskId: c.Task, StopWithin: within})
 			if err != nil {
 				return err
 			}
 			reply = resp
-			rows = table{{"TASK", "STATE", "STOP BY"}, {c.Task, word(resp.GetState(), "TASK_STATE_"), instant(resp.GetStopBy())}}
+			rows = terminal.Table{{"TASK", "STATE", "STOP BY"}, {c.Task, word(resp.GetState(), "TASK_STATE_"), instant(resp.GetStopBy())}}
 		} else {
 			resp, err := r.CancelRun(ctx, &controlv1.CancelRunRequest{DagId: c.Dag, RunId: c.ID, StopWithin: within})
 			if err != nil {
 				return err
 			}
 			reply = resp
-			rows = table{{"RUN", "ASKED TO STOP", "SKIPPED"}, {c.ID, fmt.Sprint(resp.GetPending()), fmt.Sprint(resp.GetSkipped())}}
+			rows = terminal.Table{{"RUN", "ASKED TO STOP", "SKIPPED"}, {c.ID, fmt.Sprint(resp.GetPending()), fmt.Sprint(resp.GetSkipped())}}
 		}
-		return c.print(con, reply, func() table { return rows })
+		return c.print(con, reply, func() terminal.Table { return rows })
 	})
 }

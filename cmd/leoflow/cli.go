@@ -16,6 +16,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/pipeline"
 	"github.com/neochaotic/leoflow/internal/pipeline/file"
 	"github.com/neochaotic/leoflow/internal/server"
+	"github.com/neochaotic/leoflow/internal/terminal"
 	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
@@ -161,6 +162,6 @@ func report(errOut io.Writer, err error) int {
 // tell writes an error, one line for each fault that it joins.
 func tell(errOut io.Writer, err error) {
 	for _, line := range strings.Split(err.Error(), "\n") {
-		fmt.Fprintf(errOut, "leoflow: %s\n", pipeline.Visible(line))
+		fmt.Fprintf(errOut, "leoflow: %s\n", terminal.Visible(line))
 	}
 }

@@ -8,9 +8,8 @@ import (
 	"math"
 	"strings"
 
-	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
-	"github.com/neochaotic/leoflow/internal/pipeline"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type logsCmd struct {
@@ -89,7 +88,7 @@ func (c *logsCmd) read(ctx context.Context, con *console, r *remote, number int3
 		}
 		var b strings.Builder
 		for _, record := range resp.GetRecords() {
-			line := logLine(record)
+			line := terminal.LineOf(record).String() + "\n"
 			if c.Output == "json" {
 				if line, err = jsonText(record, false); err != nil {
 					return err
@@ -100,40 +99,5 @@ func (c *logsCmd) read(ctx context.Context, con *console, r *remote, number int3
 		if err := writeOut(con.out, b.String()); err != nil {
 			return err
 		}
-	}
-}
-
-// logLine is a record as one line, which begins with where it is from, so that what a
-// task prints looks like no remark (LOG-8).
-func logLine(r *controlv1.LogRecord) string {
-	stream := pipeline.Visible(r.GetStream())
-	switch r.GetMark() {
-	case controlv1.LogMark_LOG_MARK_UNSPECIFIED:
-	case controlv1.LogMark_LOG_MARK_RESTART:
-		return fmt.Sprintf("╌ %s begins again: the agent was restarted\n", stream)
-	case controlv1.LogMark_LOG_MARK_GAP:
-		if r.GetGapThrough() <= r.GetLineNumber() {
-			return fmt.Sprintf("╌ line %d of %s is missing\n", r.GetLineNumber(), stream)
-		}
-		return fmt.Sprintf("╌ lines %d to %d of %s are missing\n", r.GetLineNumber(), r.GetGapThrough(), stream)
-	default:
-		return "╌ a mark that this version does not know\n"
-	}
-	text := pipeline.Visible(r.GetMessage())
-	if r.GetCut() {
-		text += " (cut: the line was too long)"
-	}
-	switch stream {
-	case "stdout", "":
-		return strings.TrimRight("│ "+text, " ") + "\n"
-	case "stderr":
-		return strings.TrimRight("┃ "+text, " ") + "\n"
-	case "agent":
-		if level := r.GetLevel(); level > agentv1.LogLevel_LOG_LEVEL_INFO {
-			text = word(level, "LOG_LEVEL_") + ": " + text
-		}
-		return "┊ agent: " + text + "\n"
-	default:
-		return "│ [" + stream + "] " + text + "\n"
 	}
 }

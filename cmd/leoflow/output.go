@@ -13,7 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/neochaotic/leoflow/internal/pipeline"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // outputFlags say in which form a command answers.
@@ -58,7 +58,7 @@ func readPages[T any](limit int, read func(size int32, token string) ([]T, strin
 }
 
 // print writes a document in the form asked for.
-func (f outputFlags) print(con *console, document proto.Message, asTable func() table) error {
+func (f outputFlags) print(con *console, document proto.Message, asTable func() terminal.Table) error {
 	if f.Output == "json" {
 		text, err := jsonText(document, true)
 		if err != nil {
@@ -73,7 +73,7 @@ func (f outputFlags) print(con *console, document proto.Message, asTable func() 
 func (f *listFlags) printList(con *console, document interface {
 	proto.Message
 	GetNextPageToken() string
-}, asTable func() table,
+}, asTable func() terminal.Table,
 ) error {
 	if err := f.print(con, document, asTable); err != nil {
 		return err
@@ -110,7 +110,7 @@ func jsonText(m proto.Message, indent bool) (string, error) {
 	var safe strings.Builder
 	for _, r := range b.String() {
 		// Below are those that JSON itself escapes, and the line ends between values.
-		if r >= 0x7f && pipeline.Visible(string(r)) != string(r) {
+		if r >= 0x7f && terminal.Visible(string(r)) != string(r) {
 			fmt.Fprintf(&safe, `\u%04x`, r)
 			continue
 		}

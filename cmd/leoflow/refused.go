@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // refusal is what a status says beside its code and its message.
@@ -36,7 +37,7 @@ func (r *remote) inWords(err error, subject string) error {
 }
 
 func (r *remote) line(f refusal, subject string) string {
-	word := codeWord(f.Code())
+	word := terminal.CodeWord(f.Code())
 	parts := []string{r.message(f, word, subject)}
 	parts = append(parts, f.fields...)
 	if remedy := f.remedy(); remedy != "" {
@@ -103,16 +104,4 @@ func (f refusal) remedy() string {
 		return howToGetAToken
 	}
 	return ""
-}
-
-// codeWord is the name of a code as words are written.
-func codeWord(c codes.Code) string {
-	var b strings.Builder
-	for i, r := range c.String() {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			b.WriteByte(' ')
-		}
-		b.WriteRune(r)
-	}
-	return strings.ToLower(b.String())
 }

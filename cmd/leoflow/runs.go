@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type runsCmd struct {
@@ -62,8 +63,8 @@ func (c *runsListCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListRunsResponse{Runs: runs, NextPageToken: next}, func() table {
-			t := table{{"DAG", "RUN", "CREATED", "TASKS"}}
+		return c.printList(con, &controlv1.ListRunsResponse{Runs: runs, NextPageToken: next}, func() terminal.Table {
+			t := terminal.Table{{"DAG", "RUN", "CREATED", "TASKS"}}
 			for _, run := range runs {
 				t = append(t, []string{run.GetDagId(), run.GetRunId(), instant(run.GetCreatedAt()), strings.Join(counts(run), ", ")})
 			}
@@ -104,8 +105,8 @@ func (c *runsShowCmd) Run(con *console) error {
 			return err
 		}
 		run := resp.GetRun()
-		return c.print(con, run, func() table {
-			return table{
+		return c.print(con, run, func() terminal.Table {
+			return terminal.Table{
 				{"DAG", "RUN", "VERSION", "CREATED", "REVISION", "TASKS"},
 				{
 					run.GetDagId(), run.GetRunId(), orDash(run.GetDagVersion()), instant(run.GetCreatedAt()),

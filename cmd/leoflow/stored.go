@@ -7,7 +7,7 @@ import (
 	"slices"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
-	"github.com/neochaotic/leoflow/internal/pipeline"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type variableCmd struct {
@@ -84,7 +84,7 @@ func (f *remoteFlags) set(con *console, kind string, given map[string]string, pu
 			if err := put(ctx, r, name, given[name]); err != nil {
 				return fmt.Errorf("%s %q: %w", kind, name, r.inWords(err, kind))
 			}
-			if err := writeOut(con.out, fmt.Sprintf("%s %s is stored\n", kind, pipeline.Visible(name))); err != nil {
+			if err := writeOut(con.out, fmt.Sprintf("%s %s is stored\n", kind, terminal.Visible(name))); err != nil {
 				return err
 			}
 		}
@@ -120,7 +120,7 @@ func (c *variableListCmd) Run(con *console) error {
 			return err
 		}
 		return c.printList(con, &controlv1.ListVariablesResponse{Variables: names, NextPageToken: next},
-			func() table { return namesTable("KEY", names) })
+			func() terminal.Table { return namesTable("KEY", names) })
 	})
 }
 
@@ -152,12 +152,12 @@ func (c *connectionListCmd) Run(con *console) error {
 			return err
 		}
 		return c.printList(con, &controlv1.ListConnectionsResponse{Connections: names, NextPageToken: next},
-			func() table { return namesTable("ID", names) })
+			func() terminal.Table { return namesTable("ID", names) })
 	})
 }
 
-func namesTable(head string, names []*controlv1.SecretName) table {
-	t := table{{head, "UPDATED"}}
+func namesTable(head string, names []*controlv1.SecretName) terminal.Table {
+	t := terminal.Table{{head, "UPDATED"}}
 	for _, n := range names {
 		t = append(t, []string{n.GetName(), instant(n.GetUpdatedAt())})
 	}
@@ -187,7 +187,7 @@ func (c *variableDeleteCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	return writeOut(con.out, fmt.Sprintf("variable %s is deleted\n", pipeline.Visible(c.Key)))
+	return writeOut(con.out, fmt.Sprintf("variable %s is deleted\n", terminal.Visible(c.Key)))
 }
 
 type connectionDeleteCmd struct {
@@ -213,5 +213,5 @@ func (c *connectionDeleteCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	return writeOut(con.out, fmt.Sprintf("connection %s is deleted\n", pipeline.Visible(c.ID)))
+	return writeOut(con.out, fmt.Sprintf("connection %s is deleted\n", terminal.Visible(c.ID)))
 }

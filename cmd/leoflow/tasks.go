@@ -8,6 +8,7 @@ import (
 	"time"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type tasksCmd struct {
@@ -38,8 +39,8 @@ func (c *tasksCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListTasksResponse{Tasks: tasks, NextPageToken: next}, func() table {
-			t := table{{"TASK", "STATE", "TRY", "OPERATOR", "UPSTREAM"}}
+		return c.printList(con, &controlv1.ListTasksResponse{Tasks: tasks, NextPageToken: next}, func() terminal.Table {
+			t := terminal.Table{{"TASK", "STATE", "TRY", "OPERATOR", "UPSTREAM"}}
 			for _, task := range tasks {
 				t = append(t, []string{
 					task.GetTaskId(), word(task.GetState(), "TASK_STATE_"), try(task.GetTryNumber()),
@@ -89,8 +90,8 @@ func (c *attemptsCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListAttemptsResponse{Attempts: attempts, NextPageToken: next}, func() table {
-			t := table{{"TRY", "STATE", "QUEUED", "DURATION", "HOST", "CAUSE"}}
+		return c.printList(con, &controlv1.ListAttemptsResponse{Attempts: attempts, NextPageToken: next}, func() terminal.Table {
+			t := terminal.Table{{"TRY", "STATE", "QUEUED", "DURATION", "HOST", "CAUSE"}}
 			for _, a := range attempts {
 				t = append(t, []string{
 					try(a.GetTryNumber()), word(a.GetState(), "TASK_STATE_"), instant(a.GetQueuedAt()),

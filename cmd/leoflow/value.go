@@ -10,7 +10,7 @@ import (
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/domain"
-	"github.com/neochaotic/leoflow/internal/pipeline"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type valueCmd struct {
@@ -51,7 +51,7 @@ func (c *valueCmd) Run(con *console) error {
 // plain reports whether a terminal shows text and is not steered by it.
 func plain(text string) bool {
 	for line := range strings.SplitSeq(text, "\n") {
-		if pipeline.Visible(line) != line {
+		if terminal.Visible(line) != line {
 			return false
 		}
 	}

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // method is a unary call of the generated client.
@@ -90,20 +91,8 @@ func told(err error) error {
 }
 
 func (e *rpcError) Error() string {
-	return fmt.Sprintf("%s (%s)", Visible(e.status.Message()), codeWord(e.status.Code()))
+	return fmt.Sprintf("%s (%s)", terminal.Visible(e.status.Message()), terminal.CodeWord(e.status.Code()))
 }
 
 // GRPCStatus keeps the code for status.Code.
 func (e *rpcError) GRPCStatus() *status.Status { return e.status }
-
-// codeWord is a code as its name on the wire is written, in words.
-func codeWord(c codes.Code) string {
-	var b strings.Builder
-	for i, r := range c.String() {
-		if i > 0 && r >= 'A' && r <= 'Z' {
-			b.WriteByte(' ')
-		}
-		b.WriteRune(r)
-	}
-	return strings.ToLower(b.String())
-}

@@ -8,14 +8,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
-	"pgregory.net/rapid"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 var update = flag.Bool("update", false, "write testdata/*.golden anew")
@@ -94,31 +93,6 @@ func TestLog8ColourGolden(t *testing.T) {
 	golden(t, "colour", s.out.String())
 }
 
-func TestLog8VisibleSteersNothing(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		in := rapid.OneOf(rapid.String(), rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) })).Draw(t, "in")
-		out := Visible(in)
-		if !utf8.ValidString(out) || strings.IndexFunc(out, unsafe) >= 0 {
-			t.Fatalf("Visible(%q) = %q", in, out)
-		}
-		if again := Visible(out); again != out {
-			t.Fatalf("Visible is not stable: %q, %q", out, again)
-		}
-	})
-	for in, want := range map[string]string{
-		"plain, é 世界 👩‍👩‍👧": "plain, é 世界 👩‍👩‍👧",
-		"\x1b]0;title\a":    `\x1b]0;title\x07`,
-		"a\rb\nc\td":        `a\rb\nc` + "\td",
-		"\u009b31m":         `\u009b31m`,
-		"\u202e\u2066":      `\u202e\u2066`,
-		"bad \xff byte":     `bad \xff byte`,
-	} {
-		if got := Visible(in); got != want {
-			t.Errorf("Visible(%q) = %q, want %q", in, got, want)
-		}
-	}
-}
-
 // TestLog11AllLinesBeforeTheTable breaks the stream of the log again and again: it is
 // read on from where it broke, each line once, and all before the table.
 func TestLog11AllLinesBeforeTheTable(t *testing.T) {
@@ -179,7 +153,7 @@ func TestDurationsAreBrief(t *testing.T) {
 
 func TestLostMessageIsOneShortLine(t *testing.T) {
 	why := TaskResult{State: domain.TaskStateFailed, Cause: domain.CauseLost, ExitCode: -9, Message: "世界 " + strings.Repeat("世", 200) + "\nmore"}.why()
-	if cells(why) > maxWhy || strings.ContainsRune(why, '\n') || !strings.HasPrefix(why, "lost (code -9): 世界") || !strings.HasSuffix(why, "…") {
-		t.Errorf("%d cells: %q", cells(why), why)
+	if terminal.Cells(why) > maxWhy || strings.ContainsRune(why, '\n') || !strings.HasPrefix(why, "lost (code -9): 世界") || !strings.HasSuffix(why, "…") {
+		t.Errorf("%d cells: %q", terminal.Cells(why), why)
 	}
 }

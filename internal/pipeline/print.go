@@ -7,14 +7,7 @@ import (
 	"sync"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
-)
-
-// What stands between a task's id and its line, by where the line is from.
-const (
-	barStdout = "│"
-	barStderr = "┃"
-	barAgent  = "┊" // the agent, not the task
-	barMark   = "╌" // nobody printed it: something about the log
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // Colours, as SGR parameters.
@@ -44,10 +37,10 @@ func newPrinter(out io.Writer, color bool, ids []string) *printer {
 	p := &printer{out: out, color: color, prefix: map[string]string{}, broken: make(chan error, 1)}
 	widest := 0
 	for _, id := range ids {
-		widest = max(widest, cells(Visible(id)))
+		widest = max(widest, terminal.Cells(terminal.Visible(id)))
 	}
 	for i, id := range ids {
-		p.prefix[id] = p.paint(taskColors[i%len(taskColors)], pad(Visible(id), widest))
+		p.prefix[id] = p.paint(taskColors[i%len(taskColors)], terminal.Pad(terminal.Visible(id), widest))
 	}
 	return p
 }
@@ -66,7 +59,7 @@ func (p *printer) header(opts Options) {
 	if n == 1 {
 		what = "task"
 	}
-	p.write(fmt.Sprintf("%s: run %s, %d %s\n", Visible(opts.Pipeline.Name), Visible(opts.RunID), n, what))
+	p.write(fmt.Sprintf("%s: run %s, %d %s\n", terminal.Visible(opts.Pipeline.Name), terminal.Visible(opts.RunID), n, what))
 }
 
 // records prints a piece of a task's log.
@@ -81,51 +74,33 @@ func (p *printer) records(task string, records []*controlv1.LogRecord) {
 
 // record is one record as its bar and its text.
 func (p *printer) record(r *controlv1.LogRecord) (bar, text string) {
-	switch r.GetMark() {
-	case controlv1.LogMark_LOG_MARK_UNSPECIFIED:
-	case controlv1.LogMark_LOG_MARK_RESTART:
-		return p.mute(barMark), p.mute(fmt.Sprintf("%s begins again: the agent was restarted", Visible(r.GetStream())))
-	case controlv1.LogMark_LOG_MARK_GAP:
-		return p.mute(barMark), p.paint(colorYellow, gap(r))
-	default:
-		return p.mute(barMark), p.mute("a mark that this version does not know")
+	line := terminal.LineOf(r)
+	bar, text = p.mute(string(line.Bar)), line.Text
+	switch line.Bar {
+	case terminal.BarStderr:
+		bar = p.paint(colorRed, string(line.Bar))
+	case terminal.BarMark:
+		text = p.mute(text)
 	}
-	text = Visible(r.GetMessage())
-	if r.GetCut() {
-		text += p.paint(colorYellow, " (cut: the line was too long)")
+	if line.Warning != "" {
+		text = strings.TrimLeft(text+" "+p.paint(colorYellow, line.Warning), " ")
 	}
-	switch stream := r.GetStream(); stream {
-	case "stdout", "":
-		return p.mute(barStdout), text
-	case "stderr":
-		return p.paint(colorRed, barStderr), text
-	case "agent":
-		return p.mute(barAgent), "agent: " + text
-	default:
-		return p.mute(barStdout), "[" + Visible(stream) + "] " + text
-	}
+	return bar, text
 }
 
 func (p *printer) mute(text string) string { return p.paint(colorDim, text) }
 
-func gap(r *controlv1.LogRecord) string {
-	if r.GetGapThrough() <= r.GetLineNumber() {
-		return fmt.Sprintf("line %d of %s is missing", r.GetLineNumber(), Visible(r.GetStream()))
-	}
-	return fmt.Sprintf("lines %d to %d of %s are missing", r.GetLineNumber(), r.GetGapThrough(), Visible(r.GetStream()))
-}
-
 // agent prints a line that an agent said of itself.
 func (p *printer) agent(task, text string) {
 	var b strings.Builder
-	p.line(&b, task, p.mute(barAgent), "agent: "+Visible(text))
+	p.line(&b, task, p.mute(string(terminal.BarAgent)), "agent: "+terminal.Visible(text))
 	p.write(b.String())
 }
 
 // mark prints a remark about a task's log.
 func (p *printer) mark(task, text string) {
 	var b strings.Builder
-	p.line(&b, task, p.mute(barMark), p.paint(colorYellow, Visible(text)))
+	p.line(&b, task, p.mute(string(terminal.BarMark)), p.paint(colorYellow, terminal.Visible(text)))
 	p.write(b.String())
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // Result is what became of a run.
@@ -71,10 +72,10 @@ const maxWhy = 120
 // why says why a task did not succeed, in one line that is fit to be shown.
 func (t TaskResult) why() string {
 	if t.FailedUpstream != "" {
-		return Visible(t.FailedUpstream) + " did not succeed"
+		return terminal.Visible(t.FailedUpstream) + " did not succeed"
 	}
 	var parts []string
-	cause := Visible(string(t.Cause))
+	cause := terminal.Visible(string(t.Cause))
 	if t.ExitCode != 0 {
 		cause = strings.TrimSpace(cause + " (code " + strconv.Itoa(t.ExitCode) + ")")
 	}
@@ -82,46 +83,31 @@ func (t TaskResult) why() string {
 		parts = append(parts, cause)
 	}
 	message, _, more := strings.Cut(strings.TrimSpace(t.Message), "\n")
-	if message = Visible(message); more {
+	if message = terminal.Visible(message); more {
 		message += " …"
 	}
 	if message != "" {
 		parts = append(parts, message)
 	}
-	return shorten(strings.Join(parts, ": "), maxWhy)
+	return terminal.Shorten(strings.Join(parts, ": "), maxWhy)
 }
 
 // table prints the result, and returns the first failure of the whole output.
 func (p *printer) table(r Result) error {
-	rows := [][]string{{"TASK", "STATE", "TRY", "DURATION", "CAUSE"}}
-	for _, t := range r.Tasks {
+	t := terminal.Table{{"TASK", "STATE", "TRY", "DURATION", "CAUSE"}}
+	for _, task := range r.Tasks {
 		try, took := "-", "-"
-		if t.Try > 0 {
-			try, took = strconv.Itoa(t.Try), briefly(t.Duration)
+		if task.Try > 0 {
+			try, took = strconv.Itoa(task.Try), briefly(task.Duration)
 		}
-		rows = append(rows, []string{Visible(t.ID), string(t.State), try, took, t.why()})
+		t = append(t, []string{task.ID, string(task.State), try, took, task.why()})
 	}
-	widths := make([]int, len(rows[0]))
-	for _, row := range rows {
-		for i, cell := range row {
-			widths[i] = max(widths[i], cells(cell))
+	p.write("\n" + t.Paint(func(row, column int, text string) string {
+		if row > 0 && column == 1 {
+			return p.paint(stateColor(r.Tasks[row-1].State), text)
 		}
-	}
-	var b strings.Builder
-	b.WriteByte('\n')
-	for i, row := range rows {
-		var line strings.Builder
-		for j, cell := range row {
-			text := pad(cell, widths[j])
-			if i > 0 && j == 1 {
-				text = p.paint(stateColor(r.Tasks[i-1].State), text)
-			}
-			line.WriteString(text)
-			line.WriteString("  ")
-		}
-		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
-	}
-	p.write(b.String())
+		return text
+	}))
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.failed

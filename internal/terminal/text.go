@@ -1,4 +1,8 @@
-package pipeline
+// Package terminal makes what others wrote fit to be shown on a terminal: nothing in
+// it steers the terminal, and columns line up (LOG-8).
+//
+// It may import gen.
+package terminal
 
 import (
 	"strings"
@@ -61,8 +65,8 @@ func unsafe(r rune) bool {
 	return false
 }
 
-// cells is how wide a terminal shows s.
-func cells(s string) int {
+// Cells is how wide a terminal shows s.
+func Cells(s string) int {
 	n := 0
 	for _, r := range s {
 		n += cellsOf(r)
@@ -85,14 +89,14 @@ func wide(r rune) bool {
 	return k == width.EastAsianWide || k == width.EastAsianFullwidth
 }
 
-// pad fills s up with spaces to a width in cells.
-func pad(s string, to int) string {
-	return s + strings.Repeat(" ", max(0, to-cells(s)))
+// Pad fills s up with spaces to a width in cells.
+func Pad(s string, to int) string {
+	return s + strings.Repeat(" ", max(0, to-Cells(s)))
 }
 
-// shorten cuts s to at most limit cells, the last of them a mark where it is cut.
-func shorten(s string, limit int) string {
-	if cells(s) <= limit {
+// Shorten cuts s to at most limit cells, the last of them a mark where it is cut.
+func Shorten(s string, limit int) string {
+	if Cells(s) <= limit {
 		return s
 	}
 	used := 0
