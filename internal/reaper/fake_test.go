@@ -34,6 +34,7 @@ type fake struct {
 	attempts []*entry
 	reads    error                      // what looks fail with
 	writes   error                      // what probes and settlings fail with
+	onRead   func()                     // comes while a look reads
 	onReap   func(domain.Attempt) error // comes just before a settling
 	expired  int
 	sweeps   []int // the limit of each deletion
@@ -101,6 +102,11 @@ func (f *fake) left() (n int) {
 }
 
 func (f *fake) LiveAttempts(ctx context.Context, from int64, visit func(domain.Attempt, bool)) (int64, error) {
+	var onRead func()
+	f.do(func() { onRead = f.onRead })
+	if onRead != nil {
+		onRead()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := cmp.Or(f.reads, ctx.Err()); err != nil {
@@ -199,9 +205,9 @@ func inBubble(t *testing.T, test func(r *rig)) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r := &rig{fake: &fake{}, t: t, ctx: ctx, begun: time.Now(), stop: func() {}}
 		r.logger = slog.New(slog.NewTextHandler(&r.log, nil))
+		defer cancel()
+		defer func() { r.stop() }()
 		test(r)
-		r.stop()
-		cancel()
 	})
 }
 

@@ -160,6 +160,24 @@ func TestBeat5ALookThatCameLateIsNotSilence(t *testing.T) {
 	})
 }
 
+// TestBeat5ASlowLookSeesAtItsEnd: a beat may come while a look reads.
+func TestBeat5ASlowLookSeesAtItsEnd(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		e, reads := r.start(0), 0
+		r.onRead = func() {
+			if reads++; reads == 1 {
+				<-time.After(10 * time.Second)
+				r.beat(e)
+			}
+		}
+		r.run()
+		r.at(130*time.Second - 1)
+		r.want(e, live)
+		r.at(135 * time.Second)
+		r.want(e, lost)
+	})
+}
+
 func TestBeat5ABeatThatComesBetweenWins(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		e := r.start(0)
