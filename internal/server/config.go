@@ -17,6 +17,8 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/reaper"
 	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
@@ -49,6 +51,12 @@ type Config struct {
 	XComMaxBytes int
 	// XComTTL is the life of a value, of at least a second; 0: [xcom.DefaultTTL].
 	XComTTL time.Duration
+	// SilenceWindow is for how long an attempt must be silent to be lost (BEAT-5), of at
+	// least a second, and best of several [domain.BeatInterval]; 0: [reaper.DefaultSilence].
+	SilenceWindow time.Duration
+	// QueueWindow is how long an attempt may wait for its agent, of at least a second;
+	// 0: [reaper.DefaultQueue].
+	QueueWindow time.Duration
 	// TracerProvider traces every call; nil: tracing is off and costs nothing.
 	TracerProvider trace.TracerProvider
 	// newID makes task instance ids; nil: random ones. Tests set it.
@@ -73,6 +81,12 @@ func (c Config) Complete() (Config, error) {
 	if c.XComTTL == 0 {
 		c.XComTTL = xcom.DefaultTTL
 	}
+	if c.SilenceWindow == 0 {
+		c.SilenceWindow = reaper.DefaultSilence
+	}
+	if c.QueueWindow == 0 {
+		c.QueueWindow = reaper.DefaultQueue
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -80,7 +94,7 @@ func (c Config) Complete() (Config, error) {
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, fmt.Errorf("data directory %q: %w", c.DataDir, err)
 	}
-	return c, errors.Join(c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom())
+	return c, errors.Join(c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom(), c.checkWindows())
 }
 
 func (c *Config) checkTLS() error {
@@ -128,6 +142,16 @@ func (c *Config) checkXCom() error {
 		return fmt.Errorf("XCom limit %d: it must be between 1 and %d bytes", c.XComMaxBytes, xcom.MaxConfigurableSizeBytes)
 	case c.XComTTL < time.Second:
 		return fmt.Errorf("XCom life %v: it must be at least one second", c.XComTTL)
+	}
+	return nil
+}
+
+func (c *Config) checkWindows() error {
+	switch {
+	case c.SilenceWindow < time.Second:
+		return fmt.Errorf("window of silence %v: it must be at least one second; agents beat every %v", c.SilenceWindow, domain.BeatInterval)
+	case c.QueueWindow < time.Second:
+		return fmt.Errorf("queue window %v: it must be at least one second", c.QueueWindow)
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
@@ -19,6 +20,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/controlrpc"
 	"github.com/neochaotic/leoflow/internal/logs"
+	"github.com/neochaotic/leoflow/internal/reaper"
 	"github.com/neochaotic/leoflow/internal/secrets"
 	"github.com/neochaotic/leoflow/internal/store"
 	"github.com/neochaotic/leoflow/internal/xcom"
@@ -45,6 +47,7 @@ type Server struct {
 	control  *controlrpc.Server
 	grpc     *grpc.Server
 	health   *health.Server
+	reaper   *reaper.Reaper
 	registry *prometheus.Registry
 	listener net.Listener
 	metrics  net.Listener // nil: off
@@ -63,6 +66,7 @@ var (
 	_ agentrpc.AttemptXCom      = (*xcom.Service)(nil)
 	_ agentrpc.LogSink          = (*logs.Dir)(nil)
 	_ logs.LineSink             = (*logs.Dir)(nil)
+	_ reaper.Store              = (*store.Store)(nil)
 	_ controlrpc.Runs           = (*store.Store)(nil)
 	_ controlrpc.Values         = (*xcom.Service)(nil)
 	_ controlrpc.Secrets        = (*store.Store)(nil)
@@ -78,7 +82,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{cfg: cfg, registry: prometheus.NewRegistry()}
-	for _, step := range []func(context.Context) error{s.openData, s.assemble, s.listen} {
+	for _, step := range []func(context.Context) error{s.openData, s.newReaper, s.assemble, s.listen} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
@@ -125,6 +129,25 @@ func (s *Server) openData(ctx context.Context) error {
 	return err
 }
 
+// newReaper makes what ends attempts that do not end by themselves (BEAT-5).
+func (s *Server) newReaper(context.Context) (err error) {
+	s.reaper, err = reaper.New(s.store, reaper.Config{
+		Silence: s.cfg.SilenceWindow, Queue: s.cfg.QueueWindow, Logger: s.cfg.Logger, Registerer: s.registry,
+	})
+	return err
+}
+
+// reap runs the reaper until stop is called, which waits for its end.
+func (s *Server) reap() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	running.Go(func() { s.reaper.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
 // listen opens the listeners.
 func (s *Server) listen(ctx context.Context) (err error) {
 	var lc net.ListenConfig
@@ -146,12 +169,14 @@ func (s *Server) listen(ctx context.Context) (err error) {
 func (s *Server) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() { failed <- s.grpc.Serve(s.listener) }()
+	stopReaping := s.reap()
 	page := s.serveMetrics(failed)
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stopReaping() // while the server drains, nobody can beat
 	if page != nil {
 		err = errors.Join(err, page.Close())
 	}

@@ -7,6 +7,7 @@ import (
 	"entgo.io/ent/privacy"
 
 	"github.com/neochaotic/leoflow/ent/xcomentry"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // systemContext returns a context under which statements see every tenant. It is
@@ -37,4 +38,19 @@ func (s *Store) DeleteExpiredXCom(ctx context.Context, now time.Time, limit int)
 	n, err := s.writer.XComEntry.Delete().
 		Where(xcomentry.IDIn(ids...), xcomentry.ExpiresAtLTE(now.UnixMicro())).Exec(ctx)
 	return n, explain(err)
+}
+
+// LiveAttempts calls visit for each attempt of any tenant that awaits its outcome,
+// in no order, and returns where the next look may begin: a value to hand over as
+// from, at first 0, that spares it the attempts that had settled by this look. Of an
+// attempt it tells its tenant, task instance id, try, state, times and time-out,
+// and whether its agent has registered; nothing else is filled in.
+func (s *Store) LiveAttempts(ctx context.Context, from int64, visit func(a domain.Attempt, registered bool)) (next int64, err error) {
+	end, err := s.begin()
+	if err != nil {
+		return from, err
+	}
+	defer end()
+	next, err = s.liveAttempts(systemContext(ctx), from, visit)
+	return next, explain(err)
 }

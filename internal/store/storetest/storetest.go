@@ -59,6 +59,9 @@ type Store interface {
 	ListConnections(ctx context.Context, after string, limit int) ([]domain.SecretName, error)
 	SetSecretScope(ctx context.Context, scope secrets.Scope) error
 	ListAuditEvents(ctx context.Context, before int64, limit int) ([]domain.AuditEvent, error)
+	LiveAttempts(ctx context.Context, from int64, visit func(a domain.Attempt, registered bool)) (int64, error)
+	ProbeWrite(ctx context.Context, ref domain.AttemptRef) error
+	ReapAttempt(ctx context.Context, seen domain.Attempt, cause domain.Cause, message string) (bool, error)
 	DeleteExpiredXCom(ctx context.Context, now time.Time, limit int) (int, error)
 	Close() error
 }
@@ -81,6 +84,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	for _, group := range [][]test{
 		runTests, launchTests, reportTests, livenessTests, settleTests, cancelTests, changeTests,
 		listTests, secretTests, secretWriteTests, tenantTests, raceTests, durabilityTests, modelTests,
+		reapTests,
 	} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) { test.run(t, newBed(t, fresh(t))) })

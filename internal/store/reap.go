@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/neochaotic/leoflow/ent"
+	"github.com/neochaotic/leoflow/ent/attempt"
+	"github.com/neochaotic/leoflow/ent/predicate"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// liveAttempts reads a range of the primary key. Keys grow in the order of the
+// commits, as there is one writer, and a settled attempt stays settled: whatever lies
+// before the first live one need not be read again.
+func (s *Store) liveAttempts(ctx context.Context, from int64, visit func(domain.Attempt, bool)) (int64, error) {
+	tx, err := s.reader.Tx(ctx)
+	if err != nil {
+		return from, err
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	rows, err := tx.Attempt.Query().Where(attempt.IDGTE(from), liveState()).Order(attempt.ByID()).
+		Select(
+			attempt.FieldTenant, attempt.FieldInstanceID, attempt.FieldTry, attempt.FieldState,
+			attempt.FieldTimeoutSeconds, attempt.FieldQueuedAt, attempt.FieldStartedAt, attempt.FieldHeartbeatAt,
+			attempt.FieldCancelRequestedAt, attempt.FieldCancelStopBy,
+			attempt.FieldAgentVersion, attempt.FieldHostname,
+		).All(ctx)
+	if err != nil {
+		return from, err
+	}
+	for _, row := range rows {
+		visit(domain.Attempt{
+			Ref:      domain.AttemptRef{TenantID: row.Tenant, TaskInstanceID: row.InstanceID, TryNumber: row.Try},
+			State:    row.State,
+			Timeout:  time.Duration(row.TimeoutSeconds) * time.Second,
+			QueuedAt: instant(row.QueuedAt), StartedAt: laterInstant(row.StartedAt), HeartbeatAt: laterInstant(row.HeartbeatAt),
+			CancelRequestedAt: laterInstant(row.CancelRequestedAt), StopBy: laterInstant(row.CancelStopBy),
+		}, row.AgentVersion != "" || row.Hostname != "")
+	}
+	if len(rows) > 0 {
+		return rows[0].ID, nil
+	}
+	last, err := tx.Attempt.Query().Where(attempt.IDGTE(from)).Order(ent.Desc(attempt.FieldID)).FirstID(ctx)
+	switch {
+	case none(err):
+		return from, nil
+	case err != nil:
+		return from, err
+	}
+	return last + 1, nil
+}
+
+// ProbeWrite writes, durably, something without a meaning to an attempt, whatever
+// its state: nil says that the store is writable. An attempt that does not exist
+// any more is domain.ErrUnknown, and says nothing.
+func (s *Store) ProbeWrite(ctx context.Context, ref domain.AttemptRef) error {
+	if err := within(ctx, ref.TenantID); err != nil {
+		return err
+	}
+	return s.write(ctx, func(ctx context.Context, tx *txn) error {
+		n, err := tx.Attempt.Update().Where(named(ref)).AddFence(1).Save(ctx)
+		if err == nil && n == 0 {
+			return domain.ErrUnknown
+		}
+		return err
+	})
+}
+
+// ReapAttempt settles an attempt as failed with a cause, if it is still as it was
+// seen by LiveAttempts, and reports whether it did; else nothing changes. It is one
+// conditional write, so that of several reapers one settles, and a sign of life that
+// came between wins (BEAT-5). What must still be so depends on the cause:
+//   - lost: the state, and exactly the heartbeat stamp;
+//   - launch_failed: that, and that no agent has registered;
+//   - timed_out: the state;
+//   - cancelled: a cancel is pending, with the deadline that was seen.
+//
+// Another cause is domain.ErrPrecondition. The message is cut at 16 KiB.
+func (s *Store) ReapAttempt(ctx context.Context, seen domain.Attempt, cause domain.Cause, message string) (bool, error) {
+	if err := within(ctx, seen.Ref.TenantID); err != nil {
+		return false, err
+	}
+	still, err := unchanged(seen, cause)
+	if err != nil {
+		return false, err
+	}
+	var settled bool
+	err = s.write(ctx, func(ctx context.Context, tx *txn) error {
+		n, err := tx.Attempt.Update().
+			Where(named(seen.Ref), unsettled(domain.TaskStateFailed), liveState(), attempt.And(still...)).
+			SetState(domain.TaskStateFailed).SetCause(cause).
+			SetMessage(domain.CutString(message, domain.MaxErrorMessageBytes)).
+			SetEndedAt(tx.now).Save(ctx)
+		if settled = err == nil && n == 1; !settled {
+			return err
+		}
+		row, err := tx.Attempt.Query().Where(named(seen.Ref)).Only(ctx)
+		if err != nil {
+			return err
+		}
+		return tx.moved(ctx, row)
+	})
+	return settled && err == nil, err
+}
+
+// unchanged matches an attempt that still has what makes cause true.
+func unchanged(seen domain.Attempt, cause domain.Cause) ([]predicate.Attempt, error) {
+	same := []predicate.Attempt{attempt.StateEQ(seen.State)}
+	switch cause {
+	case domain.CauseLost:
+		return append(same, beatAt(seen.HeartbeatAt)), nil
+	case domain.CauseLaunchFailed:
+		return append(same, beatAt(seen.HeartbeatAt), attempt.AgentVersion(""), attempt.Hostname("")), nil
+	case domain.CauseTimedOut:
+		return same, nil
+	case domain.CauseCancelled:
+		return []predicate.Attempt{attempt.CancelRequestedAtNotNil(), attempt.CancelStopBy(seen.StopBy.UnixMicro())}, nil
+	}
+	return nil, fmt.Errorf("%w: nothing is reaped as %q", domain.ErrPrecondition, cause)
+}
+
+// beatAt matches an attempt whose last heartbeat was at exactly that stamp; zero: none.
+func beatAt(stamp time.Time) predicate.Attempt {
+	if stamp.IsZero() {
+		return attempt.HeartbeatAtIsNil()
+	}
+	return attempt.HeartbeatAt(stamp.UnixMicro())
+}
+
+// named matches the attempt by its shortest name.
+func named(ref domain.AttemptRef) predicate.Attempt {
+	return attempt.And(attempt.Tenant(ref.TenantID), attempt.InstanceID(ref.TaskInstanceID), attempt.Try(ref.TryNumber))
+}
