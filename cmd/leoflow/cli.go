@@ -13,8 +13,10 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/pipeline"
 	"github.com/neochaotic/leoflow/internal/pipeline/file"
+	"github.com/neochaotic/leoflow/internal/reaper"
 	"github.com/neochaotic/leoflow/internal/server"
 	"github.com/neochaotic/leoflow/internal/terminal"
 	"github.com/neochaotic/leoflow/internal/xcom"
@@ -108,6 +110,8 @@ func newParser(flags *cli, out, errOut io.Writer) (*kong.Kong, error) {
 		kong.Vars{
 			"addr": server.DefaultAddr, "dataDir": server.DefaultDataDir,
 			"xcomMaxBytes": strconv.Itoa(xcom.MaxSizeBytes), "xcomTTL": xcom.DefaultTTL.String(),
+			"silenceWindow": reaper.DefaultSilence.String(), "queueWindow": reaper.DefaultQueue.String(),
+			"beatInterval": domain.BeatInterval.String(),
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100, NoAppDescFormat: true}),
 	)

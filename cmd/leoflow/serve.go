@@ -15,13 +15,15 @@ import (
 type serveCmd struct {
 	Addr                  string        `default:"${addr}" env:"LEOFLOW_SERVE_ADDR" placeholder:"HOST:PORT" help:"Address to listen on, by default ${default}; port 0 takes any free one."`
 	DataDir               string        `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the database, the logs and the keys, by default ${default}; it is made where there is none. One server at a time."`
-	TLSCert               string        `env:"LEOFLOW_SERVE_TLS_CERT" placeholder:"FILE" help:"Certificate, as PEM. Without one the server speaks plaintext, and delivers no secrets."`
+	TLSCert               string        `env:"LEOFLOW_SERVE_TLS_CERT" placeholder:"FILE" help:"Certificate, as PEM; read again when it changes. Without one the server speaks plaintext, and delivers no secrets."`
 	TLSKey                string        `env:"LEOFLOW_SERVE_TLS_KEY" placeholder:"FILE" help:"Key of the certificate, as PEM."`
 	AllowPlaintextSecrets bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_SECRETS" help:"Deliver secrets over plaintext too: whoever sees the network reads them."`
 	AllowPlaintextRemote  bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_REMOTE" help:"Listen in plaintext where other machines can connect: whoever sees the network reads the tokens."`
 	MetricsAddr           string        `env:"LEOFLOW_SERVE_METRICS_ADDR" placeholder:"HOST:PORT" help:"Address of the Prometheus page /metrics; none by default."`
 	XComMaxBytes          int           `name:"xcom-max-bytes" default:"${xcomMaxBytes}" env:"LEOFLOW_SERVE_XCOM_MAX_BYTES" placeholder:"N" help:"Largest value that a task may hand on, in bytes, by default ${default}."`
 	XComTTL               time.Duration `name:"xcom-ttl" default:"${xcomTTL}" env:"LEOFLOW_SERVE_XCOM_TTL" placeholder:"DURATION" help:"Life of such a value, by default ${default}."`
+	SilenceWindow         time.Duration `default:"${silenceWindow}" env:"LEOFLOW_SERVE_SILENCE_WINDOW" placeholder:"DURATION" help:"How long an agent may be silent before its attempt is lost, by default ${default}; agents beat every ${beatInterval}."`
+	QueueWindow           time.Duration `default:"${queueWindow}" env:"LEOFLOW_SERVE_QUEUE_WINDOW" placeholder:"DURATION" help:"How long a launched attempt may wait for its agent, by default ${default}."`
 	LogLevel              slog.Level    `default:"info" env:"LEOFLOW_SERVE_LOG_LEVEL" placeholder:"LEVEL" help:"Least level to log: debug, info, warn or error; by default ${default}."`
 	LogFormat             string        `default:"text" enum:"text,json" env:"LEOFLOW_SERVE_LOG_FORMAT" placeholder:"FORM" help:"Form of the log, on standard error: text or json; by default ${default}."`
 }
@@ -46,14 +48,16 @@ func (c *serveCmd) config(logger *slog.Logger) server.Config {
 		AllowPlaintextSecrets: c.AllowPlaintextSecrets, AllowPlaintextRemote: c.AllowPlaintextRemote,
 		MetricsAddr:  c.MetricsAddr,
 		XComMaxBytes: c.XComMaxBytes, XComTTL: c.XComTTL,
+		SilenceWindow: c.SilenceWindow, QueueWindow: c.QueueWindow,
 		Logger: logger,
 	}
 }
 
 // Run serves until a signal.
 func (c *serveCmd) Run(con *console) error {
-	if c.XComMaxBytes < 1 || c.XComTTL <= 0 { // to the server, 0 is the default
-		return badInput{errors.New("--xcom-max-bytes or --xcom-ttl is 0 or less: give more, or leave it out")}
+	// To the server, 0 is the default.
+	if c.XComMaxBytes < 1 || min(c.XComTTL, c.SilenceWindow, c.QueueWindow) <= 0 {
+		return badInput{errors.New("--xcom-max-bytes, --xcom-ttl, --silence-window or --queue-window is 0 or less: give more, or leave it out")}
 	}
 	cfg, err := c.config(newLogger(con.err, c.LogLevel, c.LogFormat)).Complete()
 	if err != nil {
