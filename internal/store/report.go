@@ -107,15 +107,24 @@ func (r report) apply(ctx context.Context, tx *txn) (int, error) {
 		SetState(r.state).SetExitCode(r.exitCode).SetMessage(r.message).SetSettledByReport(true).
 		SetEndedAt(tx.now).SetNillableEndedOccurredAt(r.at)
 	if r.state == domain.TaskStateFailed {
-		cause := causeOfExit(r.exitCode)
-		update.Modify(func(u *sql.UpdateBuilder) {
-			u.Set(attempt.FieldCause, sql.ExprFunc(func(b *sql.Builder) {
-				b.WriteString("CASE WHEN ").Ident(attempt.FieldCancelRequestedAt).WriteString(" IS NULL THEN ").
-					Arg(string(cause)).WriteString(" ELSE ").Arg(string(domain.CauseCancelled)).WriteString(" END")
-			}))
-		})
+		update.Modify(func(u *sql.UpdateBuilder) { u.Set(attempt.FieldCause, sql.ExprFunc(r.cause)) })
 	}
 	return update.Save(ctx)
+}
+
+// cause writes the expression of why the attempt failed, which the row's own columns
+// decide in the statement that settles it: a pending cancel first (STATE-10), then
+// an execution time-out that was over by the agent's own clock, which no report can
+// say in a field, then the exit code.
+func (r report) cause(b *sql.Builder) {
+	b.WriteString("CASE WHEN ").Ident(attempt.FieldCancelRequestedAt).WriteString(" IS NOT NULL THEN ").
+		Arg(string(domain.CauseCancelled))
+	if r.at != nil {
+		b.WriteString(" WHEN ").Ident(attempt.FieldTimeoutSeconds).WriteString(" > 0 AND ").
+			Arg(*r.at).WriteString(" - ").Ident(attempt.FieldRunningOccurredAt).WriteString(" >= ").
+			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 1000000 THEN ").Arg(string(domain.CauseTimedOut))
+	}
+	b.WriteString(" ELSE ").Arg(string(causeOfExit(r.exitCode))).WriteString(" END")
 }
 
 // causeOfExit says why a task failed, from its exit code: agents report a signal

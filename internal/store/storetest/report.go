@@ -22,6 +22,7 @@ var reportTests = []test{
 	{"TestState6MessageIsCut", testReportCut},
 	{"TestState6TimesOfTheAgentAreHarmless", testReportTimes},
 	{"TestState6CauseOfTheExitCode", testReportCause},
+	{"TestState6CauseOfATimeOut", testReportTimedOut},
 	{"TestState10CancelPending", testReportCancelPending},
 	{"TestReportOfAnUnknownAttempt", testReportUnknown},
 }
@@ -207,6 +208,38 @@ func testReportCause(t *testing.T, b *bed) {
 		b.mustReport(t, id, c.state, c.code, "")
 		if a := b.attempt(t, id); a.Cause != c.want || a.ExitCode != c.code {
 			t.Fatalf("%s %d: %+v", c.state, c.code, a)
+		}
+		id = b.launch(t, tenantA, i+2, false)
+	}
+}
+
+// testReportTimedOut has the task, whose time-out is 90 s, fail after as long by the
+// agent's clock, however late the report comes.
+func testReportTimedOut(t *testing.T, b *bed) {
+	id := b.launched(t, tenantA)
+	ran := func(d time.Duration) time.Time { return begin.Add(time.Hour + d) }
+	for i, c := range []struct {
+		began, ended time.Time
+		code         int
+		cancelled    bool
+		want         domain.Cause
+	}{
+		{ran(0), ran(89 * time.Second), -15, false, domain.CauseSignalled},
+		{ran(0), ran(90 * time.Second), -15, false, domain.CauseTimedOut},
+		{ran(0), ran(90 * time.Second), 0, false, domain.CauseTimedOut},
+		{ran(0), ran(time.Hour), 1, true, domain.CauseCancelled},
+		{time.Time{}, ran(time.Hour), 1, false, domain.CauseExitNonzero},
+		{ran(0), time.Time{}, 1, false, domain.CauseExitNonzero},
+		{ran(time.Hour), ran(0), 1, false, domain.CauseExitNonzero},
+	} {
+		wantNil(t, b.ReportStateAt(as(tenantA), id, domain.TaskStateRunning, 0, "", c.began))
+		if c.cancelled {
+			b.mustCancel(t, id, b.clock().Add(time.Second))
+		}
+		b.pass(time.Hour) // the report waits for the store
+		wantNil(t, b.ReportStateAt(as(tenantA), id, domain.TaskStateFailed, c.code, "", c.ended))
+		if a := b.attempt(t, id); a.Cause != c.want {
+			t.Fatalf("%d: %q, want %q", i, a.Cause, c.want)
 		}
 		id = b.launch(t, tenantA, i+2, false)
 	}
