@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/localca"
-	"github.com/neochaotic/leoflow/internal/pipeline"
 	"github.com/neochaotic/leoflow/internal/server"
 )
 
@@ -84,23 +82,6 @@ func (p *plane) connect(role auth.Role) (*grpc.ClientConn, error) {
 			Subject: "leoflow-run", TenantID: p.cfg.tenant, Role: role,
 		}}),
 	)
-}
-
-// launcher launches agents of this program, which work in dir.
-func (p *plane) launcher(dir string) (*pipeline.Exec, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("this program cannot find itself to launch agents: %w", err)
-	}
-	ca, err := pipeline.WriteCA(p.cfg.temp, p.ca.PEM())
-	if err != nil {
-		return nil, err
-	}
-	return &pipeline.Exec{
-		Command: []string{program, "agent", "--temp-dir", "{temp}"},
-		Addr:    p.server.Addr(), CAFile: ca,
-		Dir: dir, TempDir: p.cfg.temp, Environ: os.Environ(),
-	}, nil
 }
 
 // operator gives each call a token of its own, so that a run may take its time.

@@ -8,14 +8,18 @@ import (
 	"log/slog"
 	"os"
 
-	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
-	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/pipeline"
 	"github.com/neochaotic/leoflow/internal/pipeline/file"
 )
 
 type runCmd struct {
 	Pipeline string `arg:"" env:"LEOFLOW_RUN_PIPELINE" help:"The pipeline file, YAML."`
+
+	Server    string `env:"LEOFLOW_RUN_SERVER" placeholder:"HOST:PORT" help:"Run on this control plane, with agents on this machine. Without it a control plane lives in this process, as long as the run."`
+	Token     string `env:"LEOFLOW_TOKEN" placeholder:"TOKEN" help:"With --server: operator's token, as leoflow token prints it. Rather give a file, or the variable: other users of this machine see the command line."`
+	TokenFile string `env:"LEOFLOW_TOKEN_FILE" placeholder:"FILE" help:"With --server: file that holds the token."`
+	CA        string `name:"ca" env:"LEOFLOW_CA" placeholder:"FILE" help:"With --server: authorities to trust, as PEM, in place of the system's."`
+	Plaintext bool   `env:"LEOFLOW_PLAINTEXT" help:"With --server: speak without TLS to another machine too."`
 
 	DataDir    string   `env:"LEOFLOW_RUN_DATA_DIR" placeholder:"DIR" help:"Keep the database and the logs in DIR. Without it they are temporary, and gone at the end."`
 	RunID      string   `name:"run-id" env:"LEOFLOW_RUN_ID" placeholder:"ID" help:"Name of the run; by default manual__ and the present time."`
@@ -37,6 +41,10 @@ Keep what became of it, one task at a time:
 
   leoflow run --data-dir history --parallel 1 examples/timezones.yaml
 
+Run it on a control plane that leoflow serve serves, which may be restarted meanwhile:
+
+  leoflow run --server 127.0.0.1:7400 --token-file token examples/timezones.yaml
+
 Give the tasks secrets. Other users of this machine see the command line, so read a value from a file with @ (@@ is a plain @); one line end at the end of it is left out:
 
   leoflow run --var region=eu --connection warehouse=@warehouse.uri load.yaml
@@ -57,6 +65,8 @@ func (c *runCmd) Run(con *console) error {
 	switch {
 	case c.Parallel < 0:
 		return badInput{fmt.Errorf("--parallel is %d: give 1 or more, or 0 for the number of CPUs", c.Parallel)}
+	case c.Server != "" && c.DataDir != "":
+		return badInput{errors.New("--server and --data-dir are both given: a control plane elsewhere keeps its own data; leave one out")}
 	case c.Tenant == "":
 		return badInput{errors.New("--tenant is empty: give a name, or leave it out")}
 	}
@@ -77,37 +87,38 @@ func (c *runCmd) Run(con *console) error {
 	return nil
 }
 
-// run makes a control plane, runs the pipeline on it, and removes what is temporary.
+// run runs the pipeline on its control plane, and removes what is temporary.
 func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secrets secretFlags, hurry <-chan struct{}) (_ pipeline.Result, err error) {
 	temp, err := os.MkdirTemp("", "leoflow-run-")
 	if err != nil {
 		return pipeline.Result{}, fmt.Errorf("no place for temporary files: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
-	plane, err := startPlane(ctx, planeConfig{
-		tenant: c.Tenant, dataDir: c.DataDir, temp: temp, logger: c.logger(con.err),
-	})
+	v, err := c.venue(ctx, temp, con)
 	if err != nil {
 		return pipeline.Result{}, err
 	}
-	defer func() { err = errors.Join(err, plane.close()) }()
-	if err := secrets.put(plane); err != nil {
+	defer func() { err = errors.Join(err, v.close()) }()
+	if err := secrets.put(v); err != nil {
 		return pipeline.Result{}, err
 	}
-	launcher, err := plane.launcher(p.Dir)
+	launcher, err := v.launcher(p.Dir, temp)
 	if err != nil {
 		return pipeline.Result{}, err
 	}
-	conn, err := plane.connect(auth.RoleOperator)
-	if err != nil {
-		return pipeline.Result{}, err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return pipeline.Run(plane.ctx, pipeline.Options{
-		Pipeline: p, Client: controlv1.NewControlServiceClient(conn), Launcher: launcher,
+	return pipeline.Run(v.ctx, pipeline.Options{
+		Pipeline: p, Client: v.client, Launcher: launcher,
 		RunID: c.RunID, Parallel: c.Parallel, Hurry: hurry,
 		Out: con.out, Color: !c.NoColor && pipeline.UseColor(con.out, os.Getenv),
 	})
+}
+
+// venue is a control plane elsewhere where one is named, else one in this process.
+func (c *runCmd) venue(ctx context.Context, temp string, con *console) (*venue, error) {
+	if c.Server == "" {
+		return host(ctx, planeConfig{tenant: c.Tenant, dataDir: c.DataDir, temp: temp, logger: c.logger(con.err)})
+	}
+	return visit(ctx, &remoteFlags{Server: c.Server, Token: c.Token, TokenFile: c.TokenFile, CA: c.CA, Plaintext: c.Plaintext})
 }
 
 func (c *runCmd) logger(w io.Writer) *slog.Logger {

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
-	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/pipeline"
 )
 
@@ -71,15 +69,10 @@ func secretValue(value string) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r"), nil
 }
 
-// put stores the secrets, as the one role that may.
-func (s secretFlags) put(p *plane) (err error) {
+// put stores the secrets on the control plane of a run.
+func (s secretFlags) put(v *venue) error {
 	if len(s.variables)+len(s.connections) == 0 {
 		return nil
 	}
-	conn, err := p.connect(auth.RoleAdmin)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close()) }()
-	return pipeline.PutSecrets(p.ctx, controlv1.NewControlServiceClient(conn), s.variables, s.connections)
+	return pipeline.PutSecrets(v.ctx, v.admin, s.variables, s.connections)
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -34,8 +35,10 @@ type Exec struct {
 	// the attempt's temporary directory.
 	Command []string
 	// Addr is the control plane's host:port, and CAFile a PEM file of the authority
-	// that certifies it.
+	// that certifies it; empty: one of the system's.
 	Addr, CAFile string
+	// Plaintext has agents speak without TLS; they get no secrets then.
+	Plaintext bool
 	// Dir is where tasks run.
 	Dir string
 	// TempDir is where each attempt's temporary directory is made, and removed again.
@@ -77,7 +80,10 @@ func (e *Exec) environ(a Attempt) []string {
 			env = append(env, kv)
 		}
 	}
-	return append(env, envAddr+"="+e.Addr, envToken+"="+a.Token, envInsecure+"=false", envCA+"="+e.CAFile)
+	if e.CAFile != "" {
+		env = append(env, envCA+"="+e.CAFile)
+	}
+	return append(env, envAddr+"="+e.Addr, envToken+"="+a.Token, envInsecure+"="+strconv.FormatBool(e.Plaintext))
 }
 
 // execProcess is an agent's process.
