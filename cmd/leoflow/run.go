@@ -23,7 +23,7 @@ type runCmd struct {
 
 	DataDir    string   `env:"LEOFLOW_RUN_DATA_DIR" placeholder:"DIR" help:"Keep the database and the logs in DIR. Without it they are temporary, and gone at the end."`
 	RunID      string   `name:"run-id" env:"LEOFLOW_RUN_ID" placeholder:"ID" help:"Name of the run; by default manual__ and the present time."`
-	Tenant     string   `default:"default" env:"LEOFLOW_RUN_TENANT" placeholder:"NAME" help:"Tenant that the run belongs to, by default ${default}."`
+	Tenant     string   `default:"default" env:"LEOFLOW_RUN_TENANT" placeholder:"NAME" help:"Tenant that the run belongs to, by default ${default}; with --server it is that of the token."`
 	Parallel   int      `default:"0" env:"LEOFLOW_RUN_PARALLEL" placeholder:"N" help:"Most tasks at once; 0 is as many as there are CPUs, but at least 2."`
 	Var        []string `sep:"none" env:"LEOFLOW_RUN_VAR" placeholder:"KEY=VALUE" help:"A variable that the tasks get, as AIRFLOW_VAR_KEY. May be given again."`
 	Connection []string `sep:"none" env:"LEOFLOW_RUN_CONNECTION" placeholder:"ID=URI" help:"A connection that the tasks get, as AIRFLOW_CONN_ID. May be given again."`
@@ -41,7 +41,7 @@ Keep what became of it, one task at a time:
 
   leoflow run --data-dir history --parallel 1 examples/timezones.yaml
 
-Run it on a control plane that leoflow serve serves, which may be restarted meanwhile:
+Run it on a control plane that leoflow serve serves, which may be restarted meanwhile; the token must outlive the run:
 
   leoflow run --server 127.0.0.1:7400 --token-file token examples/timezones.yaml
 

@@ -23,7 +23,7 @@ type serveCmd struct {
 	XComMaxBytes          int           `name:"xcom-max-bytes" default:"${xcomMaxBytes}" env:"LEOFLOW_SERVE_XCOM_MAX_BYTES" placeholder:"N" help:"Largest value that a task may hand on, in bytes, by default ${default}."`
 	XComTTL               time.Duration `name:"xcom-ttl" default:"${xcomTTL}" env:"LEOFLOW_SERVE_XCOM_TTL" placeholder:"DURATION" help:"Life of such a value, by default ${default}."`
 	SilenceWindow         time.Duration `default:"${silenceWindow}" env:"LEOFLOW_SERVE_SILENCE_WINDOW" placeholder:"DURATION" help:"How long an agent may be silent before its attempt is lost, by default ${default}; agents beat every ${beatInterval}."`
-	QueueWindow           time.Duration `default:"${queueWindow}" env:"LEOFLOW_SERVE_QUEUE_WINDOW" placeholder:"DURATION" help:"How long a launched attempt may wait for its agent, by default ${default}."`
+	QueueWindow           time.Duration `default:"${queueWindow}" env:"LEOFLOW_SERVE_QUEUE_WINDOW" placeholder:"DURATION" help:"How long a launched attempt may wait for its agent, up to 24h, by default ${default}."`
 	LogLevel              slog.Level    `default:"info" env:"LEOFLOW_SERVE_LOG_LEVEL" placeholder:"LEVEL" help:"Least level to log: debug, info, warn or error; by default ${default}."`
 	LogFormat             string        `default:"text" enum:"text,json" env:"LEOFLOW_SERVE_LOG_FORMAT" placeholder:"FORM" help:"Form of the log, on standard error: text or json; by default ${default}."`
 }

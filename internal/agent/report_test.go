@@ -2,6 +2,7 @@ package agent
 
 import (
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -73,5 +74,20 @@ func TestRun4PushFails(t *testing.T) {
 			}
 			wantOutcome(t, f.terminal(t), want, 0, c.want)
 		})
+	}
+}
+
+// TestRun4FailedPushKeepsTheTasksEnd: else a push that has to wait could look like an
+// execution time-out.
+func TestRun4FailedPushKeepsTheTasksEnd(t *testing.T) {
+	f := &fake{spec: bash(`echo 1 > "$LEOFLOW_RETURN_VALUE_PATH"`)}
+	var pushed time.Time
+	f.onPush = func(*agentv1.PushXComRequest) (*agentv1.PushXComResponse, error) {
+		pushed = time.Now()
+		return &agentv1.PushXComResponse{RejectionReason: "schema_mismatch"}, nil
+	}
+	newBench(t, f).run(t)
+	if at := f.terminal(t).GetOccurredAt().AsTime(); at.After(pushed) || pushed.IsZero() {
+		t.Errorf("ended at %v by the report, and pushed at %v", at, pushed)
 	}
 }

@@ -89,7 +89,9 @@ func (a *attempt) run(ctx context.Context) int {
 	}
 	a.endLog(ctx, out)
 	if out.state == agentv1.TaskState_TASK_STATE_SUCCESS {
+		ended := out.at // also where the value was not taken: that is not when the task ended
 		out = a.deliver(ctx, out)
+		out.at = ended
 	}
 	return a.conclude(ctx, out)
 }

@@ -60,6 +60,10 @@ func (w *waits) reset() {
 	w.next, w.ends = w.pace.firstWait, time.Now().Add(w.pace.budget)
 }
 
+// lived reports whether a stream that was begun then and broke now had been taken,
+// though nothing came: its break is an outage of its own. None takes so long to fail.
+func (w *waits) lived(began time.Time) bool { return time.Since(began) >= w.pace.try }
+
 var errOutOfTime = errors.New("no more time to try again")
 
 // wait pauses, or returns an error at once where there is no time to.

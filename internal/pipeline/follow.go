@@ -61,12 +61,12 @@ func (f *follower) guard(ctx context.Context, giveUp context.CancelFunc) {
 func (f *follower) read(ctx context.Context) error {
 	w := newWaits(f.d.opts.pace)
 	for {
-		before := f.after
+		before, began := f.after, time.Now()
 		err := f.readOnce(ctx)
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case f.after > before:
+		case f.after > before, w.lived(began):
 			w.reset()
 		}
 		if ctx.Err() == nil && passing(err) && w.wait(ctx) == nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"google.golang.org/grpc/status"
 
@@ -16,12 +17,12 @@ func (d *driver) watch() {
 	w := newWaits(d.opts.pace)
 	seen := int64(0)
 	for {
-		before := seen
+		before, began := seen, time.Now()
 		err := d.watchOnce(&seen)
 		if d.calls.Err() != nil {
 			return
 		}
-		if seen > before {
+		if seen > before || w.lived(began) {
 			w.reset()
 		}
 		// An orderly end is as good as a break: there is always more to come.

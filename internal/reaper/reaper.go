@@ -40,7 +40,8 @@ const looksPerWindow = 8
 
 // Config says how patient a reaper is. A duration of 0 is its default.
 type Config struct {
-	// Silence is for how long an attempt whose agent came must be silent to be lost. It
+	// Silence is for how long an attempt that should beat must be silent to be lost; one
+	// whose agent came and whose task does not run yet, ten times as long. It
 	// should span several beats ([domain.BeatInterval]).
 	Silence time.Duration
 	// Queue is how long an attempt may wait for its agent.

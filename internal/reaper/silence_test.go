@@ -239,7 +239,7 @@ func TestBeat5EachIsSettledUnderItsTenant(t *testing.T) {
 		inA, inB := r.launch("a"), r.launch("b")
 		r.do(func() { inA.registered, inB.registered = true, true })
 		r.run()
-		r.at(121 * time.Second)
+		r.at(20*time.Minute + time.Second)
 		r.want(inA, lost)
 		r.want(inB, lost)
 	})

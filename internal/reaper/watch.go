@@ -29,10 +29,18 @@ type pulse struct {
 	stopBy     time.Duration // the deadline of its cancel
 }
 
-// beats reports whether an agent came for the attempt: it should beat then.
+// startWindows is how many windows of silence an attempt may take from its agent's
+// coming to its first beat. Deployed agents beat only once the task runs, and before
+// that they fetch its inputs, each call of which may wait for the server.
+const startWindows = 10
+
+// beats reports whether the attempt should beat: its task runs, or it has beaten.
 func (p *pulse) beats() bool {
-	return p.registered || p.seen.State == domain.TaskStateRunning || !p.seen.HeartbeatAt.IsZero()
+	return p.seen.State == domain.TaskStateRunning || !p.seen.HeartbeatAt.IsZero()
 }
+
+// starting reports whether an agent came for the attempt, and need not beat yet.
+func (p *pulse) starting() bool { return p.registered && !p.beats() }
 
 // moved reports whether the attempt gave a sign of life since before.
 func (p *pulse) moved(before *pulse) bool {
@@ -144,9 +152,9 @@ func (p *pulse) over(now time.Duration, cfg *Config) (domain.Cause, bool) {
 		return domain.CauseCancelled, true
 	case p.seen.State == domain.TaskStateRunning && p.seen.Timeout > 0 && now >= p.started+p.seen.Timeout+cfg.Grace:
 		return domain.CauseTimedOut, true
-	case p.beats() && quiet >= cfg.Silence:
+	case p.beats() && quiet >= cfg.Silence, p.starting() && quiet >= startWindows*cfg.Silence:
 		return domain.CauseLost, true
-	case !p.beats() && quiet >= cfg.Queue:
+	case !p.beats() && !p.starting() && quiet >= cfg.Queue:
 		return domain.CauseLaunchFailed, true
 	}
 	return "", false

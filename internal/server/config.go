@@ -17,6 +17,7 @@ import (
 
 	"go.opentelemetry.io/otel/trace"
 
+	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/reaper"
 	"github.com/neochaotic/leoflow/internal/xcom"
@@ -54,8 +55,8 @@ type Config struct {
 	// SilenceWindow is for how long an attempt must be silent to be lost (BEAT-5), of at
 	// least a second, and best of several [domain.BeatInterval]; 0: [reaper.DefaultSilence].
 	SilenceWindow time.Duration
-	// QueueWindow is how long an attempt may wait for its agent, of at least a second;
-	// 0: [reaper.DefaultQueue].
+	// QueueWindow is how long an attempt may wait for its agent, from a second to
+	// [auth.QueueAllowance]: its token allows for no more; 0: [reaper.DefaultQueue].
 	QueueWindow time.Duration
 	// TracerProvider traces every call; nil: tracing is off and costs nothing.
 	TracerProvider trace.TracerProvider
@@ -152,6 +153,8 @@ func (c *Config) checkWindows() error {
 		return fmt.Errorf("window of silence %v: it must be at least one second; agents beat every %v", c.SilenceWindow, domain.BeatInterval)
 	case c.QueueWindow < time.Second:
 		return fmt.Errorf("queue window %v: it must be at least one second", c.QueueWindow)
+	case c.QueueWindow > auth.QueueAllowance:
+		return fmt.Errorf("queue window %v: it must be at most %v, or tokens end before tasks that waited so long", c.QueueWindow, auth.QueueAllowance)
 	}
 	return nil
 }

@@ -70,7 +70,7 @@ func TestBeat5SilentIsReapedAndBeatingIsNot(t *testing.T) {
 }
 
 func TestBeat5NeverStartedIsSettled(t *testing.T) {
-	p := start(t, server.Config{SilenceWindow: time.Second, QueueWindow: time.Second}, false)
+	p := start(t, server.Config{SilenceWindow: 4 * time.Second, QueueWindow: time.Second}, false)
 	o := p.operator("acme", auth.RoleOperator)
 	o.createRun(bash("t", "true"))
 	p.launch(o, "t", 1, false)
@@ -84,6 +84,10 @@ func TestBeat5WindowsAreChecked(t *testing.T) {
 		if _, err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), "window") || !strings.Contains(err.Error(), "one second") {
 			t.Errorf("%v and %v: %v", cfg.SilenceWindow, cfg.QueueWindow, err)
 		}
+	}
+	// A token that ends with the wait would end before the task.
+	if _, err := (server.Config{QueueWindow: auth.QueueAllowance + time.Second}).Complete(); err == nil || !strings.Contains(err.Error(), "queue window") {
+		t.Errorf("a queue window beyond what tokens allow for: %v", err)
 	}
 	cfg, err := server.Config{}.Complete()
 	if err != nil || cfg.SilenceWindow != 2*time.Minute || cfg.QueueWindow != 24*time.Hour {

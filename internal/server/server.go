@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
@@ -137,14 +136,21 @@ func (s *Server) newReaper(context.Context) (err error) {
 	return err
 }
 
-// reap runs the reaper until stop is called, which waits for its end.
-func (s *Server) reap() (stop func()) {
+// reap runs the reaper until stop is called, which waits for its end, or returns an
+// error where the store does not let go of it.
+func (s *Server) reap() (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { s.reaper.Run(ctx) })
-	return func() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.reaper.Run(ctx)
+	}()
+	return func() error {
 		cancel()
-		running.Wait()
+		if !endsWithin(ended, drainWithin) {
+			return errors.New("the reaper does not end: the store hangs")
+		}
+		return nil
 	}
 }
 
@@ -176,11 +182,11 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	stopReaping() // while the server drains, nobody can beat
+	stuck := stopReaping() // while the server drains, nobody can beat
 	if page != nil {
 		err = errors.Join(err, page.Close())
 	}
-	if stuck := s.drain(); stuck != nil {
+	if stuck = errors.Join(stuck, s.drain()); stuck != nil {
 		return errors.Join(err, stuck) // closing the store under a call would wait for it too
 	}
 	return errors.Join(err, s.close())

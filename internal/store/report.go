@@ -107,7 +107,9 @@ func (r report) apply(ctx context.Context, tx *txn) (int, error) {
 		SetState(r.state).SetExitCode(r.exitCode).SetMessage(r.message).SetSettledByReport(true).
 		SetEndedAt(tx.now).SetNillableEndedOccurredAt(r.at)
 	if r.state == domain.TaskStateFailed {
-		update.Modify(func(u *sql.UpdateBuilder) { u.Set(attempt.FieldCause, sql.ExprFunc(r.cause)) })
+		update.Modify(func(u *sql.UpdateBuilder) {
+			u.Set(attempt.FieldCause, sql.ExprFunc(func(b *sql.Builder) { r.cause(b, tx.now) }))
+		})
 	}
 	return update.Save(ctx)
 }
@@ -115,14 +117,17 @@ func (r report) apply(ctx context.Context, tx *txn) (int, error) {
 // cause writes the expression of why the attempt failed, which the row's own columns
 // decide in the statement that settles it: a pending cancel first (STATE-10), then
 // an execution time-out that was over by the agent's own clock, which no report can
-// say in a field, then the exit code.
-func (r report) cause(b *sql.Builder) {
+// say in a field, then the exit code. The store's clock must not deny it by more than
+// a hundredth: the agent's may be set, or its RUNNING stamped long before it was taken.
+func (r report) cause(b *sql.Builder, now int64) {
 	b.WriteString("CASE WHEN ").Ident(attempt.FieldCancelRequestedAt).WriteString(" IS NOT NULL THEN ").
 		Arg(string(domain.CauseCancelled))
 	if r.at != nil {
 		b.WriteString(" WHEN ").Ident(attempt.FieldTimeoutSeconds).WriteString(" > 0 AND ").
 			Arg(*r.at).WriteString(" - ").Ident(attempt.FieldRunningOccurredAt).WriteString(" >= ").
-			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 1000000 THEN ").Arg(string(domain.CauseTimedOut))
+			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 1000000 AND ").
+			Arg(now).WriteString(" - ").Ident(attempt.FieldStartedAt).WriteString(" >= ").
+			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 990000 THEN ").Arg(string(domain.CauseTimedOut))
 	}
 	b.WriteString(" ELSE ").Arg(string(causeOfExit(r.exitCode))).WriteString(" END")
 }

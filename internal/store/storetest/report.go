@@ -23,6 +23,7 @@ var reportTests = []test{
 	{"TestState6TimesOfTheAgentAreHarmless", testReportTimes},
 	{"TestState6CauseOfTheExitCode", testReportCause},
 	{"TestState6CauseOfATimeOut", testReportTimedOut},
+	{"TestState6NoTimeOutWithinItsTime", testReportWithinTime},
 	{"TestState10CancelPending", testReportCancelPending},
 	{"TestReportOfAnUnknownAttempt", testReportUnknown},
 }
@@ -210,6 +211,18 @@ func testReportCause(t *testing.T, b *bed) {
 			t.Fatalf("%s %d: %+v", c.state, c.code, a)
 		}
 		id = b.launch(t, tenantA, i+2, false)
+	}
+}
+
+// testReportWithinTime has the task, whose time-out is 90 s, fail after 30 s: its
+// agent stamped RUNNING a minute before it was taken, or its clock was set.
+func testReportWithinTime(t *testing.T, b *bed) {
+	id := b.launched(t, tenantA)
+	wantNil(t, b.ReportStateAt(as(tenantA), id, domain.TaskStateRunning, 0, "", begin))
+	b.pass(30 * time.Second)
+	wantNil(t, b.ReportStateAt(as(tenantA), id, domain.TaskStateFailed, 1, "", begin.Add(91*time.Second)))
+	if a := b.attempt(t, id); a.Cause != domain.CauseExitNonzero {
+		t.Fatalf("%q after 30 s", a.Cause)
 	}
 }
 
