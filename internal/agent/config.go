@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // The exit codes of an agent. Whoever launched it decides by the state in the
@@ -21,15 +23,6 @@ const (
 	ExitUnreported = 1
 	// ExitBadConfig says that nothing was tried, for want of a usable configuration.
 	ExitBadConfig = 2
-)
-
-// The variables that configure an agent.
-const (
-	envAddr     = "LEOFLOW_CONTROL_PLANE_ADDR"
-	envToken    = "LEOFLOW_AGENT_TOKEN"
-	envInsecure = "LEOFLOW_AGENT_INSECURE"
-	envCA       = "LEOFLOW_AGENT_TLS_CA"
-	envPython   = "LEOFLOW_PYTHON"
 )
 
 // DefaultGrace is how long a task has between a polite stop and the kill.
@@ -73,15 +66,15 @@ type Config struct {
 // and the remedy, and holds no value of the token.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	cfg := Config{
-		Addr:      strings.TrimSpace(getenv(envAddr)),
-		Token:     strings.TrimSpace(getenv(envToken)),
-		Plaintext: !strings.EqualFold(strings.TrimSpace(getenv(envInsecure)), "false"),
-		Python:    getenv(envPython),
+		Addr:      strings.TrimSpace(getenv(domain.EnvControlPlaneAddr)),
+		Token:     strings.TrimSpace(getenv(domain.EnvAgentToken)),
+		Plaintext: !strings.EqualFold(strings.TrimSpace(getenv(domain.EnvAgentInsecure)), "false"),
+		Python:    getenv(domain.EnvPython),
 	}
 	if err := cfg.check(); err != nil {
 		return Config{}, err
 	}
-	if path := getenv(envCA); path != "" && !cfg.Plaintext {
+	if path := getenv(domain.EnvAgentTLSCA); path != "" && !cfg.Plaintext {
 		pool, err := readCA(path)
 		if err != nil {
 			return Config{}, err
@@ -93,16 +86,16 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 
 func (c Config) check() error {
 	if c.Addr == "" {
-		return errors.New(envAddr + " is not set: set it to the control plane's host:port")
+		return errors.New(domain.EnvControlPlaneAddr + " is not set: set it to the control plane's host:port")
 	}
 	if _, port, err := net.SplitHostPort(c.Addr); err != nil || port == "" {
-		return fmt.Errorf("%s is %q: set it to the control plane's host:port, such as localhost:7070", envAddr, c.Addr)
+		return fmt.Errorf("%s is %q: set it to the control plane's host:port, such as localhost:7070", domain.EnvControlPlaneAddr, c.Addr)
 	}
 	if c.Token == "" {
-		return errors.New(envToken + " is not set: set it to the token that the attempt was launched with")
+		return errors.New(domain.EnvAgentToken + " is not set: set it to the token that the attempt was launched with")
 	}
 	if !usableToken(c.Token) {
-		return errors.New(envToken + " holds characters that no token has: set it to the token alone, without quotes or line breaks")
+		return errors.New(domain.EnvAgentToken + " holds characters that no token has: set it to the token alone, without quotes or line breaks")
 	}
 	return nil
 }
@@ -110,11 +103,11 @@ func (c Config) check() error {
 func readCA(path string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(path)
 	if err != nil {
-		return nil, fmt.Errorf("%s cannot be read (%w): set it to a PEM file of certificates, or unset it to trust the system's", envCA, err)
+		return nil, fmt.Errorf("%s cannot be read (%w): set it to a PEM file of certificates, or unset it to trust the system's", domain.EnvAgentTLSCA, err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("%s names %q, which holds no certificate: set it to a PEM file of certificates", envCA, path)
+		return nil, fmt.Errorf("%s names %q, which holds no certificate: set it to a PEM file of certificates", domain.EnvAgentTLSCA, path)
 	}
 	return pool, nil
 }

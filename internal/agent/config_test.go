@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 func lookup(env map[string]string) func(string) string {
@@ -14,16 +16,16 @@ func lookup(env map[string]string) func(string) string {
 }
 
 func TestConfigFromEnv(t *testing.T) {
-	cfg, err := ConfigFromEnv(lookup(map[string]string{envAddr: "[::1]:7070", envToken: " a.b.c\n"}))
+	cfg, err := ConfigFromEnv(lookup(map[string]string{domain.EnvControlPlaneAddr: "[::1]:7070", domain.EnvAgentToken: " a.b.c\n"}))
 	if err != nil || cfg.Addr != "[::1]:7070" || cfg.Token != "a.b.c" || !cfg.Plaintext || cfg.Python != "" || cfg.RootCAs != nil {
 		t.Errorf("read %v, %v", cfg.LogValue(), err)
 	}
-	cfg, err = ConfigFromEnv(lookup(map[string]string{envAddr: "h:1", envToken: "t", envInsecure: "False", envPython: "py", envCA: newAuthority(t).pem(t)}))
+	cfg, err = ConfigFromEnv(lookup(map[string]string{domain.EnvControlPlaneAddr: "h:1", domain.EnvAgentToken: "t", domain.EnvAgentInsecure: "False", domain.EnvPython: "py", domain.EnvAgentTLSCA: newAuthority(t).pem(t)}))
 	if err != nil || cfg.Plaintext || cfg.Python != "py" || cfg.RootCAs == nil {
 		t.Errorf("read %v, %v", cfg.LogValue(), err)
 	}
 	for _, plain := range []string{"", "true", "1", "no"} {
-		cfg, err := ConfigFromEnv(lookup(map[string]string{envAddr: "h:1", envToken: "t", envInsecure: plain, envCA: "/missing"}))
+		cfg, err := ConfigFromEnv(lookup(map[string]string{domain.EnvControlPlaneAddr: "h:1", domain.EnvAgentToken: "t", domain.EnvAgentInsecure: plain, domain.EnvAgentTLSCA: "/missing"}))
 		if err != nil || !cfg.Plaintext {
 			t.Errorf("%q: %v, %v", plain, cfg.LogValue(), err)
 		}
@@ -39,13 +41,13 @@ func TestConfigErrorsNameTheVariable(t *testing.T) {
 		variable string
 		env      map[string]string
 	}{
-		"no address":      {envAddr, map[string]string{envToken: "secret"}},
-		"no port":         {envAddr, map[string]string{envToken: "secret", envAddr: "host"}},
-		"empty port":      {envAddr, map[string]string{envToken: "secret", envAddr: "host:"}},
-		"no token":        {envToken, map[string]string{envAddr: "h:1"}},
-		"quoted token":    {envToken, map[string]string{envAddr: "h:1", envToken: "secret secret"}},
-		"no CA file":      {envCA, map[string]string{envAddr: "h:1", envToken: "secret", envInsecure: "false", envCA: empty + "x"}},
-		"no certificates": {envCA, map[string]string{envAddr: "h:1", envToken: "secret", envInsecure: "false", envCA: empty}},
+		"no address":      {domain.EnvControlPlaneAddr, map[string]string{domain.EnvAgentToken: "secret"}},
+		"no port":         {domain.EnvControlPlaneAddr, map[string]string{domain.EnvAgentToken: "secret", domain.EnvControlPlaneAddr: "host"}},
+		"empty port":      {domain.EnvControlPlaneAddr, map[string]string{domain.EnvAgentToken: "secret", domain.EnvControlPlaneAddr: "host:"}},
+		"no token":        {domain.EnvAgentToken, map[string]string{domain.EnvControlPlaneAddr: "h:1"}},
+		"quoted token":    {domain.EnvAgentToken, map[string]string{domain.EnvControlPlaneAddr: "h:1", domain.EnvAgentToken: "secret secret"}},
+		"no CA file":      {domain.EnvAgentTLSCA, map[string]string{domain.EnvControlPlaneAddr: "h:1", domain.EnvAgentToken: "secret", domain.EnvAgentInsecure: "false", domain.EnvAgentTLSCA: empty + "x"}},
+		"no certificates": {domain.EnvAgentTLSCA, map[string]string{domain.EnvControlPlaneAddr: "h:1", domain.EnvAgentToken: "secret", domain.EnvAgentInsecure: "false", domain.EnvAgentTLSCA: empty}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ConfigFromEnv(lookup(c.env))

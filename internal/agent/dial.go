@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // maxMessage is the largest message the agent takes: an XCom value may be 3 MiB,
@@ -80,7 +82,7 @@ func dial(cfg Config, token *bearer) (*grpc.ClientConn, error) {
 		}),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("%s is %q, which cannot be dialled: %w", envAddr, cfg.Addr, err)
+		return nil, fmt.Errorf("%s is %q, which cannot be dialled: %w", domain.EnvControlPlaneAddr, cfg.Addr, err)
 	}
 	return conn, nil
 }

@@ -7,8 +7,9 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // The variables that a task finds beside its own.
@@ -16,8 +17,6 @@ const (
 	envCallArgs    = "LEOFLOW_CALL_ARGS_JSON"
 	envReturnValue = "LEOFLOW_RETURN_VALUE_PATH"
 	prefixAgent    = "LEOFLOW_AGENT_"
-	prefixXCom     = "LEOFLOW_XCOM_"
-	suffixPath     = "_PATH"
 	prefixVariable = "AIRFLOW_VAR_"
 	prefixConn     = "AIRFLOW_CONN_"
 )
@@ -38,7 +37,7 @@ func inherited(environ []string, token string) environment {
 	env := environment{}
 	for _, kv := range environ {
 		name, value, ok := strings.Cut(kv, "=")
-		if !ok || name == "" || strings.HasPrefix(name, prefixAgent) || strings.HasPrefix(name, prefixXCom) ||
+		if !ok || name == "" || strings.HasPrefix(name, prefixAgent) || strings.HasPrefix(name, domain.EnvXComPrefix) ||
 			name == envCallArgs || name == envReturnValue || strings.Contains(value, token) {
 			continue
 		}
@@ -116,25 +115,13 @@ func fits(name, value string) bool {
 	return len(value) < maxEntry && len(name)+1+len(value)+1 <= maxEntry && !strings.ContainsRune(value, 0)
 }
 
-// inputName returns the variable of an input: <PARAM> is the parameter in upper case
-// with every character outside A–Z, 0–9 and _ as _ (A-ENV-4).
-func inputName(param string) string {
-	return prefixXCom + strings.Map(func(r rune) rune {
-		r = unicode.ToUpper(r)
-		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
-			return r
-		}
-		return '_'
-	}, param)
-}
-
 // checkInputNames refuses parameters whose variables collide: two of one name, or
 // one that has the name of the other's file (A-ENV-4).
 func checkInputNames(params []string) error {
 	owner := map[string]string{}
 	for _, param := range params {
-		name := inputName(param)
-		for _, n := range []string{name, name + suffixPath} {
+		name := domain.XComVariable(param)
+		for _, n := range []string{name, name + domain.EnvPathSuffix} {
 			if other, ok := owner[n]; ok {
 				return fmt.Errorf("the inputs %q and %q collide: both would be %s", other, param, n)
 			}

@@ -13,6 +13,7 @@ import (
 	"pgregory.net/rapid"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // dump is a script that prints what it is given, each value escaped.
@@ -169,7 +170,7 @@ func TestEnv4Names(t *testing.T) {
 	for param, want := range map[string]string{
 		"rows": "LEOFLOW_XCOM_ROWS", "a.b-c d": "LEOFLOW_XCOM_A_B_C_D", "é1": "LEOFLOW_XCOM__1", "_x": "LEOFLOW_XCOM__X", "": "LEOFLOW_XCOM_",
 	} {
-		if got := inputName(param); got != want {
+		if got := domain.XComVariable(param); got != want {
 			t.Errorf("%q: %s, want %s", param, got, want)
 		}
 	}

@@ -134,8 +134,8 @@ func (env environment) setInput(in input, value []byte) error {
 	if err := os.WriteFile(in.path, value, 0o600); err != nil {
 		return fmt.Errorf("the input %q could not be written to a file: %w", in.param, err)
 	}
-	name := inputName(in.param)
-	if err := env.set(name+suffixPath, in.path); err != nil {
+	name := domain.XComVariable(in.param)
+	if err := env.set(name+domain.EnvPathSuffix, in.path); err != nil {
 		return err
 	}
 	if fits(name, string(value)) {

@@ -23,6 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 func TestNet1UnavailableIsRetried(t *testing.T) {
@@ -218,7 +219,7 @@ func TestStart4TLS(t *testing.T) {
 			f := &fake{spec: bash("true"), creds: c.server, vars: map[string]string{"k": "v"}}
 			b := newBench(t, f)
 			env := map[string]string{
-				envAddr: b.cfg.Addr, envToken: testToken, envInsecure: "false", envCA: c.ca,
+				domain.EnvControlPlaneAddr: b.cfg.Addr, domain.EnvAgentToken: testToken, domain.EnvAgentInsecure: "false", domain.EnvAgentTLSCA: c.ca,
 			}
 			cfg, err := ConfigFromEnv(func(name string) string { return env[name] })
 			if err != nil {

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // pythonRuntime calls the function of a python task. It needs Python 3.8 or newer,
@@ -97,7 +98,7 @@ func interpreter(named string) (string, error) {
 	if named != "" {
 		path, err := exec.LookPath(named)
 		if err != nil {
-			return "", fmt.Errorf("the Python that %s names was not found (%w): set it to the path of a Python 3.8 or newer", envPython, err)
+			return "", fmt.Errorf("the Python that %s names was not found (%w): set it to the path of a Python 3.8 or newer", domain.EnvPython, err)
 		}
 		return path, nil
 	}
@@ -106,5 +107,5 @@ func interpreter(named string) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("neither python3 nor python is on PATH: install Python 3.8 or newer, or set %s to its path", envPython)
+	return "", fmt.Errorf("neither python3 nor python is on PATH: install Python 3.8 or newer, or set %s to its path", domain.EnvPython)
 }

@@ -11,17 +11,12 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// What an agent is told by its environment.
-const (
-	envAddr     = "LEOFLOW_CONTROL_PLANE_ADDR"
-	envToken    = "LEOFLOW_AGENT_TOKEN"
-	envInsecure = "LEOFLOW_AGENT_INSECURE"
-	envCA       = "LEOFLOW_AGENT_TLS_CA"
-	envPython   = "LEOFLOW_PYTHON"
-	ownPrefix   = "LEOFLOW_"
-)
+// ownPrefix begins the variables that are this product's.
+const ownPrefix = "LEOFLOW_"
 
 // outputWait is how long an ended agent's own output is waited for, where something
 // else holds it open.
@@ -76,14 +71,14 @@ func (e *Exec) Launch(a Attempt) (Process, error) {
 func (e *Exec) environ(a Attempt) []string {
 	var env []string
 	for _, kv := range e.Environ {
-		if !strings.HasPrefix(kv, ownPrefix) || strings.HasPrefix(kv, envPython+"=") {
+		if !strings.HasPrefix(kv, ownPrefix) || strings.HasPrefix(kv, domain.EnvPython+"=") {
 			env = append(env, kv)
 		}
 	}
 	if e.CAFile != "" {
-		env = append(env, envCA+"="+e.CAFile)
+		env = append(env, domain.EnvAgentTLSCA+"="+e.CAFile)
 	}
-	return append(env, envAddr+"="+e.Addr, envToken+"="+a.Token, envInsecure+"="+strconv.FormatBool(e.Plaintext))
+	return append(env, domain.EnvControlPlaneAddr+"="+e.Addr, domain.EnvAgentToken+"="+a.Token, domain.EnvAgentInsecure+"="+strconv.FormatBool(e.Plaintext))
 }
 
 // execProcess is an agent's process.

@@ -195,8 +195,8 @@ func TestAEnv4ParametersMapToVariables(t *testing.T) {
 	for parameter, want := range map[string]string{
 		"zones": "LEOFLOW_XCOM_ZONES", "My-zone.2": "LEOFLOW_XCOM_MY_ZONE_2", "_é": "LEOFLOW_XCOM___", "€ß": "LEOFLOW_XCOM___",
 	} {
-		if got := xcomVariable(parameter); got != want {
-			t.Errorf("xcomVariable(%q) = %s, want %s", parameter, got, want)
+		if got := domain.XComVariable(parameter); got != want {
+			t.Errorf("domain.XComVariable(%q) = %s, want %s", parameter, got, want)
 		}
 	}
 }

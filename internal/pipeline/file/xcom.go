@@ -2,32 +2,19 @@ package file
 
 import (
 	"fmt"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
-
-// xcomVariable returns the environment variable that a parameter's value comes
-// in: in upper case, with every character outside A-Z, 0-9 and _ as _ (A-ENV-4).
-func xcomVariable(parameter string) string {
-	return "LEOFLOW_XCOM_" + strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '_' {
-			return r
-		}
-		return '_'
-	}, strings.ToUpper(parameter))
-}
-
-// pathSuffix is appended for the variable that names the file of a value (A-ENV-4).
-const pathSuffix = "_PATH"
 
 // checkCollisions records parameters of which two would come in one environment
 // variable, the one that names a value's file included.
 func (d *document) checkCollisions(inputs []Input, keys []*yaml.Node, where taskNodes) {
 	taken := make(map[string]string, 2*len(inputs))
 	for i, in := range inputs {
-		name := xcomVariable(in.Parameter)
-		for _, variable := range []string{name, name + pathSuffix} {
+		name := domain.XComVariable(in.Parameter)
+		for _, variable := range []string{name, name + domain.EnvPathSuffix} {
 			other, twice := taken[variable]
 			if !twice {
 				taken[variable] = in.Parameter
