@@ -46,7 +46,7 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 			resp.StopBy = timestamppb.New(verdict.stopBy)
 		}
 	case verdict.err != nil:
-		s.logger().WarnContext(ctx, "heartbeat not recorded",
+		s.guard.Log().WarnContext(ctx, "heartbeat not recorded",
 			"task_instance_id", id.TaskInstanceID, "try_number", id.TryNumber, "cause", verdict.err.Error())
 	case !verdict.shared:
 		resp.RenewedToken = s.renewed(ctx, id)
@@ -62,7 +62,7 @@ func (s *Server) renewed(ctx context.Context, id auth.AgentIdentity) string {
 	}
 	token, err := s.renewer.RenewAgent(presentedToken(ctx), id)
 	if err != nil {
-		s.logger().WarnContext(ctx, "token not renewed",
+		s.guard.Log().WarnContext(ctx, "token not renewed",
 			"task_instance_id", id.TaskInstanceID, "try_number", id.TryNumber, "cause", err.Error())
 		return ""
 	}
@@ -106,7 +106,7 @@ func (s *Server) lookAt(ctx context.Context, id auth.AgentIdentity) (v verdict) 
 	defer cancel()
 	stopBy, pending, err := s.cancels.StopBy(ctx, id)
 	if err != nil {
-		s.logger().WarnContext(ctx, "deadline of a cancel not read", "cause", err.Error())
+		s.guard.Log().WarnContext(ctx, "deadline of a cancel not read", "cause", err.Error())
 	} else if pending {
 		v.stopBy = stopBy
 	}

@@ -47,9 +47,7 @@ func (s *Server) lineOf(m *agentv1.LogLine) logs.Line {
 
 // cutText is e with a text that is too long cut, and marked so (LOG-7).
 func cutText(e logs.Event) logs.Event {
-	if len(e.Message) > domain.MaxLogLineBytes {
-		e.Message = domain.CutString(e.Message, domain.MaxLogLineBytes-len(logs.CutMark)) + logs.CutMark
-	}
+	e.Message, _ = logs.CutText(e.Message)
 	return e
 }
 
@@ -71,6 +69,6 @@ func (s *Server) publish(ctx context.Context, ref logs.Ref, e logs.Event) {
 		err = s.publisher.Publish(ctx, ref, string(line))
 	}
 	if err != nil {
-		s.logger().WarnContext(ctx, "log line not published", "task_id", ref.TaskID, "cause", err.Error())
+		s.guard.Log().WarnContext(ctx, "log line not published", "task_id", ref.TaskID, "cause", err.Error())
 	}
 }

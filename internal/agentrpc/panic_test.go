@@ -115,7 +115,7 @@ func TestErr2TheExportedInterceptorsRecover(t *testing.T) {
 func TestAServerWithoutALoggerUsesTheDefault(t *testing.T) {
 	s := newScript()
 	server := NewServer(fakeAuthn{s}, plainStore{s}, plainXCom{s})
-	if server.logger() != slog.Default() {
+	if server.guard.Log() != slog.Default() {
 		t.Error("not the default logger")
 	}
 }

@@ -113,13 +113,6 @@ func (s *Server) SetSecrets(store SecretsStore, allowInsecure bool) {
 // durable and acknowledged (LOG-10). New ones end at once.
 func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.drain) }) }
 
-func (s *Server) logger() *slog.Logger {
-	if s.guard.Logger == nil {
-		return slog.Default()
-	}
-	return s.guard.Logger
-}
-
 // unary runs a handler of one RPC behind the steps that its context does not show
 // as done.
 func unary[Req, Resp any](

@@ -69,7 +69,7 @@ func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
 	case errors.Is(err, domain.ErrNotLive):
 		return err
 	case err != nil:
-		s.logger().WarnContext(ctx, "end of logging not looked up", "task_id", id.TaskID, "cause", err.Error())
+		s.guard.Log().WarnContext(ctx, "end of logging not looked up", "task_id", id.TaskID, "cause", err.Error())
 		return nil
 	case !until.IsZero() && s.now().After(until):
 		return domain.ErrFinished

@@ -210,10 +210,10 @@ func TestErr2BareAndChainedAnswerAlike(t *testing.T) {
 			bare, chained := equipped(), equipped()
 			spoil(bare)
 			spoil(chained)
-			chain := interceptor.Chain{Guard: &chained.guard, Metrics: grpcprom.NewServerMetrics(), Logger: chained.logger()}
+			chain := interceptor.Chain{Guard: &chained.guard, Metrics: grpcprom.NewServerMetrics(), Logger: chained.guard.Log()}
 			clients := []agentv1.AgentServiceClient{
 				dial(t, bare.Server,
-					grpc.UnaryInterceptor(RecoveryUnaryInterceptor(bare.logger())), grpc.StreamInterceptor(RecoveryStreamInterceptor(bare.logger()))),
+					grpc.UnaryInterceptor(RecoveryUnaryInterceptor(bare.guard.Log())), grpc.StreamInterceptor(RecoveryStreamInterceptor(bare.guard.Log()))),
 				dial(t, chained.Server, chain.ServerOptions()...),
 			}
 			for _, token := range []string{"good", "bad"} {

@@ -37,24 +37,15 @@ func (s *Server) readLog(ctx context.Context, tenant string, req *controlv1.Read
 		TenantID: tenant, DagID: req.GetDagId(), RunID: req.GetRunId(), TaskID: req.GetTaskId(),
 		TryNumber: int(req.GetTryNumber()),
 	}
-	after := req.GetAfter()
-	for {
+	for after := req.GetAfter(); ; {
+		// All taken before reading, so that what is written until then is read.
 		written, settled := s.Logs.Changed(ref), s.Runs.RunChanged(ctx, runKey(req))
-		// Asked before reading, so that what was written until the end is read.
 		ended, err := s.logEnded(ctx, req, ref)
 		if err != nil {
 			return err
 		}
-		records, err := s.Logs.Read(ctx, ref, after, recordsAtOnce)
-		if err != nil {
+		if after, err = s.sendLog(ctx, ref, after, send); err != nil {
 			return err
-		}
-		if len(records) > 0 {
-			if err := sendRecords(records, send); err != nil {
-				return err
-			}
-			after = records[len(records)-1].Next
-			continue
 		}
 		if ended || !req.GetFollow() {
 			return nil
@@ -62,6 +53,21 @@ func (s *Server) readLog(ctx context.Context, tenant string, req *controlv1.Read
 		if err := s.wait(ctx, lookForEnd, written, settled); err != nil {
 			return err
 		}
+	}
+}
+
+// sendLog sends what there is of a log after a position, and returns the position
+// after it.
+func (s *Server) sendLog(ctx context.Context, ref logs.Ref, after int64, send func(*controlv1.ReadLogResponse) error) (int64, error) {
+	for {
+		records, err := s.Logs.Read(ctx, ref, after, recordsAtOnce)
+		if err != nil || len(records) == 0 {
+			return after, err
+		}
+		if err := sendRecords(records, send); err != nil {
+			return after, err
+		}
+		after = records[len(records)-1].Next
 	}
 }
 

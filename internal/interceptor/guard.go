@@ -27,7 +27,8 @@ type Guard struct {
 	Logger         *slog.Logger // nil: slog.Default()
 }
 
-func (g *Guard) logger() *slog.Logger {
+// Log is where failures are logged.
+func (g *Guard) Log() *slog.Logger {
 	if g.Logger == nil {
 		return slog.Default()
 	}
@@ -119,7 +120,7 @@ func (g *Guard) open(ctx context.Context, call *Call, ready Ready) error {
 // Panicked logs a panic with its stack and returns the error that stands for it
 // (ERR-2). Handlers call it in the goroutines of their own, which nothing here guards.
 func (g *Guard) Panicked(ctx context.Context, call *Call, p any) error {
-	return logPanic(ctx, g.logger(), call.Method, call.RequestID, p)
+	return logPanic(ctx, g.Log(), call.Method, call.RequestID, p)
 }
 
 func logPanic(ctx context.Context, logger *slog.Logger, method, requestID string, p any) error {
@@ -150,7 +151,7 @@ func (g *Guard) mapError(ctx context.Context, call *Call, err error) error {
 	case public.Code() == codes.Unauthenticated:
 		level = slog.LevelInfo
 	}
-	logSafely(ctx, g.logger(), level, "call failed",
+	logSafely(ctx, g.Log(), level, "call failed",
 		"method", call.Method, "request_id", call.RequestID, "code", public.Code().String(), "cause", err.Error())
 	return public.Err()
 }

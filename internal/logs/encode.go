@@ -29,14 +29,20 @@ func prepare(line Line, now func() time.Time) Record {
 	rec.Stream = domain.CutString(validText(rec.Stream), domain.MaxStreamNameBytes)
 	rec.Level = domain.CutString(validText(rec.Level), domain.MaxStreamNameBytes)
 	rec.Message = validText(rec.Message)
-	if len(rec.Message) > domain.MaxLogLineBytes {
-		rec.Message = domain.CutString(rec.Message, domain.MaxLogLineBytes-len(CutMark)) + CutMark
-		rec.Cut = true
-	}
+	rec.Message, rec.Cut = CutText(rec.Message)
 	if rec.Number < 0 || rec.Number > maxNumber {
 		rec.Number = 0
 	}
 	return rec
+}
+
+// CutText returns a line's text, and whether it had to be cut: what is too long ends
+// with [CutMark], within the limit (LOG-7).
+func CutText(text string) (cut string, was bool) {
+	if len(text) <= domain.MaxLogLineBytes {
+		return text, false
+	}
+	return domain.CutString(text, domain.MaxLogLineBytes-len(CutMark)) + CutMark, true
 }
 
 // validText comes before any cut: only in valid text is there a boundary to cut at.

@@ -56,9 +56,6 @@ func New(repo Repository, opt Options) (*Service, error) {
 	return &Service{repo: repo, maxBytes: opt.MaxBytes, ttl: opt.TTL, now: opt.Now, schemas: cache}, nil
 }
 
-// TTL returns how long a value lives after its push.
-func (s *Service) TTL() time.Duration { return s.ttl }
-
 // PushFrom stores a value of an attempt, in the place of what it pushed under the
 // name before, and returns the life that it has (XCOM-8).
 //

@@ -189,7 +189,7 @@ func TestXCom3SchemaReadsNothing(t *testing.T) {
 func TestXCom8TTLIsTheLife(t *testing.T) {
 	b := newBed(t, xcom.Options{TTL: time.Minute})
 	ttl, err := b.PushFrom(ctx(), b.ref, key.Name, []byte("v"), "", nil)
-	if err != nil || ttl != time.Minute || b.TTL() != time.Minute {
+	if err != nil || ttl != time.Minute {
 		t.Fatalf("ttl = %v, %v", ttl, err)
 	}
 	b.now = start.Add(ttl - time.Microsecond)
@@ -200,8 +200,9 @@ func TestXCom8TTLIsTheLife(t *testing.T) {
 	if _, err := b.FetchFor(ctx(), b.ref, key); !errors.Is(err, xcom.ErrNotFound) {
 		t.Fatalf("at its end: %v", err)
 	}
-	if got := newBed(t, xcom.Options{}).TTL(); got != xcom.DefaultTTL {
-		t.Fatalf("default = %v", got)
+	plain := newBed(t, xcom.Options{})
+	if got, err := plain.PushFrom(ctx(), plain.ref, key.Name, []byte("v"), "", nil); err != nil || got != xcom.DefaultTTL {
+		t.Fatalf("default = %v, %v", got, err)
 	}
 }
 
