@@ -36,7 +36,12 @@ const remoteHelp = `The control plane is that of --server, called with a token t
 
 // remoteFlags say which control plane is called, and as whom.
 type remoteFlags struct {
-	Server    string `default:"${addr}" env:"LEOFLOW_SERVER" placeholder:"HOST:PORT" help:"Control plane to call, by default ${default}."`
+	Server string `default:"${addr}" env:"LEOFLOW_SERVER" placeholder:"HOST:PORT" help:"Control plane to call, by default ${default}."`
+	accessFlags
+}
+
+// accessFlags say as whom a control plane is called, and over which channel.
+type accessFlags struct {
 	Token     string `env:"LEOFLOW_TOKEN" placeholder:"TOKEN" help:"Operator's token, as leoflow token prints it. Other users of this machine see the command line: rather give a file, or the variable."`
 	TokenFile string `env:"LEOFLOW_TOKEN_FILE" placeholder:"FILE" help:"File that holds the token."`
 	CA        string `name:"ca" env:"LEOFLOW_CA" placeholder:"FILE" help:"Authorities to trust, as PEM, in place of the system's."`

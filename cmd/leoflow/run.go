@@ -15,11 +15,8 @@ import (
 type runCmd struct {
 	Pipeline string `arg:"" env:"LEOFLOW_RUN_PIPELINE" help:"The pipeline file, YAML."`
 
-	Server    string `env:"LEOFLOW_RUN_SERVER" placeholder:"HOST:PORT" help:"Run on this control plane, with agents on this machine. Without it a control plane lives in this process, as long as the run."`
-	Token     string `env:"LEOFLOW_TOKEN" placeholder:"TOKEN" help:"With --server: operator's token, as leoflow token prints it. Rather give a file, or the variable: other users of this machine see the command line."`
-	TokenFile string `env:"LEOFLOW_TOKEN_FILE" placeholder:"FILE" help:"With --server: file that holds the token."`
-	CA        string `name:"ca" env:"LEOFLOW_CA" placeholder:"FILE" help:"With --server: authorities to trust, as PEM, in place of the system's."`
-	Plaintext bool   `env:"LEOFLOW_PLAINTEXT" help:"With --server: speak without TLS to another machine too."`
+	Server string `env:"LEOFLOW_RUN_SERVER" placeholder:"HOST:PORT" help:"Run on this control plane, called as --token, --token-file, --ca and --plaintext say, with agents on this machine. Without it a control plane lives in this process, as long as the run."`
+	accessFlags
 
 	DataDir    string   `env:"LEOFLOW_RUN_DATA_DIR" placeholder:"DIR" help:"Keep the database and the logs in DIR. Without it they are temporary, and gone at the end."`
 	RunID      string   `name:"run-id" env:"LEOFLOW_RUN_ID" placeholder:"ID" help:"Name of the run; by default manual__ and the present time."`
@@ -118,7 +115,7 @@ func (c *runCmd) venue(ctx context.Context, temp string, con *console) (*venue, 
 	if c.Server == "" {
 		return host(ctx, planeConfig{tenant: c.Tenant, dataDir: c.DataDir, temp: temp, logger: c.logger(con.err)})
 	}
-	return visit(ctx, &remoteFlags{Server: c.Server, Token: c.Token, TokenFile: c.TokenFile, CA: c.CA, Plaintext: c.Plaintext})
+	return visit(ctx, &remoteFlags{Server: c.Server, accessFlags: c.accessFlags})
 }
 
 func (c *runCmd) logger(w io.Writer) *slog.Logger {
