@@ -36,6 +36,8 @@ type Attempt struct {
 	Try int `json:"try,omitempty"`
 	// TimeoutSeconds holds the value of the "timeout_seconds" field.
 	TimeoutSeconds int `json:"timeout_seconds,omitempty"`
+	// IdempotencyKey holds the value of the "idempotency_key" field.
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	// State holds the value of the "state" field.
 	State domain.TaskState `json:"state,omitempty"`
 	// Cause holds the value of the "cause" field.
@@ -103,7 +105,7 @@ func (*Attempt) scanValues(columns []string) ([]any, error) {
 			values[i] = new(sql.NullBool)
 		case attempt.FieldID, attempt.FieldTaskPk, attempt.FieldRunPk, attempt.FieldTry, attempt.FieldTimeoutSeconds, attempt.FieldExitCode, attempt.FieldQueuedAt, attempt.FieldStartedAt, attempt.FieldEndedAt, attempt.FieldRunningOccurredAt, attempt.FieldEndedOccurredAt, attempt.FieldHeartbeatAt, attempt.FieldCancelRequestedAt, attempt.FieldCancelStopBy, attempt.FieldFence:
 			values[i] = new(sql.NullInt64)
-		case attempt.FieldTenant, attempt.FieldInstanceID, attempt.FieldDagID, attempt.FieldRunID, attempt.FieldTaskID, attempt.FieldState, attempt.FieldCause, attempt.FieldMessage, attempt.FieldAgentVersion, attempt.FieldHostname:
+		case attempt.FieldTenant, attempt.FieldInstanceID, attempt.FieldDagID, attempt.FieldRunID, attempt.FieldTaskID, attempt.FieldIdempotencyKey, attempt.FieldState, attempt.FieldCause, attempt.FieldMessage, attempt.FieldAgentVersion, attempt.FieldHostname:
 			values[i] = new(sql.NullString)
 		default:
 			values[i] = new(sql.UnknownType)
@@ -179,6 +181,12 @@ func (_m *Attempt) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field timeout_seconds", values[i])
 			} else if value.Valid {
 				_m.TimeoutSeconds = int(value.Int64)
+			}
+		case attempt.FieldIdempotencyKey:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field idempotency_key", values[i])
+			} else if value.Valid {
+				_m.IdempotencyKey = value.String
 			}
 		case attempt.FieldState:
 			if value, ok := values[i].(*sql.NullString); !ok {
@@ -350,6 +358,9 @@ func (_m *Attempt) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("timeout_seconds=")
 	builder.WriteString(fmt.Sprintf("%v", _m.TimeoutSeconds))
+	builder.WriteString(", ")
+	builder.WriteString("idempotency_key=")
+	builder.WriteString(_m.IdempotencyKey)
 	builder.WriteString(", ")
 	builder.WriteString("state=")
 	builder.WriteString(fmt.Sprintf("%v", _m.State))

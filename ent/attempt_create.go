@@ -77,6 +77,20 @@ func (_c *AttemptCreate) SetTimeoutSeconds(v int) *AttemptCreate {
 	return _c
 }
 
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (_c *AttemptCreate) SetIdempotencyKey(v string) *AttemptCreate {
+	_c.mutation.SetIdempotencyKey(v)
+	return _c
+}
+
+// SetNillableIdempotencyKey sets the "idempotency_key" field if the given value is not nil.
+func (_c *AttemptCreate) SetNillableIdempotencyKey(v *string) *AttemptCreate {
+	if v != nil {
+		_c.SetIdempotencyKey(*v)
+	}
+	return _c
+}
+
 // SetState sets the "state" field.
 func (_c *AttemptCreate) SetState(v domain.TaskState) *AttemptCreate {
 	_c.mutation.SetState(v)
@@ -339,6 +353,10 @@ func (_c *AttemptCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *AttemptCreate) defaults() error {
+	if _, ok := _c.mutation.IdempotencyKey(); !ok {
+		v := attempt.DefaultIdempotencyKey
+		_c.mutation.SetIdempotencyKey(v)
+	}
 	if _, ok := _c.mutation.Cause(); !ok {
 		v := attempt.DefaultCause
 		_c.mutation.SetCause(v)
@@ -428,6 +446,9 @@ func (_c *AttemptCreate) check() error {
 	}
 	if _, ok := _c.mutation.TimeoutSeconds(); !ok {
 		return &ValidationError{Name: "timeout_seconds", err: errors.New(`ent: missing required field "Attempt.timeout_seconds"`)}
+	}
+	if _, ok := _c.mutation.IdempotencyKey(); !ok {
+		return &ValidationError{Name: "idempotency_key", err: errors.New(`ent: missing required field "Attempt.idempotency_key"`)}
 	}
 	if _, ok := _c.mutation.State(); !ok {
 		return &ValidationError{Name: "state", err: errors.New(`ent: missing required field "Attempt.state"`)}
@@ -523,6 +544,10 @@ func (_c *AttemptCreate) createSpec() (*Attempt, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.TimeoutSeconds(); ok {
 		_spec.SetField(attempt.FieldTimeoutSeconds, field.TypeInt, value)
 		_node.TimeoutSeconds = value
+	}
+	if value, ok := _c.mutation.IdempotencyKey(); ok {
+		_spec.SetField(attempt.FieldIdempotencyKey, field.TypeString, value)
+		_node.IdempotencyKey = value
 	}
 	if value, ok := _c.mutation.State(); ok {
 		_spec.SetField(attempt.FieldState, field.TypeString, value)
@@ -976,6 +1001,9 @@ func (u *AttemptUpsertOne) UpdateNewValues() *AttemptUpsertOne {
 		}
 		if _, exists := u.create.mutation.TimeoutSeconds(); exists {
 			s.SetIgnore(attempt.FieldTimeoutSeconds)
+		}
+		if _, exists := u.create.mutation.IdempotencyKey(); exists {
+			s.SetIgnore(attempt.FieldIdempotencyKey)
 		}
 		if _, exists := u.create.mutation.QueuedAt(); exists {
 			s.SetIgnore(attempt.FieldQueuedAt)
@@ -1541,6 +1569,9 @@ func (u *AttemptUpsertBulk) UpdateNewValues() *AttemptUpsertBulk {
 			}
 			if _, exists := b.mutation.TimeoutSeconds(); exists {
 				s.SetIgnore(attempt.FieldTimeoutSeconds)
+			}
+			if _, exists := b.mutation.IdempotencyKey(); exists {
+				s.SetIgnore(attempt.FieldIdempotencyKey)
 			}
 			if _, exists := b.mutation.QueuedAt(); exists {
 				s.SetIgnore(attempt.FieldQueuedAt)

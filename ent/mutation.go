@@ -60,6 +60,7 @@ type AttemptMutation struct {
 	addtry                 *int
 	timeout_seconds        *int
 	addtimeout_seconds     *int
+	idempotency_key        *string
 	state                  *domain.TaskState
 	cause                  *domain.Cause
 	exit_code              *int
@@ -580,6 +581,42 @@ func (m *AttemptMutation) AddedTimeoutSeconds() (r int, exists bool) {
 func (m *AttemptMutation) ResetTimeoutSeconds() {
 	m.timeout_seconds = nil
 	m.addtimeout_seconds = nil
+}
+
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *AttemptMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *AttemptMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the Attempt entity.
+// If the Attempt object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *AttemptMutation) OldIdempotencyKey(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *AttemptMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
 }
 
 // SetState sets the "state" field.
@@ -1530,7 +1567,7 @@ func (m *AttemptMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *AttemptMutation) Fields() []string {
-	fields := make([]string, 0, 25)
+	fields := make([]string, 0, 26)
 	if m.tenant != nil {
 		fields = append(fields, attempt.FieldTenant)
 	}
@@ -1557,6 +1594,9 @@ func (m *AttemptMutation) Fields() []string {
 	}
 	if m.timeout_seconds != nil {
 		fields = append(fields, attempt.FieldTimeoutSeconds)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, attempt.FieldIdempotencyKey)
 	}
 	if m.state != nil {
 		fields = append(fields, attempt.FieldState)
@@ -1632,6 +1672,8 @@ func (m *AttemptMutation) Field(name string) (ent.Value, bool) {
 		return m.Try()
 	case attempt.FieldTimeoutSeconds:
 		return m.TimeoutSeconds()
+	case attempt.FieldIdempotencyKey:
+		return m.IdempotencyKey()
 	case attempt.FieldState:
 		return m.State()
 	case attempt.FieldCause:
@@ -1691,6 +1733,8 @@ func (m *AttemptMutation) OldField(ctx context.Context, name string) (ent.Value,
 		return m.OldTry(ctx)
 	case attempt.FieldTimeoutSeconds:
 		return m.OldTimeoutSeconds(ctx)
+	case attempt.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
 	case attempt.FieldState:
 		return m.OldState(ctx)
 	case attempt.FieldCause:
@@ -1794,6 +1838,13 @@ func (m *AttemptMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetTimeoutSeconds(v)
+		return nil
+	case attempt.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
 		return nil
 	case attempt.FieldState:
 		v, ok := value.(domain.TaskState)
@@ -2186,6 +2237,9 @@ func (m *AttemptMutation) ResetField(name string) error {
 		return nil
 	case attempt.FieldTimeoutSeconds:
 		m.ResetTimeoutSeconds()
+		return nil
+	case attempt.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
 		return nil
 	case attempt.FieldState:
 		m.ResetState()
@@ -3836,28 +3890,29 @@ func (m *ConnectionMutation) ResetEdge(name string) error {
 // RunMutation represents an operation that mutates the Run nodes in the graph.
 type RunMutation struct {
 	config
-	op             Op
-	typ            string
-	id             *int64
-	tenant         *string
-	dag_id         *string
-	run_id         *string
-	dag_version    *string
-	digest         *[]byte
-	revision       *int64
-	addrevision    *int64
-	created_at     *int64
-	addcreated_at  *int64
-	clearedFields  map[string]struct{}
-	tasks          map[int64]struct{}
-	removedtasks   map[int64]struct{}
-	clearedtasks   bool
-	changes        map[int64]struct{}
-	removedchanges map[int64]struct{}
-	clearedchanges bool
-	done           bool
-	oldValue       func(context.Context) (*Run, error)
-	predicates     []predicate.Run
+	op              Op
+	typ             string
+	id              *int64
+	tenant          *string
+	dag_id          *string
+	run_id          *string
+	dag_version     *string
+	digest          *[]byte
+	idempotency_key *string
+	revision        *int64
+	addrevision     *int64
+	created_at      *int64
+	addcreated_at   *int64
+	clearedFields   map[string]struct{}
+	tasks           map[int64]struct{}
+	removedtasks    map[int64]struct{}
+	clearedtasks    bool
+	changes         map[int64]struct{}
+	removedchanges  map[int64]struct{}
+	clearedchanges  bool
+	done            bool
+	oldValue        func(context.Context) (*Run, error)
+	predicates      []predicate.Run
 }
 
 var _ ent.Mutation = (*RunMutation)(nil)
@@ -4144,6 +4199,42 @@ func (m *RunMutation) ResetDigest() {
 	m.digest = nil
 }
 
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (m *RunMutation) SetIdempotencyKey(s string) {
+	m.idempotency_key = &s
+}
+
+// IdempotencyKey returns the value of the "idempotency_key" field in the mutation.
+func (m *RunMutation) IdempotencyKey() (r string, exists bool) {
+	v := m.idempotency_key
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
+// OldIdempotencyKey returns the old "idempotency_key" field's value of the Run entity.
+// If the Run object wasn't provided to the builder, the object is fetched from the database.
+// An error is returned if the mutation operation is not UpdateOne, or the database query fails.
+func (m *RunMutation) OldIdempotencyKey(ctx context.Context) (v string, err error) {
+	if !m.op.Is(OpUpdateOne) {
+		return v, errors.New("OldIdempotencyKey is only allowed on UpdateOne operations")
+	}
+	if m.id == nil || m.oldValue == nil {
+		return v, errors.New("OldIdempotencyKey requires an ID field in the mutation")
+	}
+	oldValue, err := m.oldValue(ctx)
+	if err != nil {
+		return v, fmt.Errorf("querying old value for OldIdempotencyKey: %w", err)
+	}
+	return oldValue.IdempotencyKey, nil
+}
+
+// ResetIdempotencyKey resets all changes to the "idempotency_key" field.
+func (m *RunMutation) ResetIdempotencyKey() {
+	m.idempotency_key = nil
+}
+
 // SetRevision sets the "revision" field.
 func (m *RunMutation) SetRevision(i int64) {
 	m.revision = &i
@@ -4398,7 +4489,7 @@ func (m *RunMutation) Type() string {
 // order to get all numeric fields that were incremented/decremented, call
 // AddedFields().
 func (m *RunMutation) Fields() []string {
-	fields := make([]string, 0, 7)
+	fields := make([]string, 0, 8)
 	if m.tenant != nil {
 		fields = append(fields, run.FieldTenant)
 	}
@@ -4413,6 +4504,9 @@ func (m *RunMutation) Fields() []string {
 	}
 	if m.digest != nil {
 		fields = append(fields, run.FieldDigest)
+	}
+	if m.idempotency_key != nil {
+		fields = append(fields, run.FieldIdempotencyKey)
 	}
 	if m.revision != nil {
 		fields = append(fields, run.FieldRevision)
@@ -4438,6 +4532,8 @@ func (m *RunMutation) Field(name string) (ent.Value, bool) {
 		return m.DagVersion()
 	case run.FieldDigest:
 		return m.Digest()
+	case run.FieldIdempotencyKey:
+		return m.IdempotencyKey()
 	case run.FieldRevision:
 		return m.Revision()
 	case run.FieldCreatedAt:
@@ -4461,6 +4557,8 @@ func (m *RunMutation) OldField(ctx context.Context, name string) (ent.Value, err
 		return m.OldDagVersion(ctx)
 	case run.FieldDigest:
 		return m.OldDigest(ctx)
+	case run.FieldIdempotencyKey:
+		return m.OldIdempotencyKey(ctx)
 	case run.FieldRevision:
 		return m.OldRevision(ctx)
 	case run.FieldCreatedAt:
@@ -4508,6 +4606,13 @@ func (m *RunMutation) SetField(name string, value ent.Value) error {
 			return fmt.Errorf("unexpected type %T for field %s", value, name)
 		}
 		m.SetDigest(v)
+		return nil
+	case run.FieldIdempotencyKey:
+		v, ok := value.(string)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.SetIdempotencyKey(v)
 		return nil
 	case run.FieldRevision:
 		v, ok := value.(int64)
@@ -4613,6 +4718,9 @@ func (m *RunMutation) ResetField(name string) error {
 		return nil
 	case run.FieldDigest:
 		m.ResetDigest()
+		return nil
+	case run.FieldIdempotencyKey:
+		m.ResetIdempotencyKey()
 		return nil
 	case run.FieldRevision:
 		m.ResetRevision()

@@ -26,6 +26,8 @@ type Run struct {
 	DagVersion string `json:"dag_version,omitempty"`
 	// Digest holds the value of the "digest" field.
 	Digest []byte `json:"digest,omitempty"`
+	// IdempotencyKey holds the value of the "idempotency_key" field.
+	IdempotencyKey string `json:"idempotency_key,omitempty"`
 	// Revision holds the value of the "revision" field.
 	Revision int64 `json:"revision,omitempty"`
 	// CreatedAt holds the value of the "created_at" field.
@@ -74,7 +76,7 @@ func (*Run) scanValues(columns []string) ([]any, error) {
 			values[i] = new([]byte)
 		case run.FieldID, run.FieldRevision, run.FieldCreatedAt:
 			values[i] = new(sql.NullInt64)
-		case run.FieldTenant, run.FieldDagID, run.FieldRunID, run.FieldDagVersion:
+		case run.FieldTenant, run.FieldDagID, run.FieldRunID, run.FieldDagVersion, run.FieldIdempotencyKey:
 			values[i] = new(sql.NullString)
 		default:
 			values[i] = new(sql.UnknownType)
@@ -126,6 +128,12 @@ func (_m *Run) assignValues(columns []string, values []any) error {
 				return fmt.Errorf("unexpected type %T for field digest", values[i])
 			} else if value != nil {
 				_m.Digest = *value
+			}
+		case run.FieldIdempotencyKey:
+			if value, ok := values[i].(*sql.NullString); !ok {
+				return fmt.Errorf("unexpected type %T for field idempotency_key", values[i])
+			} else if value.Valid {
+				_m.IdempotencyKey = value.String
 			}
 		case run.FieldRevision:
 			if value, ok := values[i].(*sql.NullInt64); !ok {
@@ -199,6 +207,9 @@ func (_m *Run) String() string {
 	builder.WriteString(", ")
 	builder.WriteString("digest=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Digest))
+	builder.WriteString(", ")
+	builder.WriteString("idempotency_key=")
+	builder.WriteString(_m.IdempotencyKey)
 	builder.WriteString(", ")
 	builder.WriteString("revision=")
 	builder.WriteString(fmt.Sprintf("%v", _m.Revision))

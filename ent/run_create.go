@@ -53,6 +53,20 @@ func (_c *RunCreate) SetDigest(v []byte) *RunCreate {
 	return _c
 }
 
+// SetIdempotencyKey sets the "idempotency_key" field.
+func (_c *RunCreate) SetIdempotencyKey(v string) *RunCreate {
+	_c.mutation.SetIdempotencyKey(v)
+	return _c
+}
+
+// SetNillableIdempotencyKey sets the "idempotency_key" field if the given value is not nil.
+func (_c *RunCreate) SetNillableIdempotencyKey(v *string) *RunCreate {
+	if v != nil {
+		_c.SetIdempotencyKey(*v)
+	}
+	return _c
+}
+
 // SetRevision sets the "revision" field.
 func (_c *RunCreate) SetRevision(v int64) *RunCreate {
 	_c.mutation.SetRevision(v)
@@ -146,6 +160,10 @@ func (_c *RunCreate) ExecX(ctx context.Context) {
 
 // defaults sets the default values of the builder before save.
 func (_c *RunCreate) defaults() error {
+	if _, ok := _c.mutation.IdempotencyKey(); !ok {
+		v := run.DefaultIdempotencyKey
+		_c.mutation.SetIdempotencyKey(v)
+	}
 	if _, ok := _c.mutation.Revision(); !ok {
 		v := run.DefaultRevision
 		_c.mutation.SetRevision(v)
@@ -184,6 +202,9 @@ func (_c *RunCreate) check() error {
 	}
 	if _, ok := _c.mutation.Digest(); !ok {
 		return &ValidationError{Name: "digest", err: errors.New(`ent: missing required field "Run.digest"`)}
+	}
+	if _, ok := _c.mutation.IdempotencyKey(); !ok {
+		return &ValidationError{Name: "idempotency_key", err: errors.New(`ent: missing required field "Run.idempotency_key"`)}
 	}
 	if _, ok := _c.mutation.Revision(); !ok {
 		return &ValidationError{Name: "revision", err: errors.New(`ent: missing required field "Run.revision"`)}
@@ -243,6 +264,10 @@ func (_c *RunCreate) createSpec() (*Run, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.Digest(); ok {
 		_spec.SetField(run.FieldDigest, field.TypeBytes, value)
 		_node.Digest = value
+	}
+	if value, ok := _c.mutation.IdempotencyKey(); ok {
+		_spec.SetField(run.FieldIdempotencyKey, field.TypeString, value)
+		_node.IdempotencyKey = value
 	}
 	if value, ok := _c.mutation.Revision(); ok {
 		_spec.SetField(run.FieldRevision, field.TypeInt64, value)
@@ -385,6 +410,9 @@ func (u *RunUpsertOne) UpdateNewValues() *RunUpsertOne {
 		}
 		if _, exists := u.create.mutation.Digest(); exists {
 			s.SetIgnore(run.FieldDigest)
+		}
+		if _, exists := u.create.mutation.IdempotencyKey(); exists {
+			s.SetIgnore(run.FieldIdempotencyKey)
 		}
 		if _, exists := u.create.mutation.CreatedAt(); exists {
 			s.SetIgnore(run.FieldCreatedAt)
@@ -637,6 +665,9 @@ func (u *RunUpsertBulk) UpdateNewValues() *RunUpsertBulk {
 			}
 			if _, exists := b.mutation.Digest(); exists {
 				s.SetIgnore(run.FieldDigest)
+			}
+			if _, exists := b.mutation.IdempotencyKey(); exists {
+				s.SetIgnore(run.FieldIdempotencyKey)
 			}
 			if _, exists := b.mutation.CreatedAt(); exists {
 				s.SetIgnore(run.FieldCreatedAt)

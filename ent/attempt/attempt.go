@@ -32,6 +32,8 @@ const (
 	FieldTry = "try"
 	// FieldTimeoutSeconds holds the string denoting the timeout_seconds field in the database.
 	FieldTimeoutSeconds = "timeout_seconds"
+	// FieldIdempotencyKey holds the string denoting the idempotency_key field in the database.
+	FieldIdempotencyKey = "idempotency_key"
 	// FieldState holds the string denoting the state field in the database.
 	FieldState = "state"
 	// FieldCause holds the string denoting the cause field in the database.
@@ -89,6 +91,7 @@ var Columns = []string{
 	FieldTaskID,
 	FieldTry,
 	FieldTimeoutSeconds,
+	FieldIdempotencyKey,
 	FieldState,
 	FieldCause,
 	FieldExitCode,
@@ -138,6 +141,8 @@ var (
 	TaskIDValidator func(string) error
 	// TryValidator is a validator for the "try" field. It is called by the builders before save.
 	TryValidator func(int) error
+	// DefaultIdempotencyKey holds the default value on creation for the "idempotency_key" field.
+	DefaultIdempotencyKey string
 	// DefaultCause holds the default value on creation for the "cause" field.
 	DefaultCause domain.Cause
 	// DefaultExitCode holds the default value on creation for the "exit_code" field.
@@ -205,6 +210,11 @@ func ByTry(opts ...sql.OrderTermOption) OrderOption {
 // ByTimeoutSeconds orders the results by the timeout_seconds field.
 func ByTimeoutSeconds(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldTimeoutSeconds, opts...).ToFunc()
+}
+
+// ByIdempotencyKey orders the results by the idempotency_key field.
+func ByIdempotencyKey(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldIdempotencyKey, opts...).ToFunc()
 }
 
 // ByState orders the results by the state field.

@@ -20,6 +20,7 @@ var (
 		{Name: "task_id", Type: field.TypeString},
 		{Name: "try", Type: field.TypeInt},
 		{Name: "timeout_seconds", Type: field.TypeInt},
+		{Name: "idempotency_key", Type: field.TypeString, Default: ""},
 		{Name: "state", Type: field.TypeString},
 		{Name: "cause", Type: field.TypeString, Default: ""},
 		{Name: "exit_code", Type: field.TypeInt, Default: 0},
@@ -46,7 +47,7 @@ var (
 		ForeignKeys: []*schema.ForeignKey{
 			{
 				Symbol:     "attempts_task_instances_attempts",
-				Columns:    []*schema.Column{AttemptsColumns[25]},
+				Columns:    []*schema.Column{AttemptsColumns[26]},
 				RefColumns: []*schema.Column{TaskInstancesColumns[0]},
 				OnDelete:   schema.Restrict,
 			},
@@ -60,7 +61,7 @@ var (
 			{
 				Name:    "attempt_task_pk_try",
 				Unique:  true,
-				Columns: []*schema.Column{AttemptsColumns[25], AttemptsColumns[7]},
+				Columns: []*schema.Column{AttemptsColumns[26], AttemptsColumns[7]},
 			},
 			{
 				Name:    "attempt_run_pk",
@@ -126,6 +127,7 @@ var (
 		{Name: "run_id", Type: field.TypeString},
 		{Name: "dag_version", Type: field.TypeString},
 		{Name: "digest", Type: field.TypeBytes},
+		{Name: "idempotency_key", Type: field.TypeString, Default: ""},
 		{Name: "revision", Type: field.TypeInt64, Default: 0},
 		{Name: "created_at", Type: field.TypeInt64},
 	}

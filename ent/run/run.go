@@ -23,6 +23,8 @@ const (
 	FieldDagVersion = "dag_version"
 	// FieldDigest holds the string denoting the digest field in the database.
 	FieldDigest = "digest"
+	// FieldIdempotencyKey holds the string denoting the idempotency_key field in the database.
+	FieldIdempotencyKey = "idempotency_key"
 	// FieldRevision holds the string denoting the revision field in the database.
 	FieldRevision = "revision"
 	// FieldCreatedAt holds the string denoting the created_at field in the database.
@@ -57,6 +59,7 @@ var Columns = []string{
 	FieldRunID,
 	FieldDagVersion,
 	FieldDigest,
+	FieldIdempotencyKey,
 	FieldRevision,
 	FieldCreatedAt,
 }
@@ -86,6 +89,8 @@ var (
 	DagIDValidator func(string) error
 	// RunIDValidator is a validator for the "run_id" field. It is called by the builders before save.
 	RunIDValidator func(string) error
+	// DefaultIdempotencyKey holds the default value on creation for the "idempotency_key" field.
+	DefaultIdempotencyKey string
 	// DefaultRevision holds the default value on creation for the "revision" field.
 	DefaultRevision int64
 )
@@ -116,6 +121,11 @@ func ByRunID(opts ...sql.OrderTermOption) OrderOption {
 // ByDagVersion orders the results by the dag_version field.
 func ByDagVersion(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldDagVersion, opts...).ToFunc()
+}
+
+// ByIdempotencyKey orders the results by the idempotency_key field.
+func ByIdempotencyKey(opts ...sql.OrderTermOption) OrderOption {
+	return sql.OrderByField(FieldIdempotencyKey, opts...).ToFunc()
 }
 
 // ByRevision orders the results by the revision field.

@@ -68,32 +68,36 @@ func init() {
 	attemptDescTry := attemptFields[7].Descriptor()
 	// attempt.TryValidator is a validator for the "try" field. It is called by the builders before save.
 	attempt.TryValidator = attemptDescTry.Validators[0].(func(int) error)
+	// attemptDescIdempotencyKey is the schema descriptor for idempotency_key field.
+	attemptDescIdempotencyKey := attemptFields[9].Descriptor()
+	// attempt.DefaultIdempotencyKey holds the default value on creation for the idempotency_key field.
+	attempt.DefaultIdempotencyKey = attemptDescIdempotencyKey.Default.(string)
 	// attemptDescCause is the schema descriptor for cause field.
-	attemptDescCause := attemptFields[10].Descriptor()
+	attemptDescCause := attemptFields[11].Descriptor()
 	// attempt.DefaultCause holds the default value on creation for the cause field.
 	attempt.DefaultCause = domain.Cause(attemptDescCause.Default.(string))
 	// attemptDescExitCode is the schema descriptor for exit_code field.
-	attemptDescExitCode := attemptFields[11].Descriptor()
+	attemptDescExitCode := attemptFields[12].Descriptor()
 	// attempt.DefaultExitCode holds the default value on creation for the exit_code field.
 	attempt.DefaultExitCode = attemptDescExitCode.Default.(int)
 	// attemptDescMessage is the schema descriptor for message field.
-	attemptDescMessage := attemptFields[12].Descriptor()
+	attemptDescMessage := attemptFields[13].Descriptor()
 	// attempt.DefaultMessage holds the default value on creation for the message field.
 	attempt.DefaultMessage = attemptDescMessage.Default.(string)
 	// attemptDescSettledByReport is the schema descriptor for settled_by_report field.
-	attemptDescSettledByReport := attemptFields[13].Descriptor()
+	attemptDescSettledByReport := attemptFields[14].Descriptor()
 	// attempt.DefaultSettledByReport holds the default value on creation for the settled_by_report field.
 	attempt.DefaultSettledByReport = attemptDescSettledByReport.Default.(bool)
 	// attemptDescAgentVersion is the schema descriptor for agent_version field.
-	attemptDescAgentVersion := attemptFields[22].Descriptor()
+	attemptDescAgentVersion := attemptFields[23].Descriptor()
 	// attempt.DefaultAgentVersion holds the default value on creation for the agent_version field.
 	attempt.DefaultAgentVersion = attemptDescAgentVersion.Default.(string)
 	// attemptDescHostname is the schema descriptor for hostname field.
-	attemptDescHostname := attemptFields[23].Descriptor()
+	attemptDescHostname := attemptFields[24].Descriptor()
 	// attempt.DefaultHostname holds the default value on creation for the hostname field.
 	attempt.DefaultHostname = attemptDescHostname.Default.(string)
 	// attemptDescFence is the schema descriptor for fence field.
-	attemptDescFence := attemptFields[24].Descriptor()
+	attemptDescFence := attemptFields[25].Descriptor()
 	// attempt.DefaultFence holds the default value on creation for the fence field.
 	attempt.DefaultFence = attemptDescFence.Default.(int64)
 	auditeventMixin := schema.AuditEvent{}.Mixin()
@@ -189,8 +193,12 @@ func init() {
 	runDescRunID := runFields[2].Descriptor()
 	// run.RunIDValidator is a validator for the "run_id" field. It is called by the builders before save.
 	run.RunIDValidator = runDescRunID.Validators[0].(func(string) error)
+	// runDescIdempotencyKey is the schema descriptor for idempotency_key field.
+	runDescIdempotencyKey := runFields[5].Descriptor()
+	// run.DefaultIdempotencyKey holds the default value on creation for the idempotency_key field.
+	run.DefaultIdempotencyKey = runDescIdempotencyKey.Default.(string)
 	// runDescRevision is the schema descriptor for revision field.
-	runDescRevision := runFields[5].Descriptor()
+	runDescRevision := runFields[6].Descriptor()
 	// run.DefaultRevision holds the default value on creation for the revision field.
 	run.DefaultRevision = runDescRevision.Default.(int64)
 	taskchangeMixin := schema.TaskChange{}.Mixin()

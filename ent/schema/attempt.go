@@ -31,6 +31,7 @@ func (Attempt) Fields() []ent.Field {
 		name(colTask),
 		field.Int(colTry).Positive().Immutable(),
 		field.Int("timeout_seconds").Immutable(),
+		field.String("idempotency_key").Default("").Immutable(), // of whoever launched it
 		state(),
 		cause(),
 		field.Int("exit_code").Default(0),

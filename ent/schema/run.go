@@ -23,8 +23,9 @@ func (Run) Fields() []ent.Field {
 		name(colDag),
 		name(colRun),
 		field.String("dag_version").Immutable(),
-		field.Bytes("digest").Immutable(),  // of the content, to know a repeated creation
-		field.Int64("revision").Default(0), // of the last change
+		field.Bytes("digest").Immutable(), // of the content, to know a repeated creation
+		field.String("idempotency_key").Default("").Immutable(), // of whoever created it
+		field.Int64("revision").Default(0),                      // of the last change
 		firstInstant("created_at"),
 	}
 }

@@ -162,6 +162,59 @@ func (LogMark) EnumDescriptor() ([]byte, []int) {
 	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{1}
 }
 
+// Which secrets a tenant's tasks get.
+type SecretScope int32
+
+const (
+	// Not a scope.
+	SecretScope_SECRET_SCOPE_UNSPECIFIED SecretScope = 0
+	// Each task gets every variable and connection of its tenant.
+	SecretScope_SECRET_SCOPE_TENANT SecretScope = 1
+	// Each task gets those that it declares (SECRET-3).
+	SecretScope_SECRET_SCOPE_DECLARED SecretScope = 2
+)
+
+// Enum value maps for SecretScope.
+var (
+	SecretScope_name = map[int32]string{
+		0: "SECRET_SCOPE_UNSPECIFIED",
+		1: "SECRET_SCOPE_TENANT",
+		2: "SECRET_SCOPE_DECLARED",
+	}
+	SecretScope_value = map[string]int32{
+		"SECRET_SCOPE_UNSPECIFIED": 0,
+		"SECRET_SCOPE_TENANT":      1,
+		"SECRET_SCOPE_DECLARED":    2,
+	}
+)
+
+func (x SecretScope) Enum() *SecretScope {
+	p := new(SecretScope)
+	*p = x
+	return p
+}
+
+func (x SecretScope) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SecretScope) Descriptor() protoreflect.EnumDescriptor {
+	return file_leoflow_control_v1_control_proto_enumTypes[2].Descriptor()
+}
+
+func (SecretScope) Type() protoreflect.EnumType {
+	return &file_leoflow_control_v1_control_proto_enumTypes[2]
+}
+
+func (x SecretScope) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use SecretScope.Descriptor instead.
+func (SecretScope) EnumDescriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{2}
+}
+
 // A task as it is created with its run.
 type TaskDefinition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -345,9 +398,12 @@ type CreateRunRequest struct {
 	// The version of the DAG.
 	DagVersion string `protobuf:"bytes,3,opt,name=dag_version,json=dagVersion,proto3" json:"dag_version,omitempty"`
 	// Its tasks.
-	Tasks         []*TaskDefinition `protobuf:"bytes,4,rep,name=tasks,proto3" json:"tasks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Tasks []*TaskDefinition `protobuf:"bytes,4,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// A word of the caller's own for this creation, the same each time that it makes
+	// the call again; empty: none. It is no part of the run's content.
+	IdempotencyKey string `protobuf:"bytes,5,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *CreateRunRequest) Reset() {
@@ -408,12 +464,20 @@ func (x *CreateRunRequest) GetTasks() []*TaskDefinition {
 	return nil
 }
 
+func (x *CreateRunRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
+}
+
 // The run as stored.
 type CreateRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When it was created first.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// Whether this call created it; false: an earlier one had.
+	// Whether this call created it, or an earlier one with the same idempotency key;
+	// false: another one had.
 	Created       bool `protobuf:"varint,2,opt,name=created,proto3" json:"created,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -477,9 +541,14 @@ type LaunchAttemptRequest struct {
 	TryNumber int32 `protobuf:"varint,4,opt,name=try_number,json=tryNumber,proto3" json:"try_number,omitempty"`
 	// Begin it though the current try is still live, which thereby ends as failed
 	// with the cause SUPERSEDED. Without it that is FAILED_PRECONDITION.
-	Supersede     bool `protobuf:"varint,5,opt,name=supersede,proto3" json:"supersede,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Supersede bool `protobuf:"varint,5,opt,name=supersede,proto3" json:"supersede,omitempty"`
+	// A word of the caller's own for this launch, the same each time that it makes
+	// the call again; empty: none. Where it is not the one that the current try was
+	// launched with, that try belongs to another caller, and launching it again is
+	// FAILED_PRECONDITION: no two callers start an agent for one attempt.
+	IdempotencyKey string `protobuf:"bytes,6,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *LaunchAttemptRequest) Reset() {
@@ -545,6 +614,13 @@ func (x *LaunchAttemptRequest) GetSupersede() bool {
 		return x.Supersede
 	}
 	return false
+}
+
+func (x *LaunchAttemptRequest) GetIdempotencyKey() string {
+	if x != nil {
+		return x.IdempotencyKey
+	}
+	return ""
 }
 
 // What the agent of the attempt needs.
@@ -903,6 +979,136 @@ func (x *SettleTaskResponse) GetSettled() bool {
 	return false
 }
 
+// Names a task to try again.
+type RetryTaskRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The DAG.
+	DagId string `protobuf:"bytes,1,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The task.
+	TaskId string `protobuf:"bytes,3,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// The task's current try, as the caller knows it, which the next one is to follow;
+	// 0: none was launched. Where the task has moved on to a later one, nothing is
+	// changed, and it is FAILED_PRECONDITION.
+	TryNumber     int32 `protobuf:"varint,4,opt,name=try_number,json=tryNumber,proto3" json:"try_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryTaskRequest) Reset() {
+	*x = RetryTaskRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryTaskRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryTaskRequest) ProtoMessage() {}
+
+func (x *RetryTaskRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryTaskRequest.ProtoReflect.Descriptor instead.
+func (*RetryTaskRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *RetryTaskRequest) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *RetryTaskRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *RetryTaskRequest) GetTaskId() string {
+	if x != nil {
+		return x.TaskId
+	}
+	return ""
+}
+
+func (x *RetryTaskRequest) GetTryNumber() int32 {
+	if x != nil {
+		return x.TryNumber
+	}
+	return 0
+}
+
+// What came of the wish.
+type RetryTaskResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whether this call changed the task; false: it waited for its next try before.
+	Changed bool `protobuf:"varint,1,opt,name=changed,proto3" json:"changed,omitempty"`
+	// The try to launch next.
+	NextTryNumber int32 `protobuf:"varint,2,opt,name=next_try_number,json=nextTryNumber,proto3" json:"next_try_number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RetryTaskResponse) Reset() {
+	*x = RetryTaskResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RetryTaskResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RetryTaskResponse) ProtoMessage() {}
+
+func (x *RetryTaskResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RetryTaskResponse.ProtoReflect.Descriptor instead.
+func (*RetryTaskResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *RetryTaskResponse) GetChanged() bool {
+	if x != nil {
+		return x.Changed
+	}
+	return false
+}
+
+func (x *RetryTaskResponse) GetNextTryNumber() int32 {
+	if x != nil {
+		return x.NextTryNumber
+	}
+	return 0
+}
+
 // Names a run to watch.
 type WatchRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -918,7 +1124,7 @@ type WatchRunRequest struct {
 
 func (x *WatchRunRequest) Reset() {
 	*x = WatchRunRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[10]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -930,7 +1136,7 @@ func (x *WatchRunRequest) String() string {
 func (*WatchRunRequest) ProtoMessage() {}
 
 func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[10]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -943,7 +1149,7 @@ func (x *WatchRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunRequest.ProtoReflect.Descriptor instead.
 func (*WatchRunRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{10}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *WatchRunRequest) GetDagId() string {
@@ -978,7 +1184,7 @@ type WatchRunResponse struct {
 
 func (x *WatchRunResponse) Reset() {
 	*x = WatchRunResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[11]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -990,7 +1196,7 @@ func (x *WatchRunResponse) String() string {
 func (*WatchRunResponse) ProtoMessage() {}
 
 func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[11]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1003,7 +1209,7 @@ func (x *WatchRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRunResponse.ProtoReflect.Descriptor instead.
 func (*WatchRunResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{11}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *WatchRunResponse) GetChanges() []*TaskChange {
@@ -1038,7 +1244,7 @@ type TaskChange struct {
 
 func (x *TaskChange) Reset() {
 	*x = TaskChange{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[12]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1256,7 @@ func (x *TaskChange) String() string {
 func (*TaskChange) ProtoMessage() {}
 
 func (x *TaskChange) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[12]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1269,7 @@ func (x *TaskChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskChange.ProtoReflect.Descriptor instead.
 func (*TaskChange) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{12}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *TaskChange) GetRevision() int64 {
@@ -1143,7 +1349,7 @@ type ReadLogRequest struct {
 
 func (x *ReadLogRequest) Reset() {
 	*x = ReadLogRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[13]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1155,7 +1361,7 @@ func (x *ReadLogRequest) String() string {
 func (*ReadLogRequest) ProtoMessage() {}
 
 func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[13]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1168,7 +1374,7 @@ func (x *ReadLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogRequest.ProtoReflect.Descriptor instead.
 func (*ReadLogRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{13}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ReadLogRequest) GetDagId() string {
@@ -1226,7 +1432,7 @@ type ReadLogResponse struct {
 
 func (x *ReadLogResponse) Reset() {
 	*x = ReadLogResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[14]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1238,7 +1444,7 @@ func (x *ReadLogResponse) String() string {
 func (*ReadLogResponse) ProtoMessage() {}
 
 func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[14]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1251,7 +1457,7 @@ func (x *ReadLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReadLogResponse.ProtoReflect.Descriptor instead.
 func (*ReadLogResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{14}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ReadLogResponse) GetRecords() []*LogRecord {
@@ -1294,7 +1500,7 @@ type LogRecord struct {
 
 func (x *LogRecord) Reset() {
 	*x = LogRecord{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[15]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1512,7 @@ func (x *LogRecord) String() string {
 func (*LogRecord) ProtoMessage() {}
 
 func (x *LogRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[15]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1525,7 @@ func (x *LogRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogRecord.ProtoReflect.Descriptor instead.
 func (*LogRecord) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{15}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LogRecord) GetTime() *timestamppb.Timestamp {
@@ -1391,7 +1597,7 @@ type PutVariableRequest struct {
 
 func (x *PutVariableRequest) Reset() {
 	*x = PutVariableRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[16]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1609,7 @@ func (x *PutVariableRequest) String() string {
 func (*PutVariableRequest) ProtoMessage() {}
 
 func (x *PutVariableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[16]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1622,7 @@ func (x *PutVariableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutVariableRequest.ProtoReflect.Descriptor instead.
 func (*PutVariableRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{16}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PutVariableRequest) GetKey() string {
@@ -1442,7 +1648,7 @@ type PutVariableResponse struct {
 
 func (x *PutVariableResponse) Reset() {
 	*x = PutVariableResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[17]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1454,7 +1660,7 @@ func (x *PutVariableResponse) String() string {
 func (*PutVariableResponse) ProtoMessage() {}
 
 func (x *PutVariableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[17]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1467,7 +1673,7 @@ func (x *PutVariableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutVariableResponse.ProtoReflect.Descriptor instead.
 func (*PutVariableResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{17}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{19}
 }
 
 // A connection.
@@ -1483,7 +1689,7 @@ type PutConnectionRequest struct {
 
 func (x *PutConnectionRequest) Reset() {
 	*x = PutConnectionRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[18]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1495,7 +1701,7 @@ func (x *PutConnectionRequest) String() string {
 func (*PutConnectionRequest) ProtoMessage() {}
 
 func (x *PutConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[18]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1508,7 +1714,7 @@ func (x *PutConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutConnectionRequest.ProtoReflect.Descriptor instead.
 func (*PutConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{18}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PutConnectionRequest) GetConnectionId() string {
@@ -1534,7 +1740,7 @@ type PutConnectionResponse struct {
 
 func (x *PutConnectionResponse) Reset() {
 	*x = PutConnectionResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[19]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1546,7 +1752,7 @@ func (x *PutConnectionResponse) String() string {
 func (*PutConnectionResponse) ProtoMessage() {}
 
 func (x *PutConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[19]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1559,7 +1765,7 @@ func (x *PutConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutConnectionResponse.ProtoReflect.Descriptor instead.
 func (*PutConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{19}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{21}
 }
 
 // Names a task to cancel.
@@ -1579,7 +1785,7 @@ type CancelTaskRequest struct {
 
 func (x *CancelTaskRequest) Reset() {
 	*x = CancelTaskRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[20]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1591,7 +1797,7 @@ func (x *CancelTaskRequest) String() string {
 func (*CancelTaskRequest) ProtoMessage() {}
 
 func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[20]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1604,7 +1810,7 @@ func (x *CancelTaskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskRequest.ProtoReflect.Descriptor instead.
 func (*CancelTaskRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{20}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CancelTaskRequest) GetDagId() string {
@@ -1649,7 +1855,7 @@ type CancelTaskResponse struct {
 
 func (x *CancelTaskResponse) Reset() {
 	*x = CancelTaskResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[21]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1867,7 @@ func (x *CancelTaskResponse) String() string {
 func (*CancelTaskResponse) ProtoMessage() {}
 
 func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[21]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1880,7 @@ func (x *CancelTaskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelTaskResponse.ProtoReflect.Descriptor instead.
 func (*CancelTaskResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{21}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *CancelTaskResponse) GetState() v1.TaskState {
@@ -1706,7 +1912,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[22]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1718,7 +1924,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[22]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1731,7 +1937,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{22}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *CancelRunRequest) GetDagId() string {
@@ -1768,7 +1974,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[23]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1780,7 +1986,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[23]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1793,7 +1999,7 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{23}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CancelRunResponse) GetPending() int32 {
@@ -1823,7 +2029,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[24]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1835,7 +2041,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[24]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1848,7 +2054,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{24}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *GetRunRequest) GetDagId() string {
@@ -1876,7 +2082,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[25]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +2094,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[25]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +2107,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{25}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *GetRunResponse) GetRun() *Run {
@@ -1932,7 +2138,7 @@ type Run struct {
 
 func (x *Run) Reset() {
 	*x = Run{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[26]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2150,7 @@ func (x *Run) String() string {
 func (*Run) ProtoMessage() {}
 
 func (x *Run) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[26]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2163,7 @@ func (x *Run) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Run.ProtoReflect.Descriptor instead.
 func (*Run) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{26}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *Run) GetDagId() string {
@@ -2015,7 +2221,7 @@ type StateCount struct {
 
 func (x *StateCount) Reset() {
 	*x = StateCount{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[27]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2027,7 +2233,7 @@ func (x *StateCount) String() string {
 func (*StateCount) ProtoMessage() {}
 
 func (x *StateCount) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[27]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2040,7 +2246,7 @@ func (x *StateCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StateCount.ProtoReflect.Descriptor instead.
 func (*StateCount) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{27}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *StateCount) GetState() v1.TaskState {
@@ -2072,7 +2278,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[28]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2084,7 +2290,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[28]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2097,7 +2303,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{28}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListRunsRequest) GetDagId() string {
@@ -2134,7 +2340,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[29]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2146,7 +2352,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[29]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2159,7 +2365,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{29}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -2193,7 +2399,7 @@ type ListTasksRequest struct {
 
 func (x *ListTasksRequest) Reset() {
 	*x = ListTasksRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[30]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2205,7 +2411,7 @@ func (x *ListTasksRequest) String() string {
 func (*ListTasksRequest) ProtoMessage() {}
 
 func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[30]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2218,7 +2424,7 @@ func (x *ListTasksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksRequest.ProtoReflect.Descriptor instead.
 func (*ListTasksRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{30}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListTasksRequest) GetDagId() string {
@@ -2262,7 +2468,7 @@ type ListTasksResponse struct {
 
 func (x *ListTasksResponse) Reset() {
 	*x = ListTasksResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[31]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2274,7 +2480,7 @@ func (x *ListTasksResponse) String() string {
 func (*ListTasksResponse) ProtoMessage() {}
 
 func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[31]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2287,7 +2493,7 @@ func (x *ListTasksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTasksResponse.ProtoReflect.Descriptor instead.
 func (*ListTasksResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{31}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListTasksResponse) GetTasks() []*Task {
@@ -2325,7 +2531,7 @@ type Task struct {
 
 func (x *Task) Reset() {
 	*x = Task{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[32]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2337,7 +2543,7 @@ func (x *Task) String() string {
 func (*Task) ProtoMessage() {}
 
 func (x *Task) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[32]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2350,7 +2556,7 @@ func (x *Task) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Task.ProtoReflect.Descriptor instead.
 func (*Task) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{32}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Task) GetTaskId() string {
@@ -2414,7 +2620,7 @@ type ListAttemptsRequest struct {
 
 func (x *ListAttemptsRequest) Reset() {
 	*x = ListAttemptsRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[33]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2426,7 +2632,7 @@ func (x *ListAttemptsRequest) String() string {
 func (*ListAttemptsRequest) ProtoMessage() {}
 
 func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[33]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2439,7 +2645,7 @@ func (x *ListAttemptsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsRequest.ProtoReflect.Descriptor instead.
 func (*ListAttemptsRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{33}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListAttemptsRequest) GetDagId() string {
@@ -2490,7 +2696,7 @@ type ListAttemptsResponse struct {
 
 func (x *ListAttemptsResponse) Reset() {
 	*x = ListAttemptsResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[34]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2502,7 +2708,7 @@ func (x *ListAttemptsResponse) String() string {
 func (*ListAttemptsResponse) ProtoMessage() {}
 
 func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[34]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2515,7 +2721,7 @@ func (x *ListAttemptsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAttemptsResponse.ProtoReflect.Descriptor instead.
 func (*ListAttemptsResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{34}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAttemptsResponse) GetAttempts() []*Attempt {
@@ -2567,7 +2773,7 @@ type Attempt struct {
 
 func (x *Attempt) Reset() {
 	*x = Attempt{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[35]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +2785,7 @@ func (x *Attempt) String() string {
 func (*Attempt) ProtoMessage() {}
 
 func (x *Attempt) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[35]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +2798,7 @@ func (x *Attempt) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Attempt.ProtoReflect.Descriptor instead.
 func (*Attempt) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{35}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Attempt) GetTryNumber() int32 {
@@ -2703,7 +2909,7 @@ type GetXComRequest struct {
 
 func (x *GetXComRequest) Reset() {
 	*x = GetXComRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[36]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2715,7 +2921,7 @@ func (x *GetXComRequest) String() string {
 func (*GetXComRequest) ProtoMessage() {}
 
 func (x *GetXComRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[36]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2728,7 +2934,7 @@ func (x *GetXComRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetXComRequest.ProtoReflect.Descriptor instead.
 func (*GetXComRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{36}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *GetXComRequest) GetDagId() string {
@@ -2774,7 +2980,7 @@ type GetXComResponse struct {
 
 func (x *GetXComResponse) Reset() {
 	*x = GetXComResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[37]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +2992,7 @@ func (x *GetXComResponse) String() string {
 func (*GetXComResponse) ProtoMessage() {}
 
 func (x *GetXComResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[37]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +3005,7 @@ func (x *GetXComResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetXComResponse.ProtoReflect.Descriptor instead.
 func (*GetXComResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{37}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *GetXComResponse) GetValue() []byte {
@@ -2836,7 +3042,7 @@ type ListVariablesRequest struct {
 
 func (x *ListVariablesRequest) Reset() {
 	*x = ListVariablesRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[38]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2848,7 +3054,7 @@ func (x *ListVariablesRequest) String() string {
 func (*ListVariablesRequest) ProtoMessage() {}
 
 func (x *ListVariablesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[38]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2861,7 +3067,7 @@ func (x *ListVariablesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVariablesRequest.ProtoReflect.Descriptor instead.
 func (*ListVariablesRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{38}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListVariablesRequest) GetPageSize() int32 {
@@ -2891,7 +3097,7 @@ type ListVariablesResponse struct {
 
 func (x *ListVariablesResponse) Reset() {
 	*x = ListVariablesResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[39]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2903,7 +3109,7 @@ func (x *ListVariablesResponse) String() string {
 func (*ListVariablesResponse) ProtoMessage() {}
 
 func (x *ListVariablesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[39]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2916,7 +3122,7 @@ func (x *ListVariablesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListVariablesResponse.ProtoReflect.Descriptor instead.
 func (*ListVariablesResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{39}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListVariablesResponse) GetVariables() []*SecretName {
@@ -2946,7 +3152,7 @@ type ListConnectionsRequest struct {
 
 func (x *ListConnectionsRequest) Reset() {
 	*x = ListConnectionsRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[40]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2958,7 +3164,7 @@ func (x *ListConnectionsRequest) String() string {
 func (*ListConnectionsRequest) ProtoMessage() {}
 
 func (x *ListConnectionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[40]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2971,7 +3177,7 @@ func (x *ListConnectionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectionsRequest.ProtoReflect.Descriptor instead.
 func (*ListConnectionsRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{40}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListConnectionsRequest) GetPageSize() int32 {
@@ -3001,7 +3207,7 @@ type ListConnectionsResponse struct {
 
 func (x *ListConnectionsResponse) Reset() {
 	*x = ListConnectionsResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[41]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3013,7 +3219,7 @@ func (x *ListConnectionsResponse) String() string {
 func (*ListConnectionsResponse) ProtoMessage() {}
 
 func (x *ListConnectionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[41]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3026,7 +3232,7 @@ func (x *ListConnectionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListConnectionsResponse.ProtoReflect.Descriptor instead.
 func (*ListConnectionsResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{41}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListConnectionsResponse) GetConnections() []*SecretName {
@@ -3056,7 +3262,7 @@ type SecretName struct {
 
 func (x *SecretName) Reset() {
 	*x = SecretName{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[42]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3068,7 +3274,7 @@ func (x *SecretName) String() string {
 func (*SecretName) ProtoMessage() {}
 
 func (x *SecretName) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[42]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3081,7 +3287,7 @@ func (x *SecretName) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SecretName.ProtoReflect.Descriptor instead.
 func (*SecretName) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{42}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *SecretName) GetName() string {
@@ -3109,7 +3315,7 @@ type DeleteVariableRequest struct {
 
 func (x *DeleteVariableRequest) Reset() {
 	*x = DeleteVariableRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[43]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3121,7 +3327,7 @@ func (x *DeleteVariableRequest) String() string {
 func (*DeleteVariableRequest) ProtoMessage() {}
 
 func (x *DeleteVariableRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[43]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3134,7 +3340,7 @@ func (x *DeleteVariableRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVariableRequest.ProtoReflect.Descriptor instead.
 func (*DeleteVariableRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{43}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *DeleteVariableRequest) GetKey() string {
@@ -3153,7 +3359,7 @@ type DeleteVariableResponse struct {
 
 func (x *DeleteVariableResponse) Reset() {
 	*x = DeleteVariableResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[44]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3165,7 +3371,7 @@ func (x *DeleteVariableResponse) String() string {
 func (*DeleteVariableResponse) ProtoMessage() {}
 
 func (x *DeleteVariableResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[44]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3178,7 +3384,7 @@ func (x *DeleteVariableResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteVariableResponse.ProtoReflect.Descriptor instead.
 func (*DeleteVariableResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{44}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{46}
 }
 
 // Names a connection.
@@ -3192,7 +3398,7 @@ type DeleteConnectionRequest struct {
 
 func (x *DeleteConnectionRequest) Reset() {
 	*x = DeleteConnectionRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[45]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3204,7 +3410,7 @@ func (x *DeleteConnectionRequest) String() string {
 func (*DeleteConnectionRequest) ProtoMessage() {}
 
 func (x *DeleteConnectionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[45]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3217,7 +3423,7 @@ func (x *DeleteConnectionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteConnectionRequest.ProtoReflect.Descriptor instead.
 func (*DeleteConnectionRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{45}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *DeleteConnectionRequest) GetConnectionId() string {
@@ -3236,7 +3442,7 @@ type DeleteConnectionResponse struct {
 
 func (x *DeleteConnectionResponse) Reset() {
 	*x = DeleteConnectionResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[46]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3248,7 +3454,7 @@ func (x *DeleteConnectionResponse) String() string {
 func (*DeleteConnectionResponse) ProtoMessage() {}
 
 func (x *DeleteConnectionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[46]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3261,7 +3467,173 @@ func (x *DeleteConnectionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteConnectionResponse.ProtoReflect.Descriptor instead.
 func (*DeleteConnectionResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{46}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{48}
+}
+
+// Asks for the scope of the caller's tenant.
+type GetSecretScopeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSecretScopeRequest) Reset() {
+	*x = GetSecretScopeRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSecretScopeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSecretScopeRequest) ProtoMessage() {}
+
+func (x *GetSecretScopeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSecretScopeRequest.ProtoReflect.Descriptor instead.
+func (*GetSecretScopeRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{49}
+}
+
+// The scope in force.
+type GetSecretScopeResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// TENANT where none was ever set.
+	Scope         SecretScope `protobuf:"varint,1,opt,name=scope,proto3,enum=leoflow.control.v1.SecretScope" json:"scope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetSecretScopeResponse) Reset() {
+	*x = GetSecretScopeResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetSecretScopeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetSecretScopeResponse) ProtoMessage() {}
+
+func (x *GetSecretScopeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetSecretScopeResponse.ProtoReflect.Descriptor instead.
+func (*GetSecretScopeResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetSecretScopeResponse) GetScope() SecretScope {
+	if x != nil {
+		return x.Scope
+	}
+	return SecretScope_SECRET_SCOPE_UNSPECIFIED
+}
+
+// The scope to put in force.
+type SetSecretScopeRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// TENANT or DECLARED.
+	Scope         SecretScope `protobuf:"varint,1,opt,name=scope,proto3,enum=leoflow.control.v1.SecretScope" json:"scope,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSecretScopeRequest) Reset() {
+	*x = SetSecretScopeRequest{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSecretScopeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSecretScopeRequest) ProtoMessage() {}
+
+func (x *SetSecretScopeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSecretScopeRequest.ProtoReflect.Descriptor instead.
+func (*SetSecretScopeRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *SetSecretScopeRequest) GetScope() SecretScope {
+	if x != nil {
+		return x.Scope
+	}
+	return SecretScope_SECRET_SCOPE_UNSPECIFIED
+}
+
+// The scope is in force.
+type SetSecretScopeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSecretScopeResponse) Reset() {
+	*x = SetSecretScopeResponse{}
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSecretScopeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSecretScopeResponse) ProtoMessage() {}
+
+func (x *SetSecretScopeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSecretScopeResponse.ProtoReflect.Descriptor instead.
+func (*SetSecretScopeResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{52}
 }
 
 // Says where to begin.
@@ -3277,7 +3649,7 @@ type ListAuditEventsRequest struct {
 
 func (x *ListAuditEventsRequest) Reset() {
 	*x = ListAuditEventsRequest{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[47]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +3661,7 @@ func (x *ListAuditEventsRequest) String() string {
 func (*ListAuditEventsRequest) ProtoMessage() {}
 
 func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[47]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +3674,7 @@ func (x *ListAuditEventsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditEventsRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{47}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *ListAuditEventsRequest) GetPageSize() int32 {
@@ -3332,7 +3704,7 @@ type ListAuditEventsResponse struct {
 
 func (x *ListAuditEventsResponse) Reset() {
 	*x = ListAuditEventsResponse{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[48]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3344,7 +3716,7 @@ func (x *ListAuditEventsResponse) String() string {
 func (*ListAuditEventsResponse) ProtoMessage() {}
 
 func (x *ListAuditEventsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[48]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3357,7 +3729,7 @@ func (x *ListAuditEventsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditEventsResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditEventsResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{48}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ListAuditEventsResponse) GetEvents() []*AuditEvent {
@@ -3380,7 +3752,7 @@ type AuditEvent struct {
 	// When.
 	At *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=at,proto3" json:"at,omitempty"`
 	// What was done: `variables.delivered`, `connections.delivered`, `variable.put`,
-	// `variable.deleted`, `connection.put` or `connection.deleted`.
+	// `variable.deleted`, `connection.put`, `connection.deleted` or `secret_scope.set`.
 	Action string `protobuf:"bytes,2,opt,name=action,proto3" json:"action,omitempty"`
 	// The attempt that secrets were delivered to; empty for a write.
 	DagId string `protobuf:"bytes,3,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
@@ -3400,7 +3772,7 @@ type AuditEvent struct {
 
 func (x *AuditEvent) Reset() {
 	*x = AuditEvent{}
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[49]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3412,7 +3784,7 @@ func (x *AuditEvent) String() string {
 func (*AuditEvent) ProtoMessage() {}
 
 func (x *AuditEvent) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_control_v1_control_proto_msgTypes[49]
+	mi := &file_leoflow_control_v1_control_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3425,7 +3797,7 @@ func (x *AuditEvent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditEvent.ProtoReflect.Descriptor instead.
 func (*AuditEvent) Descriptor() ([]byte, []int) {
-	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{49}
+	return file_leoflow_control_v1_control_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *AuditEvent) GetAt() *timestamppb.Timestamp {
@@ -3510,24 +3882,26 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x126\n" +
 	"\x05value\x18\x02 \x01(\v2 .leoflow.control.v1.InputSourcesR\x05value:\x028\x01\"Y\n" +
 	"\fInputSources\x12I\n" +
-	"\btask_ids\x18\x01 \x03(\tB.\xfaB+\x92\x01(\b\x01\x10\x90N\"!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\ataskIds\"\xfe\x01\n" +
+	"\btask_ids\x18\x01 \x03(\tB.\xfaB+\x92\x01(\b\x01\x10\x90N\"!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\ataskIds\"\xce\x02\n" +
 	"\x10CreateRunRequest\x12;\n" +
 	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
 	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12)\n" +
 	"\vdag_version\x18\x03 \x01(\tB\b\xfaB\x05r\x03\x18\xfa\x01R\n" +
 	"dagVersion\x12E\n" +
-	"\x05tasks\x18\x04 \x03(\v2\".leoflow.control.v1.TaskDefinitionB\v\xfaB\b\x92\x01\x05\b\x01\x10\x90NR\x05tasks\"h\n" +
+	"\x05tasks\x18\x04 \x03(\v2\".leoflow.control.v1.TaskDefinitionB\v\xfaB\b\x92\x01\x05\b\x01\x10\x90NR\x05tasks\x12N\n" +
+	"\x0fidempotency_key\x18\x05 \x01(\tB%\xfaB\"r \x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$\xd0\x01\x01R\x0eidempotencyKey\"h\n" +
 	"\x11CreateRunResponse\x129\n" +
 	"\n" +
 	"created_at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x18\n" +
-	"\acreated\x18\x02 \x01(\bR\acreated\"\x95\x02\n" +
+	"\acreated\x18\x02 \x01(\bR\acreated\"\xe5\x02\n" +
 	"\x14LaunchAttemptRequest\x12;\n" +
 	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
 	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12=\n" +
 	"\atask_id\x18\x03 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x06taskId\x12&\n" +
 	"\n" +
 	"try_number\x18\x04 \x01(\x05B\a\xfaB\x04\x1a\x02(\x01R\ttryNumber\x12\x1c\n" +
-	"\tsupersede\x18\x05 \x01(\bR\tsupersede\"\xcd\x01\n" +
+	"\tsupersede\x18\x05 \x01(\bR\tsupersede\x12N\n" +
+	"\x0fidempotency_key\x18\x06 \x01(\tB%\xfaB\"r \x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$\xd0\x01\x01R\x0eidempotencyKey\"\xcd\x01\n" +
 	"\x15LaunchAttemptResponse\x12(\n" +
 	"\x10task_instance_id\x18\x01 \x01(\tR\x0etaskInstanceId\x12\x1d\n" +
 	"\n" +
@@ -3556,7 +3930,16 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\x05state\x18\x04 \x01(\x0e2\x1c.leoflow.policy.v1.TaskStateB\n" +
 	"\xfaB\a\x82\x01\x04\x18\a\x18\bR\x05state\".\n" +
 	"\x12SettleTaskResponse\x12\x18\n" +
-	"\asettled\x18\x01 \x01(\bR\asettled\"\xbb\x01\n" +
+	"\asettled\x18\x01 \x01(\bR\asettled\"\xf3\x01\n" +
+	"\x10RetryTaskRequest\x12;\n" +
+	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
+	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12=\n" +
+	"\atask_id\x18\x03 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x06taskId\x12&\n" +
+	"\n" +
+	"try_number\x18\x04 \x01(\x05B\a\xfaB\x04\x1a\x02(\x00R\ttryNumber\"U\n" +
+	"\x11RetryTaskResponse\x12\x18\n" +
+	"\achanged\x18\x01 \x01(\bR\achanged\x12&\n" +
+	"\x0fnext_try_number\x18\x02 \x01(\x05R\rnextTryNumber\"\xbb\x01\n" +
 	"\x0fWatchRunRequest\x12;\n" +
 	"\x06dag_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05dagId\x12;\n" +
 	"\x06run_id\x18\x02 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\x05runId\x12.\n" +
@@ -3730,7 +4113,14 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\x16DeleteVariableResponse\"d\n" +
 	"\x17DeleteConnectionRequest\x12I\n" +
 	"\rconnection_id\x18\x01 \x01(\tB$\xfaB!r\x1f\x10\x01\x18\xfa\x012\x18^[^\\x00-\\x1F\\x7F-\\x9F]+$R\fconnectionId\"\x1a\n" +
-	"\x18DeleteConnectionResponse\"j\n" +
+	"\x18DeleteConnectionResponse\"\x17\n" +
+	"\x15GetSecretScopeRequest\"O\n" +
+	"\x16GetSecretScopeResponse\x125\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1f.leoflow.control.v1.SecretScopeR\x05scope\"Z\n" +
+	"\x15SetSecretScopeRequest\x12A\n" +
+	"\x05scope\x18\x01 \x01(\x0e2\x1f.leoflow.control.v1.SecretScopeB\n" +
+	"\xfaB\a\x82\x01\x04\x10\x01 \x00R\x05scope\"\x18\n" +
+	"\x16SetSecretScopeResponse\"j\n" +
 	"\x16ListAuditEventsRequest\x12'\n" +
 	"\tpage_size\x18\x01 \x01(\x05B\n" +
 	"\xfaB\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12'\n" +
@@ -3764,13 +4154,18 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\aLogMark\x12\x18\n" +
 	"\x14LOG_MARK_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10LOG_MARK_RESTART\x10\x01\x12\x10\n" +
-	"\fLOG_MARK_GAP\x10\x022\xbd\x11\n" +
+	"\fLOG_MARK_GAP\x10\x02*_\n" +
+	"\vSecretScope\x12\x1c\n" +
+	"\x18SECRET_SCOPE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13SECRET_SCOPE_TENANT\x10\x01\x12\x19\n" +
+	"\x15SECRET_SCOPE_DECLARED\x10\x022\x93\x14\n" +
 	"\x0eControlService\x12f\n" +
 	"\tCreateRun\x12$.leoflow.control.v1.CreateRunRequest\x1a%.leoflow.control.v1.CreateRunResponse\"\f\x92\x83\x19\b\b\x02\x10\x02\x18\x01 \x02\x12r\n" +
 	"\rLaunchAttempt\x12(.leoflow.control.v1.LaunchAttemptRequest\x1a).leoflow.control.v1.LaunchAttemptResponse\"\f\x92\x83\x19\b\b\x02\x10\x02\x18\x01 \x02\x12v\n" +
 	"\rSettleAttempt\x12(.leoflow.control.v1.SettleAttemptRequest\x1a).leoflow.control.v1.SettleAttemptResponse\"\x10\x92\x83\x19\f\b\x02\x10\x02\x18\x01 \x02*\x02\x03\x04\x12n\n" +
 	"\n" +
-	"SettleTask\x12%.leoflow.control.v1.SettleTaskRequest\x1a&.leoflow.control.v1.SettleTaskResponse\"\x11\x92\x83\x19\r\b\x02\x10\x02\x18\x01 \x02*\x03\x01\x02\t\x12e\n" +
+	"SettleTask\x12%.leoflow.control.v1.SettleTaskRequest\x1a&.leoflow.control.v1.SettleTaskResponse\"\x11\x92\x83\x19\r\b\x02\x10\x02\x18\x01 \x02*\x03\x01\x02\t\x12f\n" +
+	"\tRetryTask\x12$.leoflow.control.v1.RetryTaskRequest\x1a%.leoflow.control.v1.RetryTaskResponse\"\f\x92\x83\x19\b\b\x02\x10\x02\x18\x01 \x02\x12e\n" +
 	"\bWatchRun\x12#.leoflow.control.v1.WatchRunRequest\x1a$.leoflow.control.v1.WatchRunResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x010\x01\x12b\n" +
 	"\aReadLog\x12\".leoflow.control.v1.ReadLogRequest\x1a#.leoflow.control.v1.ReadLogResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x010\x01\x12l\n" +
 	"\vPutVariable\x12&.leoflow.control.v1.PutVariableRequest\x1a'.leoflow.control.v1.PutVariableResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x02 \x02\x12r\n" +
@@ -3786,7 +4181,9 @@ const file_leoflow_control_v1_control_proto_rawDesc = "" +
 	"\rListVariables\x12(.leoflow.control.v1.ListVariablesRequest\x1a).leoflow.control.v1.ListVariablesResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12x\n" +
 	"\x0fListConnections\x12*.leoflow.control.v1.ListConnectionsRequest\x1a+.leoflow.control.v1.ListConnectionsResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12u\n" +
 	"\x0eDeleteVariable\x12).leoflow.control.v1.DeleteVariableRequest\x1a*.leoflow.control.v1.DeleteVariableResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x02\x12{\n" +
-	"\x10DeleteConnection\x12+.leoflow.control.v1.DeleteConnectionRequest\x1a,.leoflow.control.v1.DeleteConnectionResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x02\x12x\n" +
+	"\x10DeleteConnection\x12+.leoflow.control.v1.DeleteConnectionRequest\x1a,.leoflow.control.v1.DeleteConnectionResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x02\x12u\n" +
+	"\x0eGetSecretScope\x12).leoflow.control.v1.GetSecretScopeRequest\x1a*.leoflow.control.v1.GetSecretScopeResponse\"\f\x92\x83\x19\b\b\x02\x10\x01\x18\x01 \x01\x12u\n" +
+	"\x0eSetSecretScope\x12).leoflow.control.v1.SetSecretScopeRequest\x1a*.leoflow.control.v1.SetSecretScopeResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x02\x12x\n" +
 	"\x0fListAuditEvents\x12*.leoflow.control.v1.ListAuditEventsRequest\x1a+.leoflow.control.v1.ListAuditEventsResponse\"\f\x92\x83\x19\b\b\x02\x10\x03\x18\x01 \x01B@Z>github.com/neochaotic/leoflow/gen/leoflow/control/v1;controlv1b\x06proto3"
 
 var (
@@ -3801,158 +4198,173 @@ func file_leoflow_control_v1_control_proto_rawDescGZIP() []byte {
 	return file_leoflow_control_v1_control_proto_rawDescData
 }
 
-var file_leoflow_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_leoflow_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
+var file_leoflow_control_v1_control_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_leoflow_control_v1_control_proto_msgTypes = make([]protoimpl.MessageInfo, 58)
 var file_leoflow_control_v1_control_proto_goTypes = []any{
 	(Cause)(0),                       // 0: leoflow.control.v1.Cause
 	(LogMark)(0),                     // 1: leoflow.control.v1.LogMark
-	(*TaskDefinition)(nil),           // 2: leoflow.control.v1.TaskDefinition
-	(*InputSources)(nil),             // 3: leoflow.control.v1.InputSources
-	(*CreateRunRequest)(nil),         // 4: leoflow.control.v1.CreateRunRequest
-	(*CreateRunResponse)(nil),        // 5: leoflow.control.v1.CreateRunResponse
-	(*LaunchAttemptRequest)(nil),     // 6: leoflow.control.v1.LaunchAttemptRequest
-	(*LaunchAttemptResponse)(nil),    // 7: leoflow.control.v1.LaunchAttemptResponse
-	(*SettleAttemptRequest)(nil),     // 8: leoflow.control.v1.SettleAttemptRequest
-	(*SettleAttemptResponse)(nil),    // 9: leoflow.control.v1.SettleAttemptResponse
-	(*SettleTaskRequest)(nil),        // 10: leoflow.control.v1.SettleTaskRequest
-	(*SettleTaskResponse)(nil),       // 11: leoflow.control.v1.SettleTaskResponse
-	(*WatchRunRequest)(nil),          // 12: leoflow.control.v1.WatchRunRequest
-	(*WatchRunResponse)(nil),         // 13: leoflow.control.v1.WatchRunResponse
-	(*TaskChange)(nil),               // 14: leoflow.control.v1.TaskChange
-	(*ReadLogRequest)(nil),           // 15: leoflow.control.v1.ReadLogRequest
-	(*ReadLogResponse)(nil),          // 16: leoflow.control.v1.ReadLogResponse
-	(*LogRecord)(nil),                // 17: leoflow.control.v1.LogRecord
-	(*PutVariableRequest)(nil),       // 18: leoflow.control.v1.PutVariableRequest
-	(*PutVariableResponse)(nil),      // 19: leoflow.control.v1.PutVariableResponse
-	(*PutConnectionRequest)(nil),     // 20: leoflow.control.v1.PutConnectionRequest
-	(*PutConnectionResponse)(nil),    // 21: leoflow.control.v1.PutConnectionResponse
-	(*CancelTaskRequest)(nil),        // 22: leoflow.control.v1.CancelTaskRequest
-	(*CancelTaskResponse)(nil),       // 23: leoflow.control.v1.CancelTaskResponse
-	(*CancelRunRequest)(nil),         // 24: leoflow.control.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),        // 25: leoflow.control.v1.CancelRunResponse
-	(*GetRunRequest)(nil),            // 26: leoflow.control.v1.GetRunRequest
-	(*GetRunResponse)(nil),           // 27: leoflow.control.v1.GetRunResponse
-	(*Run)(nil),                      // 28: leoflow.control.v1.Run
-	(*StateCount)(nil),               // 29: leoflow.control.v1.StateCount
-	(*ListRunsRequest)(nil),          // 30: leoflow.control.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),         // 31: leoflow.control.v1.ListRunsResponse
-	(*ListTasksRequest)(nil),         // 32: leoflow.control.v1.ListTasksRequest
-	(*ListTasksResponse)(nil),        // 33: leoflow.control.v1.ListTasksResponse
-	(*Task)(nil),                     // 34: leoflow.control.v1.Task
-	(*ListAttemptsRequest)(nil),      // 35: leoflow.control.v1.ListAttemptsRequest
-	(*ListAttemptsResponse)(nil),     // 36: leoflow.control.v1.ListAttemptsResponse
-	(*Attempt)(nil),                  // 37: leoflow.control.v1.Attempt
-	(*GetXComRequest)(nil),           // 38: leoflow.control.v1.GetXComRequest
-	(*GetXComResponse)(nil),          // 39: leoflow.control.v1.GetXComResponse
-	(*ListVariablesRequest)(nil),     // 40: leoflow.control.v1.ListVariablesRequest
-	(*ListVariablesResponse)(nil),    // 41: leoflow.control.v1.ListVariablesResponse
-	(*ListConnectionsRequest)(nil),   // 42: leoflow.control.v1.ListConnectionsRequest
-	(*ListConnectionsResponse)(nil),  // 43: leoflow.control.v1.ListConnectionsResponse
-	(*SecretName)(nil),               // 44: leoflow.control.v1.SecretName
-	(*DeleteVariableRequest)(nil),    // 45: leoflow.control.v1.DeleteVariableRequest
-	(*DeleteVariableResponse)(nil),   // 46: leoflow.control.v1.DeleteVariableResponse
-	(*DeleteConnectionRequest)(nil),  // 47: leoflow.control.v1.DeleteConnectionRequest
-	(*DeleteConnectionResponse)(nil), // 48: leoflow.control.v1.DeleteConnectionResponse
-	(*ListAuditEventsRequest)(nil),   // 49: leoflow.control.v1.ListAuditEventsRequest
-	(*ListAuditEventsResponse)(nil),  // 50: leoflow.control.v1.ListAuditEventsResponse
-	(*AuditEvent)(nil),               // 51: leoflow.control.v1.AuditEvent
-	nil,                              // 52: leoflow.control.v1.TaskDefinition.EnvironmentEntry
-	nil,                              // 53: leoflow.control.v1.TaskDefinition.InputsEntry
-	(*timestamppb.Timestamp)(nil),    // 54: google.protobuf.Timestamp
-	(v1.TaskState)(0),                // 55: leoflow.policy.v1.TaskState
-	(v11.LogLevel)(0),                // 56: leoflow.agent.v1.LogLevel
-	(*durationpb.Duration)(nil),      // 57: google.protobuf.Duration
+	(SecretScope)(0),                 // 2: leoflow.control.v1.SecretScope
+	(*TaskDefinition)(nil),           // 3: leoflow.control.v1.TaskDefinition
+	(*InputSources)(nil),             // 4: leoflow.control.v1.InputSources
+	(*CreateRunRequest)(nil),         // 5: leoflow.control.v1.CreateRunRequest
+	(*CreateRunResponse)(nil),        // 6: leoflow.control.v1.CreateRunResponse
+	(*LaunchAttemptRequest)(nil),     // 7: leoflow.control.v1.LaunchAttemptRequest
+	(*LaunchAttemptResponse)(nil),    // 8: leoflow.control.v1.LaunchAttemptResponse
+	(*SettleAttemptRequest)(nil),     // 9: leoflow.control.v1.SettleAttemptRequest
+	(*SettleAttemptResponse)(nil),    // 10: leoflow.control.v1.SettleAttemptResponse
+	(*SettleTaskRequest)(nil),        // 11: leoflow.control.v1.SettleTaskRequest
+	(*SettleTaskResponse)(nil),       // 12: leoflow.control.v1.SettleTaskResponse
+	(*RetryTaskRequest)(nil),         // 13: leoflow.control.v1.RetryTaskRequest
+	(*RetryTaskResponse)(nil),        // 14: leoflow.control.v1.RetryTaskResponse
+	(*WatchRunRequest)(nil),          // 15: leoflow.control.v1.WatchRunRequest
+	(*WatchRunResponse)(nil),         // 16: leoflow.control.v1.WatchRunResponse
+	(*TaskChange)(nil),               // 17: leoflow.control.v1.TaskChange
+	(*ReadLogRequest)(nil),           // 18: leoflow.control.v1.ReadLogRequest
+	(*ReadLogResponse)(nil),          // 19: leoflow.control.v1.ReadLogResponse
+	(*LogRecord)(nil),                // 20: leoflow.control.v1.LogRecord
+	(*PutVariableRequest)(nil),       // 21: leoflow.control.v1.PutVariableRequest
+	(*PutVariableResponse)(nil),      // 22: leoflow.control.v1.PutVariableResponse
+	(*PutConnectionRequest)(nil),     // 23: leoflow.control.v1.PutConnectionRequest
+	(*PutConnectionResponse)(nil),    // 24: leoflow.control.v1.PutConnectionResponse
+	(*CancelTaskRequest)(nil),        // 25: leoflow.control.v1.CancelTaskRequest
+	(*CancelTaskResponse)(nil),       // 26: leoflow.control.v1.CancelTaskResponse
+	(*CancelRunRequest)(nil),         // 27: leoflow.control.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),        // 28: leoflow.control.v1.CancelRunResponse
+	(*GetRunRequest)(nil),            // 29: leoflow.control.v1.GetRunRequest
+	(*GetRunResponse)(nil),           // 30: leoflow.control.v1.GetRunResponse
+	(*Run)(nil),                      // 31: leoflow.control.v1.Run
+	(*StateCount)(nil),               // 32: leoflow.control.v1.StateCount
+	(*ListRunsRequest)(nil),          // 33: leoflow.control.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),         // 34: leoflow.control.v1.ListRunsResponse
+	(*ListTasksRequest)(nil),         // 35: leoflow.control.v1.ListTasksRequest
+	(*ListTasksResponse)(nil),        // 36: leoflow.control.v1.ListTasksResponse
+	(*Task)(nil),                     // 37: leoflow.control.v1.Task
+	(*ListAttemptsRequest)(nil),      // 38: leoflow.control.v1.ListAttemptsRequest
+	(*ListAttemptsResponse)(nil),     // 39: leoflow.control.v1.ListAttemptsResponse
+	(*Attempt)(nil),                  // 40: leoflow.control.v1.Attempt
+	(*GetXComRequest)(nil),           // 41: leoflow.control.v1.GetXComRequest
+	(*GetXComResponse)(nil),          // 42: leoflow.control.v1.GetXComResponse
+	(*ListVariablesRequest)(nil),     // 43: leoflow.control.v1.ListVariablesRequest
+	(*ListVariablesResponse)(nil),    // 44: leoflow.control.v1.ListVariablesResponse
+	(*ListConnectionsRequest)(nil),   // 45: leoflow.control.v1.ListConnectionsRequest
+	(*ListConnectionsResponse)(nil),  // 46: leoflow.control.v1.ListConnectionsResponse
+	(*SecretName)(nil),               // 47: leoflow.control.v1.SecretName
+	(*DeleteVariableRequest)(nil),    // 48: leoflow.control.v1.DeleteVariableRequest
+	(*DeleteVariableResponse)(nil),   // 49: leoflow.control.v1.DeleteVariableResponse
+	(*DeleteConnectionRequest)(nil),  // 50: leoflow.control.v1.DeleteConnectionRequest
+	(*DeleteConnectionResponse)(nil), // 51: leoflow.control.v1.DeleteConnectionResponse
+	(*GetSecretScopeRequest)(nil),    // 52: leoflow.control.v1.GetSecretScopeRequest
+	(*GetSecretScopeResponse)(nil),   // 53: leoflow.control.v1.GetSecretScopeResponse
+	(*SetSecretScopeRequest)(nil),    // 54: leoflow.control.v1.SetSecretScopeRequest
+	(*SetSecretScopeResponse)(nil),   // 55: leoflow.control.v1.SetSecretScopeResponse
+	(*ListAuditEventsRequest)(nil),   // 56: leoflow.control.v1.ListAuditEventsRequest
+	(*ListAuditEventsResponse)(nil),  // 57: leoflow.control.v1.ListAuditEventsResponse
+	(*AuditEvent)(nil),               // 58: leoflow.control.v1.AuditEvent
+	nil,                              // 59: leoflow.control.v1.TaskDefinition.EnvironmentEntry
+	nil,                              // 60: leoflow.control.v1.TaskDefinition.InputsEntry
+	(*timestamppb.Timestamp)(nil),    // 61: google.protobuf.Timestamp
+	(v1.TaskState)(0),                // 62: leoflow.policy.v1.TaskState
+	(v11.LogLevel)(0),                // 63: leoflow.agent.v1.LogLevel
+	(*durationpb.Duration)(nil),      // 64: google.protobuf.Duration
 }
 var file_leoflow_control_v1_control_proto_depIdxs = []int32{
-	52, // 0: leoflow.control.v1.TaskDefinition.environment:type_name -> leoflow.control.v1.TaskDefinition.EnvironmentEntry
-	53, // 1: leoflow.control.v1.TaskDefinition.inputs:type_name -> leoflow.control.v1.TaskDefinition.InputsEntry
-	2,  // 2: leoflow.control.v1.CreateRunRequest.tasks:type_name -> leoflow.control.v1.TaskDefinition
-	54, // 3: leoflow.control.v1.CreateRunResponse.created_at:type_name -> google.protobuf.Timestamp
-	54, // 4: leoflow.control.v1.LaunchAttemptResponse.token_expires_at:type_name -> google.protobuf.Timestamp
+	59, // 0: leoflow.control.v1.TaskDefinition.environment:type_name -> leoflow.control.v1.TaskDefinition.EnvironmentEntry
+	60, // 1: leoflow.control.v1.TaskDefinition.inputs:type_name -> leoflow.control.v1.TaskDefinition.InputsEntry
+	3,  // 2: leoflow.control.v1.CreateRunRequest.tasks:type_name -> leoflow.control.v1.TaskDefinition
+	61, // 3: leoflow.control.v1.CreateRunResponse.created_at:type_name -> google.protobuf.Timestamp
+	61, // 4: leoflow.control.v1.LaunchAttemptResponse.token_expires_at:type_name -> google.protobuf.Timestamp
 	0,  // 5: leoflow.control.v1.SettleAttemptRequest.cause:type_name -> leoflow.control.v1.Cause
-	55, // 6: leoflow.control.v1.SettleAttemptResponse.state:type_name -> leoflow.policy.v1.TaskState
+	62, // 6: leoflow.control.v1.SettleAttemptResponse.state:type_name -> leoflow.policy.v1.TaskState
 	0,  // 7: leoflow.control.v1.SettleAttemptResponse.cause:type_name -> leoflow.control.v1.Cause
-	55, // 8: leoflow.control.v1.SettleTaskRequest.state:type_name -> leoflow.policy.v1.TaskState
-	14, // 9: leoflow.control.v1.WatchRunResponse.changes:type_name -> leoflow.control.v1.TaskChange
-	55, // 10: leoflow.control.v1.TaskChange.state:type_name -> leoflow.policy.v1.TaskState
+	62, // 8: leoflow.control.v1.SettleTaskRequest.state:type_name -> leoflow.policy.v1.TaskState
+	17, // 9: leoflow.control.v1.WatchRunResponse.changes:type_name -> leoflow.control.v1.TaskChange
+	62, // 10: leoflow.control.v1.TaskChange.state:type_name -> leoflow.policy.v1.TaskState
 	0,  // 11: leoflow.control.v1.TaskChange.cause:type_name -> leoflow.control.v1.Cause
-	54, // 12: leoflow.control.v1.TaskChange.at:type_name -> google.protobuf.Timestamp
-	17, // 13: leoflow.control.v1.ReadLogResponse.records:type_name -> leoflow.control.v1.LogRecord
-	54, // 14: leoflow.control.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
-	56, // 15: leoflow.control.v1.LogRecord.level:type_name -> leoflow.agent.v1.LogLevel
+	61, // 12: leoflow.control.v1.TaskChange.at:type_name -> google.protobuf.Timestamp
+	20, // 13: leoflow.control.v1.ReadLogResponse.records:type_name -> leoflow.control.v1.LogRecord
+	61, // 14: leoflow.control.v1.LogRecord.time:type_name -> google.protobuf.Timestamp
+	63, // 15: leoflow.control.v1.LogRecord.level:type_name -> leoflow.agent.v1.LogLevel
 	1,  // 16: leoflow.control.v1.LogRecord.mark:type_name -> leoflow.control.v1.LogMark
-	57, // 17: leoflow.control.v1.CancelTaskRequest.stop_within:type_name -> google.protobuf.Duration
-	55, // 18: leoflow.control.v1.CancelTaskResponse.state:type_name -> leoflow.policy.v1.TaskState
-	54, // 19: leoflow.control.v1.CancelTaskResponse.stop_by:type_name -> google.protobuf.Timestamp
-	57, // 20: leoflow.control.v1.CancelRunRequest.stop_within:type_name -> google.protobuf.Duration
-	28, // 21: leoflow.control.v1.GetRunResponse.run:type_name -> leoflow.control.v1.Run
-	54, // 22: leoflow.control.v1.Run.created_at:type_name -> google.protobuf.Timestamp
-	29, // 23: leoflow.control.v1.Run.tasks:type_name -> leoflow.control.v1.StateCount
-	55, // 24: leoflow.control.v1.StateCount.state:type_name -> leoflow.policy.v1.TaskState
-	28, // 25: leoflow.control.v1.ListRunsResponse.runs:type_name -> leoflow.control.v1.Run
-	34, // 26: leoflow.control.v1.ListTasksResponse.tasks:type_name -> leoflow.control.v1.Task
-	55, // 27: leoflow.control.v1.Task.state:type_name -> leoflow.policy.v1.TaskState
-	37, // 28: leoflow.control.v1.ListAttemptsResponse.attempts:type_name -> leoflow.control.v1.Attempt
-	55, // 29: leoflow.control.v1.Attempt.state:type_name -> leoflow.policy.v1.TaskState
+	64, // 17: leoflow.control.v1.CancelTaskRequest.stop_within:type_name -> google.protobuf.Duration
+	62, // 18: leoflow.control.v1.CancelTaskResponse.state:type_name -> leoflow.policy.v1.TaskState
+	61, // 19: leoflow.control.v1.CancelTaskResponse.stop_by:type_name -> google.protobuf.Timestamp
+	64, // 20: leoflow.control.v1.CancelRunRequest.stop_within:type_name -> google.protobuf.Duration
+	31, // 21: leoflow.control.v1.GetRunResponse.run:type_name -> leoflow.control.v1.Run
+	61, // 22: leoflow.control.v1.Run.created_at:type_name -> google.protobuf.Timestamp
+	32, // 23: leoflow.control.v1.Run.tasks:type_name -> leoflow.control.v1.StateCount
+	62, // 24: leoflow.control.v1.StateCount.state:type_name -> leoflow.policy.v1.TaskState
+	31, // 25: leoflow.control.v1.ListRunsResponse.runs:type_name -> leoflow.control.v1.Run
+	37, // 26: leoflow.control.v1.ListTasksResponse.tasks:type_name -> leoflow.control.v1.Task
+	62, // 27: leoflow.control.v1.Task.state:type_name -> leoflow.policy.v1.TaskState
+	40, // 28: leoflow.control.v1.ListAttemptsResponse.attempts:type_name -> leoflow.control.v1.Attempt
+	62, // 29: leoflow.control.v1.Attempt.state:type_name -> leoflow.policy.v1.TaskState
 	0,  // 30: leoflow.control.v1.Attempt.cause:type_name -> leoflow.control.v1.Cause
-	54, // 31: leoflow.control.v1.Attempt.queued_at:type_name -> google.protobuf.Timestamp
-	54, // 32: leoflow.control.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
-	54, // 33: leoflow.control.v1.Attempt.ended_at:type_name -> google.protobuf.Timestamp
-	54, // 34: leoflow.control.v1.Attempt.heartbeat_at:type_name -> google.protobuf.Timestamp
-	54, // 35: leoflow.control.v1.Attempt.cancel_requested_at:type_name -> google.protobuf.Timestamp
-	54, // 36: leoflow.control.v1.Attempt.stop_by:type_name -> google.protobuf.Timestamp
-	54, // 37: leoflow.control.v1.GetXComResponse.created_at:type_name -> google.protobuf.Timestamp
-	44, // 38: leoflow.control.v1.ListVariablesResponse.variables:type_name -> leoflow.control.v1.SecretName
-	44, // 39: leoflow.control.v1.ListConnectionsResponse.connections:type_name -> leoflow.control.v1.SecretName
-	54, // 40: leoflow.control.v1.SecretName.updated_at:type_name -> google.protobuf.Timestamp
-	51, // 41: leoflow.control.v1.ListAuditEventsResponse.events:type_name -> leoflow.control.v1.AuditEvent
-	54, // 42: leoflow.control.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
-	3,  // 43: leoflow.control.v1.TaskDefinition.InputsEntry.value:type_name -> leoflow.control.v1.InputSources
-	4,  // 44: leoflow.control.v1.ControlService.CreateRun:input_type -> leoflow.control.v1.CreateRunRequest
-	6,  // 45: leoflow.control.v1.ControlService.LaunchAttempt:input_type -> leoflow.control.v1.LaunchAttemptRequest
-	8,  // 46: leoflow.control.v1.ControlService.SettleAttempt:input_type -> leoflow.control.v1.SettleAttemptRequest
-	10, // 47: leoflow.control.v1.ControlService.SettleTask:input_type -> leoflow.control.v1.SettleTaskRequest
-	12, // 48: leoflow.control.v1.ControlService.WatchRun:input_type -> leoflow.control.v1.WatchRunRequest
-	15, // 49: leoflow.control.v1.ControlService.ReadLog:input_type -> leoflow.control.v1.ReadLogRequest
-	18, // 50: leoflow.control.v1.ControlService.PutVariable:input_type -> leoflow.control.v1.PutVariableRequest
-	20, // 51: leoflow.control.v1.ControlService.PutConnection:input_type -> leoflow.control.v1.PutConnectionRequest
-	22, // 52: leoflow.control.v1.ControlService.CancelTask:input_type -> leoflow.control.v1.CancelTaskRequest
-	24, // 53: leoflow.control.v1.ControlService.CancelRun:input_type -> leoflow.control.v1.CancelRunRequest
-	26, // 54: leoflow.control.v1.ControlService.GetRun:input_type -> leoflow.control.v1.GetRunRequest
-	30, // 55: leoflow.control.v1.ControlService.ListRuns:input_type -> leoflow.control.v1.ListRunsRequest
-	32, // 56: leoflow.control.v1.ControlService.ListTasks:input_type -> leoflow.control.v1.ListTasksRequest
-	35, // 57: leoflow.control.v1.ControlService.ListAttempts:input_type -> leoflow.control.v1.ListAttemptsRequest
-	38, // 58: leoflow.control.v1.ControlService.GetXCom:input_type -> leoflow.control.v1.GetXComRequest
-	40, // 59: leoflow.control.v1.ControlService.ListVariables:input_type -> leoflow.control.v1.ListVariablesRequest
-	42, // 60: leoflow.control.v1.ControlService.ListConnections:input_type -> leoflow.control.v1.ListConnectionsRequest
-	45, // 61: leoflow.control.v1.ControlService.DeleteVariable:input_type -> leoflow.control.v1.DeleteVariableRequest
-	47, // 62: leoflow.control.v1.ControlService.DeleteConnection:input_type -> leoflow.control.v1.DeleteConnectionRequest
-	49, // 63: leoflow.control.v1.ControlService.ListAuditEvents:input_type -> leoflow.control.v1.ListAuditEventsRequest
-	5,  // 64: leoflow.control.v1.ControlService.CreateRun:output_type -> leoflow.control.v1.CreateRunResponse
-	7,  // 65: leoflow.control.v1.ControlService.LaunchAttempt:output_type -> leoflow.control.v1.LaunchAttemptResponse
-	9,  // 66: leoflow.control.v1.ControlService.SettleAttempt:output_type -> leoflow.control.v1.SettleAttemptResponse
-	11, // 67: leoflow.control.v1.ControlService.SettleTask:output_type -> leoflow.control.v1.SettleTaskResponse
-	13, // 68: leoflow.control.v1.ControlService.WatchRun:output_type -> leoflow.control.v1.WatchRunResponse
-	16, // 69: leoflow.control.v1.ControlService.ReadLog:output_type -> leoflow.control.v1.ReadLogResponse
-	19, // 70: leoflow.control.v1.ControlService.PutVariable:output_type -> leoflow.control.v1.PutVariableResponse
-	21, // 71: leoflow.control.v1.ControlService.PutConnection:output_type -> leoflow.control.v1.PutConnectionResponse
-	23, // 72: leoflow.control.v1.ControlService.CancelTask:output_type -> leoflow.control.v1.CancelTaskResponse
-	25, // 73: leoflow.control.v1.ControlService.CancelRun:output_type -> leoflow.control.v1.CancelRunResponse
-	27, // 74: leoflow.control.v1.ControlService.GetRun:output_type -> leoflow.control.v1.GetRunResponse
-	31, // 75: leoflow.control.v1.ControlService.ListRuns:output_type -> leoflow.control.v1.ListRunsResponse
-	33, // 76: leoflow.control.v1.ControlService.ListTasks:output_type -> leoflow.control.v1.ListTasksResponse
-	36, // 77: leoflow.control.v1.ControlService.ListAttempts:output_type -> leoflow.control.v1.ListAttemptsResponse
-	39, // 78: leoflow.control.v1.ControlService.GetXCom:output_type -> leoflow.control.v1.GetXComResponse
-	41, // 79: leoflow.control.v1.ControlService.ListVariables:output_type -> leoflow.control.v1.ListVariablesResponse
-	43, // 80: leoflow.control.v1.ControlService.ListConnections:output_type -> leoflow.control.v1.ListConnectionsResponse
-	46, // 81: leoflow.control.v1.ControlService.DeleteVariable:output_type -> leoflow.control.v1.DeleteVariableResponse
-	48, // 82: leoflow.control.v1.ControlService.DeleteConnection:output_type -> leoflow.control.v1.DeleteConnectionResponse
-	50, // 83: leoflow.control.v1.ControlService.ListAuditEvents:output_type -> leoflow.control.v1.ListAuditEventsResponse
-	64, // [64:84] is the sub-list for method output_type
-	44, // [44:64] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	61, // 31: leoflow.control.v1.Attempt.queued_at:type_name -> google.protobuf.Timestamp
+	61, // 32: leoflow.control.v1.Attempt.started_at:type_name -> google.protobuf.Timestamp
+	61, // 33: leoflow.control.v1.Attempt.ended_at:type_name -> google.protobuf.Timestamp
+	61, // 34: leoflow.control.v1.Attempt.heartbeat_at:type_name -> google.protobuf.Timestamp
+	61, // 35: leoflow.control.v1.Attempt.cancel_requested_at:type_name -> google.protobuf.Timestamp
+	61, // 36: leoflow.control.v1.Attempt.stop_by:type_name -> google.protobuf.Timestamp
+	61, // 37: leoflow.control.v1.GetXComResponse.created_at:type_name -> google.protobuf.Timestamp
+	47, // 38: leoflow.control.v1.ListVariablesResponse.variables:type_name -> leoflow.control.v1.SecretName
+	47, // 39: leoflow.control.v1.ListConnectionsResponse.connections:type_name -> leoflow.control.v1.SecretName
+	61, // 40: leoflow.control.v1.SecretName.updated_at:type_name -> google.protobuf.Timestamp
+	2,  // 41: leoflow.control.v1.GetSecretScopeResponse.scope:type_name -> leoflow.control.v1.SecretScope
+	2,  // 42: leoflow.control.v1.SetSecretScopeRequest.scope:type_name -> leoflow.control.v1.SecretScope
+	58, // 43: leoflow.control.v1.ListAuditEventsResponse.events:type_name -> leoflow.control.v1.AuditEvent
+	61, // 44: leoflow.control.v1.AuditEvent.at:type_name -> google.protobuf.Timestamp
+	4,  // 45: leoflow.control.v1.TaskDefinition.InputsEntry.value:type_name -> leoflow.control.v1.InputSources
+	5,  // 46: leoflow.control.v1.ControlService.CreateRun:input_type -> leoflow.control.v1.CreateRunRequest
+	7,  // 47: leoflow.control.v1.ControlService.LaunchAttempt:input_type -> leoflow.control.v1.LaunchAttemptRequest
+	9,  // 48: leoflow.control.v1.ControlService.SettleAttempt:input_type -> leoflow.control.v1.SettleAttemptRequest
+	11, // 49: leoflow.control.v1.ControlService.SettleTask:input_type -> leoflow.control.v1.SettleTaskRequest
+	13, // 50: leoflow.control.v1.ControlService.RetryTask:input_type -> leoflow.control.v1.RetryTaskRequest
+	15, // 51: leoflow.control.v1.ControlService.WatchRun:input_type -> leoflow.control.v1.WatchRunRequest
+	18, // 52: leoflow.control.v1.ControlService.ReadLog:input_type -> leoflow.control.v1.ReadLogRequest
+	21, // 53: leoflow.control.v1.ControlService.PutVariable:input_type -> leoflow.control.v1.PutVariableRequest
+	23, // 54: leoflow.control.v1.ControlService.PutConnection:input_type -> leoflow.control.v1.PutConnectionRequest
+	25, // 55: leoflow.control.v1.ControlService.CancelTask:input_type -> leoflow.control.v1.CancelTaskRequest
+	27, // 56: leoflow.control.v1.ControlService.CancelRun:input_type -> leoflow.control.v1.CancelRunRequest
+	29, // 57: leoflow.control.v1.ControlService.GetRun:input_type -> leoflow.control.v1.GetRunRequest
+	33, // 58: leoflow.control.v1.ControlService.ListRuns:input_type -> leoflow.control.v1.ListRunsRequest
+	35, // 59: leoflow.control.v1.ControlService.ListTasks:input_type -> leoflow.control.v1.ListTasksRequest
+	38, // 60: leoflow.control.v1.ControlService.ListAttempts:input_type -> leoflow.control.v1.ListAttemptsRequest
+	41, // 61: leoflow.control.v1.ControlService.GetXCom:input_type -> leoflow.control.v1.GetXComRequest
+	43, // 62: leoflow.control.v1.ControlService.ListVariables:input_type -> leoflow.control.v1.ListVariablesRequest
+	45, // 63: leoflow.control.v1.ControlService.ListConnections:input_type -> leoflow.control.v1.ListConnectionsRequest
+	48, // 64: leoflow.control.v1.ControlService.DeleteVariable:input_type -> leoflow.control.v1.DeleteVariableRequest
+	50, // 65: leoflow.control.v1.ControlService.DeleteConnection:input_type -> leoflow.control.v1.DeleteConnectionRequest
+	52, // 66: leoflow.control.v1.ControlService.GetSecretScope:input_type -> leoflow.control.v1.GetSecretScopeRequest
+	54, // 67: leoflow.control.v1.ControlService.SetSecretScope:input_type -> leoflow.control.v1.SetSecretScopeRequest
+	56, // 68: leoflow.control.v1.ControlService.ListAuditEvents:input_type -> leoflow.control.v1.ListAuditEventsRequest
+	6,  // 69: leoflow.control.v1.ControlService.CreateRun:output_type -> leoflow.control.v1.CreateRunResponse
+	8,  // 70: leoflow.control.v1.ControlService.LaunchAttempt:output_type -> leoflow.control.v1.LaunchAttemptResponse
+	10, // 71: leoflow.control.v1.ControlService.SettleAttempt:output_type -> leoflow.control.v1.SettleAttemptResponse
+	12, // 72: leoflow.control.v1.ControlService.SettleTask:output_type -> leoflow.control.v1.SettleTaskResponse
+	14, // 73: leoflow.control.v1.ControlService.RetryTask:output_type -> leoflow.control.v1.RetryTaskResponse
+	16, // 74: leoflow.control.v1.ControlService.WatchRun:output_type -> leoflow.control.v1.WatchRunResponse
+	19, // 75: leoflow.control.v1.ControlService.ReadLog:output_type -> leoflow.control.v1.ReadLogResponse
+	22, // 76: leoflow.control.v1.ControlService.PutVariable:output_type -> leoflow.control.v1.PutVariableResponse
+	24, // 77: leoflow.control.v1.ControlService.PutConnection:output_type -> leoflow.control.v1.PutConnectionResponse
+	26, // 78: leoflow.control.v1.ControlService.CancelTask:output_type -> leoflow.control.v1.CancelTaskResponse
+	28, // 79: leoflow.control.v1.ControlService.CancelRun:output_type -> leoflow.control.v1.CancelRunResponse
+	30, // 80: leoflow.control.v1.ControlService.GetRun:output_type -> leoflow.control.v1.GetRunResponse
+	34, // 81: leoflow.control.v1.ControlService.ListRuns:output_type -> leoflow.control.v1.ListRunsResponse
+	36, // 82: leoflow.control.v1.ControlService.ListTasks:output_type -> leoflow.control.v1.ListTasksResponse
+	39, // 83: leoflow.control.v1.ControlService.ListAttempts:output_type -> leoflow.control.v1.ListAttemptsResponse
+	42, // 84: leoflow.control.v1.ControlService.GetXCom:output_type -> leoflow.control.v1.GetXComResponse
+	44, // 85: leoflow.control.v1.ControlService.ListVariables:output_type -> leoflow.control.v1.ListVariablesResponse
+	46, // 86: leoflow.control.v1.ControlService.ListConnections:output_type -> leoflow.control.v1.ListConnectionsResponse
+	49, // 87: leoflow.control.v1.ControlService.DeleteVariable:output_type -> leoflow.control.v1.DeleteVariableResponse
+	51, // 88: leoflow.control.v1.ControlService.DeleteConnection:output_type -> leoflow.control.v1.DeleteConnectionResponse
+	53, // 89: leoflow.control.v1.ControlService.GetSecretScope:output_type -> leoflow.control.v1.GetSecretScopeResponse
+	55, // 90: leoflow.control.v1.ControlService.SetSecretScope:output_type -> leoflow.control.v1.SetSecretScopeResponse
+	57, // 91: leoflow.control.v1.ControlService.ListAuditEvents:output_type -> leoflow.control.v1.ListAuditEventsResponse
+	69, // [69:92] is the sub-list for method output_type
+	46, // [46:69] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_leoflow_control_v1_control_proto_init() }
@@ -3965,8 +4377,8 @@ func file_leoflow_control_v1_control_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_leoflow_control_v1_control_proto_rawDesc), len(file_leoflow_control_v1_control_proto_rawDesc)),
-			NumEnums:      2,
-			NumMessages:   52,
+			NumEnums:      3,
+			NumMessages:   58,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -733,6 +733,32 @@ func (m *CreateRunRequest) validate(all bool) error {
 
 	}
 
+	if m.GetIdempotencyKey() != "" {
+
+		if utf8.RuneCountInString(m.GetIdempotencyKey()) > 250 {
+			err := CreateRunRequestValidationError{
+				field:  "IdempotencyKey",
+				reason: "value length must be at most 250 runes",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+		if !_CreateRunRequest_IdempotencyKey_Pattern.MatchString(m.GetIdempotencyKey()) {
+			err := CreateRunRequestValidationError{
+				field:  "IdempotencyKey",
+				reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+	}
+
 	if len(errors) > 0 {
 		return CreateRunRequestMultiError(errors)
 	}
@@ -814,6 +840,8 @@ var _ interface {
 var _CreateRunRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
 
 var _CreateRunRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _CreateRunRequest_IdempotencyKey_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
 
 // Validate checks the field values on CreateRunResponse with the rules defined
 // in the proto definition for this message. If any rules are violated, the
@@ -1049,6 +1077,32 @@ func (m *LaunchAttemptRequest) validate(all bool) error {
 
 	// no validation rules for Supersede
 
+	if m.GetIdempotencyKey() != "" {
+
+		if utf8.RuneCountInString(m.GetIdempotencyKey()) > 250 {
+			err := LaunchAttemptRequestValidationError{
+				field:  "IdempotencyKey",
+				reason: "value length must be at most 250 runes",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+		if !_LaunchAttemptRequest_IdempotencyKey_Pattern.MatchString(m.GetIdempotencyKey()) {
+			err := LaunchAttemptRequestValidationError{
+				field:  "IdempotencyKey",
+				reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+			}
+			if !all {
+				return err
+			}
+			errors = append(errors, err)
+		}
+
+	}
+
 	if len(errors) > 0 {
 		return LaunchAttemptRequestMultiError(errors)
 	}
@@ -1134,6 +1188,8 @@ var _LaunchAttemptRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7
 var _LaunchAttemptRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
 
 var _LaunchAttemptRequest_TaskId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _LaunchAttemptRequest_IdempotencyKey_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
 
 // Validate checks the field values on LaunchAttemptResponse with the rules
 // defined in the proto definition for this message. If any rules are
@@ -1888,6 +1944,295 @@ var _ interface {
 	Cause() error
 	ErrorName() string
 } = SettleTaskResponseValidationError{}
+
+// Validate checks the field values on RetryTaskRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *RetryTaskRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on RetryTaskRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// RetryTaskRequestMultiError, or nil if none found.
+func (m *RetryTaskRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *RetryTaskRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if l := utf8.RuneCountInString(m.GetDagId()); l < 1 || l > 250 {
+		err := RetryTaskRequestValidationError{
+			field:  "DagId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_RetryTaskRequest_DagId_Pattern.MatchString(m.GetDagId()) {
+		err := RetryTaskRequestValidationError{
+			field:  "DagId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetRunId()); l < 1 || l > 250 {
+		err := RetryTaskRequestValidationError{
+			field:  "RunId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_RetryTaskRequest_RunId_Pattern.MatchString(m.GetRunId()) {
+		err := RetryTaskRequestValidationError{
+			field:  "RunId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if l := utf8.RuneCountInString(m.GetTaskId()); l < 1 || l > 250 {
+		err := RetryTaskRequestValidationError{
+			field:  "TaskId",
+			reason: "value length must be between 1 and 250 runes, inclusive",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if !_RetryTaskRequest_TaskId_Pattern.MatchString(m.GetTaskId()) {
+		err := RetryTaskRequestValidationError{
+			field:  "TaskId",
+			reason: "value does not match regex pattern \"^[^\\\\x00-\\\\x1F\\\\x7F-\\\\x9F]+$\"",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if m.GetTryNumber() < 0 {
+		err := RetryTaskRequestValidationError{
+			field:  "TryNumber",
+			reason: "value must be greater than or equal to 0",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return RetryTaskRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// RetryTaskRequestMultiError is an error wrapping multiple validation errors
+// returned by RetryTaskRequest.ValidateAll() if the designated constraints
+// aren't met.
+type RetryTaskRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m RetryTaskRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m RetryTaskRequestMultiError) AllErrors() []error { return m }
+
+// RetryTaskRequestValidationError is the validation error returned by
+// RetryTaskRequest.Validate if the designated constraints aren't met.
+type RetryTaskRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e RetryTaskRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e RetryTaskRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e RetryTaskRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e RetryTaskRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e RetryTaskRequestValidationError) ErrorName() string { return "RetryTaskRequestValidationError" }
+
+// Error satisfies the builtin error interface
+func (e RetryTaskRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sRetryTaskRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = RetryTaskRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = RetryTaskRequestValidationError{}
+
+var _RetryTaskRequest_DagId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _RetryTaskRequest_RunId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+var _RetryTaskRequest_TaskId_Pattern = regexp.MustCompile("^[^\\x00-\\x1F\\x7F-\\x9F]+$")
+
+// Validate checks the field values on RetryTaskResponse with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *RetryTaskResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on RetryTaskResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// RetryTaskResponseMultiError, or nil if none found.
+func (m *RetryTaskResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *RetryTaskResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for Changed
+
+	// no validation rules for NextTryNumber
+
+	if len(errors) > 0 {
+		return RetryTaskResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// RetryTaskResponseMultiError is an error wrapping multiple validation errors
+// returned by RetryTaskResponse.ValidateAll() if the designated constraints
+// aren't met.
+type RetryTaskResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m RetryTaskResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m RetryTaskResponseMultiError) AllErrors() []error { return m }
+
+// RetryTaskResponseValidationError is the validation error returned by
+// RetryTaskResponse.Validate if the designated constraints aren't met.
+type RetryTaskResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e RetryTaskResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e RetryTaskResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e RetryTaskResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e RetryTaskResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e RetryTaskResponseValidationError) ErrorName() string {
+	return "RetryTaskResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e RetryTaskResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sRetryTaskResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = RetryTaskResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = RetryTaskResponseValidationError{}
 
 // Validate checks the field values on WatchRunRequest with the rules defined
 // in the proto definition for this message. If any rules are violated, the
@@ -7223,6 +7568,442 @@ var _ interface {
 	Cause() error
 	ErrorName() string
 } = DeleteConnectionResponseValidationError{}
+
+// Validate checks the field values on GetSecretScopeRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *GetSecretScopeRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on GetSecretScopeRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// GetSecretScopeRequestMultiError, or nil if none found.
+func (m *GetSecretScopeRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *GetSecretScopeRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if len(errors) > 0 {
+		return GetSecretScopeRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// GetSecretScopeRequestMultiError is an error wrapping multiple validation
+// errors returned by GetSecretScopeRequest.ValidateAll() if the designated
+// constraints aren't met.
+type GetSecretScopeRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m GetSecretScopeRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m GetSecretScopeRequestMultiError) AllErrors() []error { return m }
+
+// GetSecretScopeRequestValidationError is the validation error returned by
+// GetSecretScopeRequest.Validate if the designated constraints aren't met.
+type GetSecretScopeRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e GetSecretScopeRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e GetSecretScopeRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e GetSecretScopeRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e GetSecretScopeRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e GetSecretScopeRequestValidationError) ErrorName() string {
+	return "GetSecretScopeRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e GetSecretScopeRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sGetSecretScopeRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = GetSecretScopeRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = GetSecretScopeRequestValidationError{}
+
+// Validate checks the field values on GetSecretScopeResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *GetSecretScopeResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on GetSecretScopeResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// GetSecretScopeResponseMultiError, or nil if none found.
+func (m *GetSecretScopeResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *GetSecretScopeResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for Scope
+
+	if len(errors) > 0 {
+		return GetSecretScopeResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// GetSecretScopeResponseMultiError is an error wrapping multiple validation
+// errors returned by GetSecretScopeResponse.ValidateAll() if the designated
+// constraints aren't met.
+type GetSecretScopeResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m GetSecretScopeResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m GetSecretScopeResponseMultiError) AllErrors() []error { return m }
+
+// GetSecretScopeResponseValidationError is the validation error returned by
+// GetSecretScopeResponse.Validate if the designated constraints aren't met.
+type GetSecretScopeResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e GetSecretScopeResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e GetSecretScopeResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e GetSecretScopeResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e GetSecretScopeResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e GetSecretScopeResponseValidationError) ErrorName() string {
+	return "GetSecretScopeResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e GetSecretScopeResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sGetSecretScopeResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = GetSecretScopeResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = GetSecretScopeResponseValidationError{}
+
+// Validate checks the field values on SetSecretScopeRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *SetSecretScopeRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on SetSecretScopeRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// SetSecretScopeRequestMultiError, or nil if none found.
+func (m *SetSecretScopeRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *SetSecretScopeRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if _, ok := _SetSecretScopeRequest_Scope_NotInLookup[m.GetScope()]; ok {
+		err := SetSecretScopeRequestValidationError{
+			field:  "Scope",
+			reason: "value must not be in list [SECRET_SCOPE_UNSPECIFIED]",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if _, ok := SecretScope_name[int32(m.GetScope())]; !ok {
+		err := SetSecretScopeRequestValidationError{
+			field:  "Scope",
+			reason: "value must be one of the defined enum values",
+		}
+		if !all {
+			return err
+		}
+		errors = append(errors, err)
+	}
+
+	if len(errors) > 0 {
+		return SetSecretScopeRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// SetSecretScopeRequestMultiError is an error wrapping multiple validation
+// errors returned by SetSecretScopeRequest.ValidateAll() if the designated
+// constraints aren't met.
+type SetSecretScopeRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m SetSecretScopeRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m SetSecretScopeRequestMultiError) AllErrors() []error { return m }
+
+// SetSecretScopeRequestValidationError is the validation error returned by
+// SetSecretScopeRequest.Validate if the designated constraints aren't met.
+type SetSecretScopeRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e SetSecretScopeRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e SetSecretScopeRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e SetSecretScopeRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e SetSecretScopeRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e SetSecretScopeRequestValidationError) ErrorName() string {
+	return "SetSecretScopeRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e SetSecretScopeRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sSetSecretScopeRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = SetSecretScopeRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = SetSecretScopeRequestValidationError{}
+
+var _SetSecretScopeRequest_Scope_NotInLookup = map[SecretScope]struct{}{
+	0: {},
+}
+
+// Validate checks the field values on SetSecretScopeResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *SetSecretScopeResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on SetSecretScopeResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// SetSecretScopeResponseMultiError, or nil if none found.
+func (m *SetSecretScopeResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *SetSecretScopeResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if len(errors) > 0 {
+		return SetSecretScopeResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// SetSecretScopeResponseMultiError is an error wrapping multiple validation
+// errors returned by SetSecretScopeResponse.ValidateAll() if the designated
+// constraints aren't met.
+type SetSecretScopeResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m SetSecretScopeResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m SetSecretScopeResponseMultiError) AllErrors() []error { return m }
+
+// SetSecretScopeResponseValidationError is the validation error returned by
+// SetSecretScopeResponse.Validate if the designated constraints aren't met.
+type SetSecretScopeResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e SetSecretScopeResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e SetSecretScopeResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e SetSecretScopeResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e SetSecretScopeResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e SetSecretScopeResponseValidationError) ErrorName() string {
+	return "SetSecretScopeResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e SetSecretScopeResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sSetSecretScopeResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = SetSecretScopeResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = SetSecretScopeResponseValidationError{}
 
 // Validate checks the field values on ListAuditEventsRequest with the rules
 // defined in the proto definition for this message. If any rules are

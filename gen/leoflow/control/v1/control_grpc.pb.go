@@ -29,6 +29,7 @@ const (
 	ControlService_LaunchAttempt_FullMethodName    = "/leoflow.control.v1.ControlService/LaunchAttempt"
 	ControlService_SettleAttempt_FullMethodName    = "/leoflow.control.v1.ControlService/SettleAttempt"
 	ControlService_SettleTask_FullMethodName       = "/leoflow.control.v1.ControlService/SettleTask"
+	ControlService_RetryTask_FullMethodName        = "/leoflow.control.v1.ControlService/RetryTask"
 	ControlService_WatchRun_FullMethodName         = "/leoflow.control.v1.ControlService/WatchRun"
 	ControlService_ReadLog_FullMethodName          = "/leoflow.control.v1.ControlService/ReadLog"
 	ControlService_PutVariable_FullMethodName      = "/leoflow.control.v1.ControlService/PutVariable"
@@ -44,6 +45,8 @@ const (
 	ControlService_ListConnections_FullMethodName  = "/leoflow.control.v1.ControlService/ListConnections"
 	ControlService_DeleteVariable_FullMethodName   = "/leoflow.control.v1.ControlService/DeleteVariable"
 	ControlService_DeleteConnection_FullMethodName = "/leoflow.control.v1.ControlService/DeleteConnection"
+	ControlService_GetSecretScope_FullMethodName   = "/leoflow.control.v1.ControlService/GetSecretScope"
+	ControlService_SetSecretScope_FullMethodName   = "/leoflow.control.v1.ControlService/SetSecretScope"
 	ControlService_ListAuditEvents_FullMethodName  = "/leoflow.control.v1.ControlService/ListAuditEvents"
 )
 
@@ -68,6 +71,11 @@ type ControlServiceClient interface {
 	SettleAttempt(ctx context.Context, in *SettleAttemptRequest, opts ...grpc.CallOption) (*SettleAttemptResponse, error)
 	// SettleTask records that a task will not be launched in this run.
 	SettleTask(ctx context.Context, in *SettleTaskRequest, opts ...grpc.CallOption) (*SettleTaskResponse, error)
+	// RetryTask has a task wait for another try: it becomes UP_FOR_RETRY, whatever
+	// became of it before, and whoever drives the run launches it. An attempt of it
+	// that is live ends as failed with the cause SUPERSEDED. A task that was settled
+	// without an attempt can be launched again thereby.
+	RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error)
 	// WatchRun sends every change of the run's tasks after a revision, in order, and
 	// goes on until the caller has enough. Called again with the last revision seen,
 	// it misses nothing and repeats nothing, across restarts of the server too.
@@ -75,9 +83,12 @@ type ControlServiceClient interface {
 	// ReadLog sends an attempt's log from a position on. Following, it goes on until
 	// the attempt has ended and nobody writes to its log any more (LOG-11).
 	ReadLog(ctx context.Context, in *ReadLogRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadLogResponse], error)
-	// PutVariable creates or replaces a variable. Its value never comes back.
+	// PutVariable creates or replaces a variable. Its value never comes back. What all
+	// variables of a tenant take together is limited, so that one reply can hold them:
+	// past it the call is RESOURCE_EXHAUSTED, and nothing is stored.
 	PutVariable(ctx context.Context, in *PutVariableRequest, opts ...grpc.CallOption) (*PutVariableResponse, error)
-	// PutConnection creates or replaces a connection. Its URI never comes back.
+	// PutConnection creates or replaces a connection. Its URI never comes back. All
+	// connections of a tenant together are limited as its variables are.
 	PutConnection(ctx context.Context, in *PutConnectionRequest, opts ...grpc.CallOption) (*PutConnectionResponse, error)
 	// CancelTask asks the current attempt of a task to stop; its agent learns it on its
 	// next heartbeat, with the time that it has left (BEAT-6). A cancel is a wish: a task
@@ -104,6 +115,10 @@ type ControlServiceClient interface {
 	DeleteVariable(ctx context.Context, in *DeleteVariableRequest, opts ...grpc.CallOption) (*DeleteVariableResponse, error)
 	// DeleteConnection deletes a connection; one that is not there is NOT_FOUND.
 	DeleteConnection(ctx context.Context, in *DeleteConnectionRequest, opts ...grpc.CallOption) (*DeleteConnectionResponse, error)
+	// GetSecretScope returns which secrets the tenant's tasks get.
+	GetSecretScope(ctx context.Context, in *GetSecretScopeRequest, opts ...grpc.CallOption) (*GetSecretScopeResponse, error)
+	// SetSecretScope says which secrets the tenant's tasks get, from their next call on.
+	SetSecretScope(ctx context.Context, in *SetSecretScopeRequest, opts ...grpc.CallOption) (*SetSecretScopeResponse, error)
 	// ListAuditEvents lists who got which secrets (SECRET-5), and who wrote which, the
 	// newest first.
 	ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error)
@@ -151,6 +166,16 @@ func (c *controlServiceClient) SettleTask(ctx context.Context, in *SettleTaskReq
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SettleTaskResponse)
 	err := c.cc.Invoke(ctx, ControlService_SettleTask_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) RetryTask(ctx context.Context, in *RetryTaskRequest, opts ...grpc.CallOption) (*RetryTaskResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RetryTaskResponse)
+	err := c.cc.Invoke(ctx, ControlService_RetryTask_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -325,6 +350,26 @@ func (c *controlServiceClient) DeleteConnection(ctx context.Context, in *DeleteC
 	return out, nil
 }
 
+func (c *controlServiceClient) GetSecretScope(ctx context.Context, in *GetSecretScopeRequest, opts ...grpc.CallOption) (*GetSecretScopeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetSecretScopeResponse)
+	err := c.cc.Invoke(ctx, ControlService_GetSecretScope_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *controlServiceClient) SetSecretScope(ctx context.Context, in *SetSecretScopeRequest, opts ...grpc.CallOption) (*SetSecretScopeResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetSecretScopeResponse)
+	err := c.cc.Invoke(ctx, ControlService_SetSecretScope_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *controlServiceClient) ListAuditEvents(ctx context.Context, in *ListAuditEventsRequest, opts ...grpc.CallOption) (*ListAuditEventsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListAuditEventsResponse)
@@ -356,6 +401,11 @@ type ControlServiceServer interface {
 	SettleAttempt(context.Context, *SettleAttemptRequest) (*SettleAttemptResponse, error)
 	// SettleTask records that a task will not be launched in this run.
 	SettleTask(context.Context, *SettleTaskRequest) (*SettleTaskResponse, error)
+	// RetryTask has a task wait for another try: it becomes UP_FOR_RETRY, whatever
+	// became of it before, and whoever drives the run launches it. An attempt of it
+	// that is live ends as failed with the cause SUPERSEDED. A task that was settled
+	// without an attempt can be launched again thereby.
+	RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error)
 	// WatchRun sends every change of the run's tasks after a revision, in order, and
 	// goes on until the caller has enough. Called again with the last revision seen,
 	// it misses nothing and repeats nothing, across restarts of the server too.
@@ -363,9 +413,12 @@ type ControlServiceServer interface {
 	// ReadLog sends an attempt's log from a position on. Following, it goes on until
 	// the attempt has ended and nobody writes to its log any more (LOG-11).
 	ReadLog(*ReadLogRequest, grpc.ServerStreamingServer[ReadLogResponse]) error
-	// PutVariable creates or replaces a variable. Its value never comes back.
+	// PutVariable creates or replaces a variable. Its value never comes back. What all
+	// variables of a tenant take together is limited, so that one reply can hold them:
+	// past it the call is RESOURCE_EXHAUSTED, and nothing is stored.
 	PutVariable(context.Context, *PutVariableRequest) (*PutVariableResponse, error)
-	// PutConnection creates or replaces a connection. Its URI never comes back.
+	// PutConnection creates or replaces a connection. Its URI never comes back. All
+	// connections of a tenant together are limited as its variables are.
 	PutConnection(context.Context, *PutConnectionRequest) (*PutConnectionResponse, error)
 	// CancelTask asks the current attempt of a task to stop; its agent learns it on its
 	// next heartbeat, with the time that it has left (BEAT-6). A cancel is a wish: a task
@@ -392,6 +445,10 @@ type ControlServiceServer interface {
 	DeleteVariable(context.Context, *DeleteVariableRequest) (*DeleteVariableResponse, error)
 	// DeleteConnection deletes a connection; one that is not there is NOT_FOUND.
 	DeleteConnection(context.Context, *DeleteConnectionRequest) (*DeleteConnectionResponse, error)
+	// GetSecretScope returns which secrets the tenant's tasks get.
+	GetSecretScope(context.Context, *GetSecretScopeRequest) (*GetSecretScopeResponse, error)
+	// SetSecretScope says which secrets the tenant's tasks get, from their next call on.
+	SetSecretScope(context.Context, *SetSecretScopeRequest) (*SetSecretScopeResponse, error)
 	// ListAuditEvents lists who got which secrets (SECRET-5), and who wrote which, the
 	// newest first.
 	ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error)
@@ -416,6 +473,9 @@ func (UnimplementedControlServiceServer) SettleAttempt(context.Context, *SettleA
 }
 func (UnimplementedControlServiceServer) SettleTask(context.Context, *SettleTaskRequest) (*SettleTaskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method SettleTask not implemented")
+}
+func (UnimplementedControlServiceServer) RetryTask(context.Context, *RetryTaskRequest) (*RetryTaskResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RetryTask not implemented")
 }
 func (UnimplementedControlServiceServer) WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[WatchRunResponse]) error {
 	return status.Error(codes.Unimplemented, "method WatchRun not implemented")
@@ -461,6 +521,12 @@ func (UnimplementedControlServiceServer) DeleteVariable(context.Context, *Delete
 }
 func (UnimplementedControlServiceServer) DeleteConnection(context.Context, *DeleteConnectionRequest) (*DeleteConnectionResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteConnection not implemented")
+}
+func (UnimplementedControlServiceServer) GetSecretScope(context.Context, *GetSecretScopeRequest) (*GetSecretScopeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetSecretScope not implemented")
+}
+func (UnimplementedControlServiceServer) SetSecretScope(context.Context, *SetSecretScopeRequest) (*SetSecretScopeResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetSecretScope not implemented")
 }
 func (UnimplementedControlServiceServer) ListAuditEvents(context.Context, *ListAuditEventsRequest) (*ListAuditEventsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAuditEvents not implemented")
@@ -554,6 +620,24 @@ func _ControlService_SettleTask_Handler(srv interface{}, ctx context.Context, de
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(ControlServiceServer).SettleTask(ctx, req.(*SettleTaskRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_RetryTask_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RetryTaskRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).RetryTask(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_RetryTask_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).RetryTask(ctx, req.(*RetryTaskRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -814,6 +898,42 @@ func _ControlService_DeleteConnection_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _ControlService_GetSecretScope_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetSecretScopeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).GetSecretScope(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_GetSecretScope_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).GetSecretScope(ctx, req.(*GetSecretScopeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _ControlService_SetSecretScope_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSecretScopeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ControlServiceServer).SetSecretScope(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: ControlService_SetSecretScope_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ControlServiceServer).SetSecretScope(ctx, req.(*SetSecretScopeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _ControlService_ListAuditEvents_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListAuditEventsRequest)
 	if err := dec(in); err != nil {
@@ -854,6 +974,10 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "SettleTask",
 			Handler:    _ControlService_SettleTask_Handler,
+		},
+		{
+			MethodName: "RetryTask",
+			Handler:    _ControlService_RetryTask_Handler,
 		},
 		{
 			MethodName: "PutVariable",
@@ -906,6 +1030,14 @@ var ControlService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteConnection",
 			Handler:    _ControlService_DeleteConnection_Handler,
+		},
+		{
+			MethodName: "GetSecretScope",
+			Handler:    _ControlService_GetSecretScope_Handler,
+		},
+		{
+			MethodName: "SetSecretScope",
+			Handler:    _ControlService_SetSecretScope_Handler,
 		},
 		{
 			MethodName: "ListAuditEvents",
