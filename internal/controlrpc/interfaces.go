@@ -33,6 +33,10 @@ type Launcher interface {
 	// SettleTask ends a task that has no attempt; settled is false where it was in
 	// that state before. In any other state it is domain.ErrPrecondition.
 	SettleTask(ctx context.Context, task domain.TaskKey, state domain.TaskState) (settled bool, err error)
+	// RetryTask has a task wait for the try after its current one, which try must be
+	// (0: none), and settles a live attempt as superseded; changed is false where it
+	// waited before. Another current try is domain.ErrPrecondition.
+	RetryTask(ctx context.Context, task domain.TaskKey, try int) (changed bool, err error)
 }
 
 // Canceller asks what runs to stop. A cancel that is repeated keeps the first

@@ -148,6 +148,10 @@ func TestRolesBoundWhatAnOperatorMayDo(t *testing.T) {
 		}
 	}
 	for name, call := range map[string]func() error{
+		"a viewer retries a task": func() error {
+			_, err := viewer.RetryTask(viewer.ctx, &controlv1.RetryTaskRequest{DagId: "dag", RunId: "run", TaskId: "t", TryNumber: 1})
+			return err
+		},
 		"a viewer cancels a task": func() error {
 			_, err := viewer.CancelTask(viewer.ctx, &controlv1.CancelTaskRequest{DagId: "dag", RunId: "run", TaskId: "t"})
 			return err

@@ -209,6 +209,10 @@ func TestIso3ForeignAndMissingLookAlike(t *testing.T) {
 			_, err := right.SettleTask(right.ctx, &controlv1.SettleTaskRequest{DagId: "dag", RunId: run, TaskId: "t", State: policyv1.TaskState_TASK_STATE_SKIPPED})
 			return err
 		},
+		"RetryTask": func(run string) error {
+			_, err := right.RetryTask(right.ctx, &controlv1.RetryTaskRequest{DagId: "dag", RunId: run, TaskId: "t", TryNumber: 1})
+			return err
+		},
 		"CancelTask": func(run string) error {
 			_, err := right.CancelTask(right.ctx, &controlv1.CancelTaskRequest{DagId: "dag", RunId: run, TaskId: "t"})
 			return err

@@ -6,6 +6,7 @@ import (
 
 	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/ent/attempt"
+	"github.com/neochaotic/leoflow/ent/predicate"
 	"github.com/neochaotic/leoflow/ent/taskinstance"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
@@ -15,8 +16,8 @@ import (
 // as failed with the cause superseded in the same transaction.
 //
 // The current try itself, while it is queued, is returned as it is: a repeated
-// call. Anything else, a task that was settled without an attempt included, is
-// domain.ErrPrecondition; a missing task is domain.ErrNotFound.
+// call. Anything else is domain.ErrPrecondition, also a task that SettleTask or a
+// cancel settled, unless RetryTask came after; a missing task is domain.ErrNotFound.
 func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, try int, supersede bool) (domain.Attempt, error) {
 	var out domain.Attempt
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
@@ -49,8 +50,9 @@ func (tx *txn) launch(ctx context.Context, task *ent.TaskInstance, try int, supe
 		return nil, fmt.Errorf("%w: try %d follows %d", domain.ErrPrecondition, try, task.CurrentTry)
 	case current != nil && current.State.Live() && !supersede:
 		return nil, fmt.Errorf("%w: try %d is live", domain.ErrPrecondition, task.CurrentTry)
-	case !launchable(task, current):
-		return nil, fmt.Errorf("%w: task was settled as %s", domain.ErrPrecondition, task.State)
+	}
+	if err := tx.launchable(ctx, task, current); err != nil {
+		return nil, err
 	}
 	if supersede && current != nil {
 		if err := tx.supersede(ctx, current); err != nil {
@@ -71,14 +73,25 @@ func (tx *txn) currentAttempt(ctx context.Context, task *ent.TaskInstance) (*ent
 	return tx.Attempt.Query().Where(attempt.TaskPk(task.ID), attempt.Try(task.CurrentTry)).Only(ctx)
 }
 
-// launchable reports whether another attempt may follow the current one. A new try
-// is a new path of the state table, so an attempt's outcome does not bar it; what
-// SettleTask said does, and is told by its difference from the attempt's outcome.
-func launchable(task *ent.TaskInstance, current *ent.Attempt) bool {
+// launchable refuses a task that was settled past its attempts. A new try is a new
+// path of the state table, so an attempt's outcome does not bar it; what SettleTask
+// or a cancel said does, until RetryTask. It is told by its difference from the
+// attempt's outcome; where both are the same, by the retry that lies between them.
+func (tx *txn) launchable(ctx context.Context, task *ent.TaskInstance, current *ent.Attempt) error {
 	if !task.State.Terminal() {
-		return true
+		return nil
 	}
-	return current != nil && current.State == task.State
+	settled := current == nil || current.State != task.State
+	if !settled && task.State == domain.TaskStateSkipped {
+		var err error
+		if settled, err = tx.retried(ctx, task); err != nil {
+			return err
+		}
+	}
+	if settled {
+		return fmt.Errorf("%w: task was settled as %s", domain.ErrPrecondition, task.State)
+	}
+	return nil
 }
 
 // supersede settles the current attempt, unless that has happened.
@@ -94,9 +107,15 @@ func (tx *txn) supersede(ctx context.Context, current *ent.Attempt) error {
 	})
 }
 
-// advance makes try the task's current one, if it still follows the current one.
+// asRead matches the task while it has the try and the state that were read.
+func asRead(task *ent.TaskInstance) predicate.TaskInstance {
+	return taskinstance.And(
+		taskinstance.ID(task.ID), taskinstance.CurrentTry(task.CurrentTry), taskinstance.StateEQ(task.State))
+}
+
+// advance makes try the task's current one, if the task is still as it was read.
 func (tx *txn) advance(ctx context.Context, task *ent.TaskInstance, try int) error {
-	n, err := tx.TaskInstance.Update().Where(taskinstance.ID(task.ID), taskinstance.CurrentTry(task.CurrentTry)).
+	n, err := tx.TaskInstance.Update().Where(asRead(task)).
 		SetCurrentTry(try).SetState(domain.TaskStateQueued).Save(ctx)
 	if err == nil && n == 0 {
 		return errStillLive

@@ -13,7 +13,7 @@ import (
 
 var raceTests = []test{
 	{"TestState7OneTerminalReportWins", testTerminalRace},
-	{"TestState9ReportSettleCancelAndLaunchRace", testMixedRace},
+	{"TestState9ReportSettleCancelRetryAndLaunchRace", testMixedRace},
 	{"TestCreateRunRace", testCreateRace},
 	{"TestLaunchRace", testLaunchRace},
 }
@@ -67,6 +67,7 @@ func testMixedRace(t *testing.T, b *bed) {
 				_, _, err := b.SettleAttempt(as(tenantA), theTask, try, domain.Settlement{State: domain.TaskStateFailed, Cause: domain.CauseLost})
 				return err
 			},
+			func() error { _, err := b.RetryTask(as(tenantA), theTask, try); return err },
 			func() error { _, err := b.LaunchAttempt(as(tenantA), theTask, try+1, true); return err },
 		} {
 			wg.Go(func() {
@@ -80,6 +81,10 @@ func testMixedRace(t *testing.T, b *bed) {
 			})
 		}
 		wg.Wait()
+		if b.task(t, tenantA).TryNumber == try { // retried, then skipped by a cancel, so not launched
+			b.mustRetry(t, tenantA, try)
+			b.launch(t, tenantA, try+1, false)
+		}
 		if task := b.task(t, tenantA); task.TryNumber != try+1 || task.State != domain.TaskStateQueued {
 			t.Fatalf("task %+v", task)
 		}
@@ -92,14 +97,17 @@ func testMixedRace(t *testing.T, b *bed) {
 }
 
 // wantPath holds the history of a task against the state table: each try is a path
-// from queued, and a try ends before the next begins (STATE-9).
+// from queued, a try ends before the next begins, and a retry begins a path of its
+// own once the one before has ended (STATE-9).
 func (b *bed) wantPath(t failer, changes []domain.TaskChange) {
-	state, try := domain.TaskStateFailed, 0
+	state, try := domain.TaskStateNone, 0
 	for _, c := range changes {
+		next := c.TryNumber == try+1 && c.State == domain.TaskStateQueued
 		switch {
-		case c.TryNumber == try+1 && c.State == domain.TaskStateQueued && state.Terminal():
+		case next && (state.Terminal() || slices.Contains(state.Next(), domain.TaskStateQueued)):
 			try++
-		case c.TryNumber == try && slices.Contains(state.Next(), c.State):
+		case c.TryNumber == try && c.State == domain.TaskStateUpForRetry && !state.Live() && state != c.State:
+		case c.TryNumber == try && c.State != domain.TaskStateQueued && slices.Contains(state.Next(), c.State):
 		default:
 			t.Fatalf("try %d %s does not follow try %d %s", c.TryNumber, c.State, try, state)
 		}

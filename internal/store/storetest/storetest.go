@@ -42,6 +42,7 @@ type Store interface {
 	LaunchAttempt(ctx context.Context, key domain.TaskKey, try int, supersede bool) (domain.Attempt, error)
 	SettleAttempt(ctx context.Context, key domain.TaskKey, try int, to domain.Settlement) (domain.Attempt, bool, error)
 	SettleTask(ctx context.Context, key domain.TaskKey, state domain.TaskState) (bool, error)
+	RetryTask(ctx context.Context, key domain.TaskKey, try int) (bool, error)
 	CancelTask(ctx context.Context, key domain.TaskKey, within time.Duration) (domain.Cancellation, error)
 	CancelRun(ctx context.Context, key domain.RunKey, within time.Duration) (domain.RunCancellation, error)
 	Attempt(ctx context.Context, key domain.TaskKey, try int) (domain.Attempt, error)
@@ -82,7 +83,7 @@ type Opener func(t *testing.T, env Env) Store
 // Run runs the suite. fresh gives each test an Opener over data of its own.
 func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	for _, group := range [][]test{
-		runTests, launchTests, reportTests, livenessTests, settleTests, cancelTests, changeTests,
+		runTests, launchTests, retryTests, reportTests, livenessTests, settleTests, cancelTests, changeTests,
 		listTests, secretTests, secretWriteTests, tenantTests, raceTests, durabilityTests, modelTests,
 		reapTests,
 	} {

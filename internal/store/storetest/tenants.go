@@ -156,6 +156,10 @@ var calls = []call{
 		_, _, err := s.SettleAttempt(ctx, keyOf(id), id.TryNumber, domain.Settlement{State: domain.TaskStateFailed})
 		return err
 	}},
+	{"RetryTask", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		_, err := s.RetryTask(ctx, keyOf(id), id.TryNumber)
+		return err
+	}},
 	{"LaunchAttempt", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		_, err := s.LaunchAttempt(ctx, keyOf(id), id.TryNumber+1, true)
 		return err
