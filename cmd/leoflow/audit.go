@@ -36,7 +36,7 @@ func (c *auditCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListAuditEventsResponse{Events: events, NextPageToken: next}, func() terminal.Table {
+		return printList(&c.listFlags, con, events, next, func() terminal.Table {
 			t := terminal.Table{{"AT", "ACTION", "WHO", "NAMES"}}
 			for _, e := range events {
 				t = append(t, []string{instant(e.GetAt()), e.GetAction(), who(e), orDash(strings.Join(e.GetNames(), ", "))})

@@ -58,6 +58,7 @@ type cli struct {
 	Logs       logsCmd       `cmd:"" help:"Print the log of a task."`
 	Value      valueCmd      `cmd:"" help:"Write what a task handed on."`
 	Cancel     cancelCmd     `cmd:"" help:"Cancel a run, or a task of it."`
+	Retry      retryCmd      `cmd:"" help:"Have tasks wait for another try."`
 	Variable   variableCmd   `cmd:"" help:"Store, list or delete variables."`
 	Connection connectionCmd `cmd:"" help:"Store, list or delete connections."`
 	Audit      auditCmd      `cmd:"" help:"List who got or wrote which secrets."`

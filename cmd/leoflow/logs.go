@@ -90,7 +90,7 @@ func (c *logsCmd) read(ctx context.Context, con *console, r *remote, number int3
 		for _, record := range resp.GetRecords() {
 			line := terminal.LineOf(record).String() + "\n"
 			if c.Output == "json" {
-				if line, err = jsonText(record, false); err != nil {
+				if line, err = jsonLine(record); err != nil {
 					return err
 				}
 			}

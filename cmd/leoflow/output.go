@@ -18,7 +18,7 @@ import (
 
 // outputFlags say in which form a command answers.
 type outputFlags struct {
-	Output string `short:"o" default:"table" enum:"table,json" env:"LEOFLOW_OUTPUT" placeholder:"FORM" help:"Form of the output: table, for people, or json, one document with the names of the protos; by default ${default}."`
+	Output string `short:"o" default:"table" enum:"table,json" env:"LEOFLOW_OUTPUT" placeholder:"FORM" help:"Form of the output: table, for people, or json, one object a line with the names of the protos; by default ${default}."`
 }
 
 // listFlags are those of every list.
@@ -57,28 +57,36 @@ func readPages[T any](limit int, read func(size int32, token string) ([]T, strin
 	}
 }
 
-// print writes a document in the form asked for.
-func (f outputFlags) print(con *console, document proto.Message, asTable func() terminal.Table) error {
-	if f.Output == "json" {
-		text, err := jsonText(document, true)
+// print writes one entry in the form asked for: as an object on a line of its own,
+// or as a table.
+func (f outputFlags) print(con *console, entry any, asTable func() terminal.Table) error {
+	return printEntries(f, con, []any{entry}, asTable)
+}
+
+// printEntries writes entries, each of which is a message of the protos or a struct
+// that is tagged likewise, in the form asked for: as an object a line, or as one table.
+func printEntries[T any](f outputFlags, con *console, entries []T, asTable func() terminal.Table) error {
+	if f.Output != "json" {
+		return writeOut(con.out, asTable().String())
+	}
+	var b strings.Builder
+	for _, entry := range entries {
+		line, err := jsonLine(entry)
 		if err != nil {
 			return err
 		}
-		return writeOut(con.out, text)
+		b.WriteString(line)
 	}
-	return writeOut(con.out, asTable().String())
+	return writeOut(con.out, b.String())
 }
 
-// printList is print, and says on standard error if the list goes on.
-func (f *listFlags) printList(con *console, document interface {
-	proto.Message
-	GetNextPageToken() string
-}, asTable func() terminal.Table,
-) error {
-	if err := f.print(con, document, asTable); err != nil {
+// printList writes entries, and says on standard error if the list goes on: next is
+// the token of its next page.
+func printList[T any](f *listFlags, con *console, entries []T, next string, asTable func() terminal.Table) error {
+	if err := printEntries(f.outputFlags, con, entries, asTable); err != nil {
 		return err
 	}
-	if document.GetNextPageToken() != "" {
+	if next != "" {
 		fmt.Fprintf(con.err, "leoflow: there are more than --limit %d\n", f.Limit)
 	}
 	return nil
@@ -91,25 +99,26 @@ func writeOut(out *os.File, text string) error {
 	return nil
 }
 
-// jsonText is a message as JSON that has every field, by the names of the protos, and
-// ends with a line end. It steers no terminal: what would is escaped (LOG-8).
-func jsonText(m proto.Message, indent bool) (string, error) {
-	raw, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
-	if err != nil {
-		return "", fmt.Errorf("the reply cannot be told as JSON: %w", err)
+// jsonLine is a message, or a tagged struct, as a line of JSON that has every field, by
+// the names of the protos. It steers no terminal: what would is escaped (LOG-8).
+func jsonLine(entry any) (string, error) {
+	var raw []byte
+	var err error
+	if m, ok := entry.(proto.Message); ok {
+		raw, err = protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+	} else {
+		raw, err = json.Marshal(entry)
 	}
 	var b bytes.Buffer
-	if indent {
-		err = json.Indent(&b, raw, "", "  ")
-	} else {
-		err = json.Compact(&b, raw)
+	if err == nil {
+		err = json.Compact(&b, raw) // protojson puts blanks where it likes
 	}
 	if err != nil {
 		return "", fmt.Errorf("the reply cannot be told as JSON: %w", err)
 	}
 	var safe strings.Builder
 	for _, r := range b.String() {
-		// Below are those that JSON itself escapes, and the line ends between values.
+		// Below are those that JSON itself escapes.
 		if r >= 0x7f && terminal.Visible(string(r)) != string(r) {
 			fmt.Fprintf(&safe, `\u%04x`, r)
 			continue

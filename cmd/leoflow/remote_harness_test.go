@@ -189,11 +189,25 @@ func (a *attempting) endLog() {
 	}
 }
 
-// parsed is the output as a JSON document, which must steer no terminal.
-func (o outcome) parsed(t *testing.T) map[string]any {
+// entries are the JSON objects of the output, one a line; they must steer no terminal.
+func (o outcome) entries(t *testing.T) []map[string]any {
 	t.Helper()
 	o.wantCode(t, exitOK)
-	return parse(t, o.out)
+	var out []map[string]any
+	for line := range strings.Lines(o.out) {
+		out = append(out, parse(t, line))
+	}
+	return out
+}
+
+// parsed is the output as the one JSON object that it is.
+func (o outcome) parsed(t *testing.T) map[string]any {
+	t.Helper()
+	entries := o.entries(t)
+	if len(entries) != 1 {
+		t.Fatalf("%d objects, want 1:\n%s", len(entries), o.out)
+	}
+	return entries[0]
 }
 
 func parse(t *testing.T, text string) map[string]any {

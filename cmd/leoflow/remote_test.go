@@ -50,14 +50,9 @@ func TestRunsAndTheirTasksAreTold(t *testing.T) {
 	attempts.wantRows(t, `1 +failed +`+aTime+`  \S+s +worker\\x1b\[2J +exit_nonzero \(code 3\): broke\\x1b\[2J …`)
 	wantHarmless(t, attempts.out)
 
-	docs := map[string]map[string]any{
-		"runs":     s.leoflow("runs", "list", "-o", "json").parsed(t),
-		"tasks":    s.leoflow("tasks", "etl", "r3", "-o", "json").parsed(t),
-		"attempts": s.leoflow("attempts", "etl", "r3", "extract", "-o", "json").parsed(t),
-	}
-	for key, want := range map[string]int{"runs": 3, "tasks": 2, "attempts": 1} {
-		if entries, _ := docs[key][key].([]any); len(entries) != want || docs[key]["next_page_token"] != "" {
-			t.Errorf("%s: %v", key, docs[key])
+	for args, want := range map[string]int{"runs list": 3, "tasks etl r3": 2, "attempts etl r3 extract": 1} {
+		if entries := s.leoflow(strings.Fields(args + " -o json")...).entries(t); len(entries) != want {
+			t.Errorf("%s: %v", args, entries)
 		}
 	}
 	if doc := s.leoflow("runs", "show", "etl", "r3", "-o", "json").parsed(t); doc["run_id"] != "r3" || doc["dag_version"] != "v7" {
@@ -74,9 +69,9 @@ func TestPagesAreFollowedToTheEnd(t *testing.T) {
 	}
 	s.createRun("long", tasks...)
 	for flags, want := range map[string]int{"": maxPage + 1, "--limit=1001": maxPage + 1, "--limit=7": 7} {
-		doc := s.leoflow(strings.Fields("tasks etl long -o json " + flags)...).parsed(t)
-		if entries, _ := doc["tasks"].([]any); len(entries) != want || (doc["next_page_token"] != "") != (want == 7) {
-			t.Errorf("%q: %d tasks, then %v", flags, len(entries), doc["next_page_token"])
+		got := s.leoflow(strings.Fields("tasks etl long -o json " + flags)...)
+		if entries := got.entries(t); len(entries) != want || (got.errOut != "") != (want == 7) {
+			t.Errorf("%q: %d tasks, then %q", flags, len(entries), got.errOut)
 		}
 	}
 }

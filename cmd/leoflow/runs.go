@@ -63,7 +63,7 @@ func (c *runsListCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListRunsResponse{Runs: runs, NextPageToken: next}, func() terminal.Table {
+		return printList(&c.listFlags, con, runs, next, func() terminal.Table {
 			t := terminal.Table{{"DAG", "RUN", "CREATED", "TASKS"}}
 			for _, run := range runs {
 				t = append(t, []string{run.GetDagId(), run.GetRunId(), instant(run.GetCreatedAt()), strings.Join(counts(run), ", ")})

@@ -119,8 +119,7 @@ func (c *variableListCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListVariablesResponse{Variables: names, NextPageToken: next},
-			func() terminal.Table { return namesTable("KEY", names) })
+		return printList(&c.listFlags, con, names, next, func() terminal.Table { return namesTable("KEY", names) })
 	})
 }
 
@@ -151,8 +150,7 @@ func (c *connectionListCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListConnectionsResponse{Connections: names, NextPageToken: next},
-			func() terminal.Table { return namesTable("ID", names) })
+		return printList(&c.listFlags, con, names, next, func() terminal.Table { return namesTable("ID", names) })
 	})
 }
 

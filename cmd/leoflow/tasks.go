@@ -39,7 +39,7 @@ func (c *tasksCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListTasksResponse{Tasks: tasks, NextPageToken: next}, func() terminal.Table {
+		return printList(&c.listFlags, con, tasks, next, func() terminal.Table {
 			t := terminal.Table{{"TASK", "STATE", "TRY", "OPERATOR", "UPSTREAM"}}
 			for _, task := range tasks {
 				t = append(t, []string{
@@ -90,7 +90,7 @@ func (c *attemptsCmd) Run(con *console) error {
 		if err != nil {
 			return err
 		}
-		return c.printList(con, &controlv1.ListAttemptsResponse{Attempts: attempts, NextPageToken: next}, func() terminal.Table {
+		return printList(&c.listFlags, con, attempts, next, func() terminal.Table {
 			t := terminal.Table{{"TRY", "STATE", "QUEUED", "DURATION", "HOST", "CAUSE"}}
 			for _, a := range attempts {
 				t = append(t, []string{
