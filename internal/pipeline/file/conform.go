@@ -171,7 +171,12 @@ func (d *document) explain(k jsonschema.ErrorKind, path []string) (problem, reme
 	about := func(predicate string) string { return d.subject(path) + " " + predicate }
 	switch k := k.(type) {
 	case *kind.Type:
-		return about("must be " + wanted(path, k.Want) + ", not " + kindName(d.find(d.root, path).value)), remedyFor(path)
+		at := d.find(d.root, path).value
+		got := kindName(at)
+		if got == "a number" && k.Want[0] == "integer" {
+			got = at.Value
+		}
+		return about("must be " + wanted(path, k.Want) + ", not " + got), remedyFor(path)
 	case *kind.Required:
 		missing := slices.Sorted(slices.Values(k.Missing))[0]
 		return d.within(path, "missing "+quote(missing)), remedyFor(append(path, missing))
@@ -188,7 +193,7 @@ func (d *document) explain(k jsonschema.ErrorKind, path []string) (problem, reme
 		if field := fieldOf(path); field == "env" || field == "inputs" || field == "args" {
 			return d.explainName(key, append(path, key))
 		}
-		return d.within(path, "unknown key "+quote(key)), d.knownKeys(key, at, len(path) == 0)
+		return d.within(path, "unknown key "+quote(key)), d.knownKeys(key, at, path)
 	case *kind.MinLength, *kind.MinItems:
 		return about("is empty"), remedyFor(path)
 	case *kind.MaxLength:
@@ -199,6 +204,10 @@ func (d *document) explain(k jsonschema.ErrorKind, path []string) (problem, reme
 		return about(fmt.Sprintf("holds %d entries", k.Got)), fmt.Sprintf("use at most %d", k.Want)
 	case *kind.UniqueItems:
 		return about("is listed twice"), "remove one of the two"
+	case *kind.Minimum, *kind.Maximum:
+		return about("is " + d.find(d.root, path).value.Value), remedyFor(path)
+	case *kind.Enum:
+		return d.explainEnum(k, path)
 	case *kind.Pattern:
 		return d.explainPattern(k.Got, path)
 	case *kind.FalseSchema:
@@ -213,6 +222,8 @@ func (d *document) explainPattern(got string, path []string) (problem, remedy st
 	switch {
 	case fieldOf(path) == "timeout":
 		return badTimeout(name, got)
+	case fieldOf(path) == "retry_delay", fieldOf(path) == "retry_delay_max":
+		return badDelay(name, got)
 	case fieldOf(path) == OperatorPython:
 		return name + " " + quote(got) + " is not module:function", remedyFor(path)
 	case strings.ContainsRune(got, 0):
@@ -221,6 +232,23 @@ func (d *document) explainPattern(got string, path []string) (problem, remedy st
 		return name + " is an empty script", remedyFor(path)
 	}
 	return name + " holds a control character: " + quote(got), "remove it"
+}
+
+// explainEnum says which of the words that a field may have was meant.
+func (d *document) explainEnum(k *kind.Enum, path []string) (problem, remedy string) {
+	at := d.find(d.root, path).value
+	if !isText(at) {
+		return d.subject(path) + " must be text, not " + kindName(at), remedyFor(path)
+	}
+	words := make([]string, len(k.Want))
+	for i, word := range k.Want {
+		words[i] = fmt.Sprint(word)
+	}
+	problem, remedy = d.subject(path)+" is "+quote(at.Value)+", which is no rule", "the rules are "+strings.Join(words, ", ")
+	if guess, ok := suggest(at.Value, words, whenSynonyms); ok {
+		remedy = fmt.Sprintf("did you mean %q? %s", guess, remedy)
+	}
+	return problem, remedy
 }
 
 // explainName says what is wrong with a key that the user may choose.
@@ -246,11 +274,16 @@ func english(k jsonschema.ErrorKind) string {
 }
 
 // knownKeys suggests a key for an unknown one.
-func (d *document) knownKeys(key string, at entry, root bool) string {
+func (d *document) knownKeys(key string, at entry, path []string) string {
 	known := pipelineSchema().Properties
 	synonyms := pipelineSynonyms
-	if !root {
-		known, synonyms = pipelineSchema().Properties["tasks"].Items2020.Ref.Properties, taskSynonyms
+	root := len(path) == 0
+	switch {
+	case root:
+	case path[0] == "defaults":
+		known, synonyms = known["defaults"].Properties, taskSynonyms
+	default:
+		known, synonyms = known["tasks"].Items2020.Ref.Properties, taskSynonyms
 	}
 	names := slices.Sorted(maps.Keys(known))
 	list := "the keys here are " + strings.Join(names, ", ")

@@ -97,6 +97,7 @@ func checkConsistent(t *testing.T, p *Pipeline) {
 		}
 		checkInputs(t, def, upstream)
 		checkRunnable(t, def, p.Tasks[i].Timeout)
+		checkRetry(t, p.Tasks[i])
 	}
 	if !drains(waits) {
 		t.Fatal("the tasks wait for each other")
@@ -137,6 +138,18 @@ func checkRunnable(t *testing.T, def domain.TaskDefinition, timeout time.Duratio
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.ContainsRune(value, 0) {
 			t.Fatalf("task %q: env %q=%q", def.TaskID, name, value)
 		}
+	}
+}
+
+func checkRetry(t *testing.T, task Task) {
+	t.Helper()
+	r := task.Retry
+	if r.Times < 0 || r.Times > 100 || r.Delay < 0 || r.DelayMax < r.Delay || r.DelayMax > maxRetryDelay || r.Times == 0 && r != (Retry{}) {
+		t.Fatalf("task %q: %+v", task.ID, r)
+	}
+	rules := []When{WhenAllSucceeded, WhenAllDone, WhenAnySucceeded, WhenAnyFailed, WhenNoneFailed}
+	if !slices.Contains(rules, task.When) {
+		t.Fatalf("task %q: when %q", task.ID, task.When)
 	}
 }
 

@@ -18,15 +18,15 @@ var invalidPythons = []invalid{
 	},
 	{
 		"python misspelt", pipe("pyhton: m:f", "args: {n: 1}"),
-		`p.yaml:4:5: task "a": unknown key "pyhton"; did you mean "python"? the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
+		`p.yaml:4:5: task "a": unknown key "pyhton"; did you mean "python"? the keys here are after, args, bash, connections, description, env, id, inputs, python, retries, retry_delay, retry_delay_max, returns, timeout, variables, when`,
 	},
 	{
 		"python of another tool", pipe("args: {n: 1}", "python_callable: m:f"),
-		`p.yaml:5:5: task "a": unknown key "python_callable"; did you mean "python"? the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
+		`p.yaml:5:5: task "a": unknown key "python_callable"; did you mean "python"? the keys here are after, args, bash, connections, description, env, id, inputs, python, retries, retry_delay, retry_delay_max, returns, timeout, variables, when`,
 	},
 	{
 		"args of another tool", pipe("python: m:f", "op_kwargs: {n: 1}"),
-		`p.yaml:5:5: task "a": unknown key "op_kwargs"; did you mean "args"? the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
+		`p.yaml:5:5: task "a": unknown key "op_kwargs"; did you mean "args"? the keys here are after, args, bash, connections, description, env, id, inputs, python, retries, retry_delay, retry_delay_max, returns, timeout, variables, when`,
 	},
 	{
 		"no function", pipe("python: reports"),

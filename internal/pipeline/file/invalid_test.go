@@ -30,7 +30,7 @@ func bomb(n int) string {
 }
 
 // invalids are those of all the files.
-var invalids = slices.Concat(invalidShapes, invalidMeanings, invalidPythons)
+var invalids = slices.Concat(invalidShapes, invalidMeanings, invalidPythons, invalidRetries)
 
 var invalidShapes = []invalid{
 	// YAML.
@@ -190,23 +190,23 @@ var invalidShapes = []invalid{
 	},
 	{
 		"unknown key", "name: p\ndescripton: x\ntasks:\n  - {id: a, bash: x}\n",
-		`p.yaml:2:1: unknown key "descripton"; did you mean "description"? the keys here are description, env, name, tasks, version`,
+		`p.yaml:2:1: unknown key "descripton"; did you mean "description"? the keys here are defaults, description, env, name, tasks, version`,
 	},
 	{
 		"unknown key of another tool", "dag_id: p\ntasks:\n  - {id: a, bash: x}\n",
-		`p.yaml:1:1: unknown key "dag_id"; did you mean "name"? the keys here are description, env, name, tasks, version`,
+		`p.yaml:1:1: unknown key "dag_id"; did you mean "name"? the keys here are defaults, description, env, name, tasks, version`,
 	},
 	{
 		"unknown key of a task", pipe("scirpt: x"),
-		`p.yaml:4:5: task "a": unknown key "scirpt"; did you mean "bash"? the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
+		`p.yaml:4:5: task "a": unknown key "scirpt"; did you mean "bash"? the keys here are after, args, bash, connections, description, env, id, inputs, python, retries, retry_delay, retry_delay_max, returns, timeout, variables, when`,
 	},
 	{
 		"unknown key without a likeness", pipe("bash: x", "colour: red"),
-		`p.yaml:5:5: task "a": unknown key "colour"; the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
+		`p.yaml:5:5: task "a": unknown key "colour"; the keys here are after, args, bash, connections, description, env, id, inputs, python, retries, retry_delay, retry_delay_max, returns, timeout, variables, when`,
 	},
 	{
 		"name for id", "name: p\ntasks:\n  - name: a\n    bash: x\n",
-		`p.yaml:3:5: task 1: unknown key "name"; did you mean "id"? the keys here are after, args, bash, connections, description, env, id, inputs, python, returns, timeout, variables`,
+		`p.yaml:3:5: task 1: unknown key "name"; did you mean "id"? the keys here are after, args, bash, connections, description, env, id, inputs, python, retries, retry_delay, retry_delay_max, returns, timeout, variables, when`,
 	},
 	{
 		"no id", "name: p\ntasks:\n  - {id: a, bash: x}\n  - bash: x\n",

@@ -46,7 +46,9 @@ type Task struct {
 	After       []string          // tasks to wait for, in the order of the file
 	Inputs      []Input           // in the order of the file
 	Returns     map[string]any    // JSON Schema as encoding/json decodes it; nil: unchecked
-	Timeout     time.Duration     // whole seconds up to 2^31-1; 0: none
+	Timeout     time.Duration     // of a try: whole seconds up to 2^31-1; 0: none
+	Retry       Retry             // what the defaults say included
+	When        When              // the rule by which it starts
 	Variables   []string          // secrets that the task declares
 	Connections []string
 }
@@ -87,7 +89,7 @@ func (p *Pipeline) Task(id string) (Task, bool) {
 	return Task{}, false
 }
 
-// Upstream lists the tasks that must succeed before task id may start: those in
+// Upstream lists the tasks that task id waits for: those in
 // its After, then the sources of its Inputs, each once, in the order of the file.
 // It is nil for an unknown id. The caller owns the slice.
 func (p *Pipeline) Upstream(id string) []string {

@@ -18,8 +18,10 @@ name: all
 description: Every key there is.
 version: 1.10
 env: {SHARED: pipeline, ZERO: 007, FLAG: true, RATIO: 1e3, DAY: 2026-11-24, EMPTY: "", BIG: .inf}
+defaults: {retries: 1, retry_delay: 1m30s, timeout: 2h}
 tasks:
   - id: first
+    retries: 0
     bash: &script |
       echo "one"
       exit 0
@@ -38,6 +40,10 @@ tasks:
       type: object
       properties: {n: {type: integer, maximum: 10}}
     timeout: 1h30m
+    retries: 3
+    retry_delay: 1500ms
+    retry_delay_max: 1h
+    when: none_failed
     variables: [A, B]
     connections: [db]
   - id: fourth
@@ -68,14 +74,15 @@ func TestEveryKeyIsKept(t *testing.T) {
 		"type":       "object",
 		"properties": map[string]any{"n": map[string]any{"type": "integer", "maximum": float64(10)}},
 	}
+	again := Retry{Times: 1, Delay: 90 * time.Second, DelayMax: 5 * time.Minute}
 	want := &Pipeline{
 		Name: "all", Description: "Every key there is.", Version: "1.10",
 		Env: map[string]string{
 			"SHARED": "pipeline", "ZERO": "007", "FLAG": "true", "RATIO": "1e3", "DAY": "2026-11-24", "EMPTY": "", "BIG": ".inf",
 		},
 		Tasks: []Task{
-			{ID: "first", Operator: "bash", Entrypoint: script},
-			{ID: "second", Operator: "bash", Entrypoint: script},
+			{ID: "first", Operator: "bash", Entrypoint: script, Timeout: 2 * time.Hour, When: WhenAllSucceeded},
+			{ID: "second", Operator: "bash", Entrypoint: script, Timeout: 2 * time.Hour, Retry: again, When: WhenAllSucceeded},
 			{
 				ID: "third", Description: "The last.", Operator: "bash", Entrypoint: "echo done",
 				Env:   map[string]string{"SHARED": "task", "OWN": "1_000"},
@@ -86,15 +93,17 @@ func TestEveryKeyIsKept(t *testing.T) {
 					{Parameter: "one", Sources: []string{"first"}},
 				},
 				Returns: schema, Timeout: 90 * time.Minute,
+				Retry: Retry{Times: 3, Delay: 1500 * time.Millisecond, DelayMax: time.Hour}, When: WhenNoneFailed,
 				Variables: []string{"A", "B"}, Connections: []string{"db"},
 			},
-			{ID: "fourth", Operator: "bash", Entrypoint: "echo done", After: []string{"third"}, Returns: schema},
+			{ID: "fourth", Operator: "bash", Entrypoint: "echo done", After: []string{"third"}, Returns: schema, Timeout: 2 * time.Hour, Retry: again, When: WhenAllSucceeded},
 			{
 				ID: "fifth", Operator: "python", Entrypoint: "reports.daily:Writer.run",
 				Args: `{"z":[1,1.0,1000.0,-0.0,2.5e-7,16,1000,123456789012345678901234567890,18446744073709551615,1.0],` +
 					`"a":{"text":"é \u003c\u0026\u003e\"\n","1":null,"flag":true,"day":"2026-11-24","":null},` +
 					`"shared":{"type":"object","properties":{"n":{"type":"integer","maximum":10}}}}`,
-				Inputs: []Input{{Parameter: "rows", Sources: []string{"fourth"}}},
+				Inputs:  []Input{{Parameter: "rows", Sources: []string{"fourth"}}},
+				Timeout: 2 * time.Hour, Retry: again, When: WhenAllSucceeded,
 			},
 		},
 	}

@@ -46,10 +46,11 @@ func (d *document) pipeline() *Pipeline {
 		Version:     d.version(),
 		Env:         d.env(d.root, "env"),
 	}
+	standing := d.defaults()
 	var nodes []taskNodes
 	if tasks, ok := d.get(d.root, "tasks"); ok && tasks.value.Kind == yaml.SequenceNode {
 		for i, n := range tasks.value.Content {
-			task, where := d.task(i, target(n), p)
+			task, where := d.task(i, target(n), p, standing)
 			p.Tasks, nodes = append(p.Tasks, task), append(nodes, where)
 		}
 	}
@@ -127,7 +128,7 @@ func texts(n *yaml.Node) (items []string, at []*yaml.Node) {
 }
 
 // task reads one task of the list.
-func (d *document) task(index int, n *yaml.Node, p *Pipeline) (Task, taskNodes) {
+func (d *document) task(index int, n *yaml.Node, p *Pipeline, standing defaults) (Task, taskNodes) {
 	t := Task{
 		ID:          d.text(n, "id"),
 		Description: d.text(n, "description"),
@@ -153,7 +154,11 @@ func (d *document) task(index int, n *yaml.Node, p *Pipeline) (Task, taskNodes) 
 	if t.Operator == OperatorPython {
 		d.checkArguments(n, where)
 	}
-	t.Timeout = d.timeout(n, where)
+	if t.Timeout = d.timeout(n, joined(d.nameOf(where), "timeout")); t.Timeout == 0 {
+		t.Timeout = standing.timeout
+	}
+	t.Retry = d.retry(d.retryKeys(n, d.nameOf(where)+": "), standing.retry, d.nameOf(where)+": ")
+	t.When = d.when(n, where)
 	t.Returns = d.returns(n, where)
 	t.Variables, _ = d.list(n, "variables")
 	t.Connections, _ = d.list(n, "connections")
@@ -211,7 +216,7 @@ func (d *document) inputs(n *yaml.Node, where *taskNodes) []Input {
 
 // timeout reads a duration of whole seconds; fractions of one are refused rather
 // than rounded, because the control plane counts seconds.
-func (d *document) timeout(n *yaml.Node, where taskNodes) time.Duration {
+func (d *document) timeout(n *yaml.Node, name string) time.Duration {
 	e, ok := d.get(n, "timeout")
 	if !ok || !isText(e.value) {
 		return 0
@@ -219,7 +224,7 @@ func (d *document) timeout(n *yaml.Node, where taskNodes) time.Duration {
 	t, err := time.ParseDuration(e.value.Value)
 	if err != nil || t <= 0 || t > maxTimeout || t%time.Second != 0 {
 		d.faults.at(e.value, func() (string, string) {
-			return badTimeout(joined(d.nameOf(where), "timeout"), e.value.Value)
+			return badTimeout(name, e.value.Value)
 		})
 		return 0
 	}

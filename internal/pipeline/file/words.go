@@ -69,6 +69,9 @@ func fieldOf(path []string) string {
 	if len(path) > 2 && path[0] == "tasks" {
 		return path[2]
 	}
+	if len(path) > 1 && path[0] == "defaults" {
+		return path[1]
+	}
 	if len(path) > 0 {
 		return path[0]
 	}
@@ -88,6 +91,8 @@ func wanted(path []string, types []string) string {
 		return "a mapping"
 	case "array":
 		return "a list"
+	case "integer":
+		return "a whole number"
 	}
 	return "text"
 }
@@ -107,6 +112,13 @@ var remedies = map[string]string{
 	"inputs":      `write "parameter: task" lines, with the id of a task or a list of ids`,
 	"returns":     "write a JSON Schema such as {type: object}, or leave the key out",
 	"timeout":     timeoutRemedy,
+	"defaults":    `write "key: value" lines such as "retries: 2", or leave the key out`,
+
+	"retries":         retriesRemedy,
+	"retry_delay":     retryDelayRemedy,
+	"retry_delay_max": retryDelayRemedy,
+	"when":            "write all_succeeded, all_done, any_succeeded, any_failed or none_failed, or leave the key out",
+
 	"variables":   "write a list of names such as [A, B], or leave the key out",
 	"connections": "write a list of ids such as [db], or leave the key out",
 }
@@ -126,6 +138,7 @@ var (
 	pipelineSynonyms = map[string]string{
 		"dag": "name", "dag_id": "name", "id": "name", "title": "name", "pipeline": "name",
 		"jobs": "tasks", "steps": "tasks", "environment": "env", "desc": "description",
+		"default_args": "defaults", "default": "defaults",
 	}
 	taskSynonyms = map[string]string{
 		"script": "bash", "run": "bash", "command": "bash", "cmd": "bash", "shell": "bash", "sh": "bash",
@@ -136,6 +149,9 @@ var (
 		"params": "inputs", "parameters": "inputs", "with": "inputs",
 		"return": "returns", "outputs": "returns", "schema": "returns", "xcom_schema": "returns",
 		"execution_timeout": "timeout", "secrets": "variables",
+		"retry": "retries", "max_retries": "retries", "retry_limit": "retries", "attempts": "retries",
+		"backoff": "retry_delay", "max_retry_delay": "retry_delay_max",
+		"trigger_rule": "when", "if": "when", "rule": "when", "run_if": "when",
 	}
 )
 
