@@ -40,7 +40,7 @@ func (fakeRuns) RunChanges(_ context.Context, _ domain.RunKey, after int64, limi
 	return changes, nil
 }
 
-func (f fakeRuns) LaunchAttempt(context.Context, domain.TaskKey, int, bool) (domain.Attempt, error) {
+func (f fakeRuns) LaunchAttempt(context.Context, domain.TaskKey, domain.NewAttempt) (domain.Attempt, error) {
 	return f.attempt, nil
 }
 

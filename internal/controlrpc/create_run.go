@@ -26,7 +26,7 @@ func (s *Server) CreateRun(ctx context.Context, req *controlv1.CreateRunRequest)
 }
 
 func (s *Server) createRun(ctx context.Context, req *controlv1.CreateRunRequest) (*controlv1.CreateRunResponse, error) {
-	run := domain.NewRun{RunKey: runKey(req), DagVersion: req.GetDagVersion()}
+	run := domain.NewRun{RunKey: runKey(req), DagVersion: req.GetDagVersion(), IdempotencyKey: req.GetIdempotencyKey()}
 	known := map[string]bool{}
 	for i, task := range req.GetTasks() {
 		if known[task.GetTaskId()] {

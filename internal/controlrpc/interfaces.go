@@ -20,13 +20,15 @@ type Runs interface {
 
 // Launcher creates runs, and begins and ends what is in them.
 type Launcher interface {
-	// CreateRun stores a run; created is false where the same one was stored before.
+	// CreateRun stores a run; created is false where the same one was stored before,
+	// but by a call with the same idempotency key, other than empty.
 	// It returns domain.ErrConflict where the name is taken by other content.
 	CreateRun(ctx context.Context, run domain.NewRun) (stored domain.Run, created bool, err error)
-	// LaunchAttempt begins try, which is one more than the current one, or returns
-	// the current one while it is queued. It returns domain.ErrPrecondition for any
-	// other try, and for a live current one unless supersede.
-	LaunchAttempt(ctx context.Context, task domain.TaskKey, try int, supersede bool) (domain.Attempt, error)
+	// LaunchAttempt begins a try, which is one more than the current one, or returns
+	// the current one while it is queued. It returns domain.ErrOtherCaller where the
+	// current one has another idempotency key, and domain.ErrPrecondition for any other
+	// try, and for a live current one unless Supersede.
+	LaunchAttempt(ctx context.Context, task domain.TaskKey, attempt domain.NewAttempt) (domain.Attempt, error)
 	// SettleAttempt ends a live attempt (STATE-11); settled is false where it had
 	// ended before, and then nothing changed.
 	SettleAttempt(ctx context.Context, task domain.TaskKey, try int, outcome domain.Settlement) (stored domain.Attempt, settled bool, err error)

@@ -23,10 +23,10 @@ type launchedRuns struct {
 	timeout time.Duration
 }
 
-func (f launchedRuns) LaunchAttempt(_ context.Context, task domain.TaskKey, try int, _ bool) (domain.Attempt, error) {
+func (f launchedRuns) LaunchAttempt(_ context.Context, task domain.TaskKey, a domain.NewAttempt) (domain.Attempt, error) {
 	return domain.Attempt{
 		Ref: domain.AttemptRef{
-			TaskInstanceID: "ti", TenantID: "acme", DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, TryNumber: try,
+			TaskInstanceID: "ti", TenantID: "acme", DagID: task.DagID, RunID: task.RunID, TaskID: task.TaskID, TryNumber: a.Try,
 		},
 		State: domain.TaskStateQueued, Timeout: f.timeout, QueuedAt: launchedAt,
 	}, nil

@@ -14,6 +14,9 @@ var (
 	ErrConflict = errors.New("already exists with other content")
 	// ErrPrecondition says that the state of the thing does not allow the call.
 	ErrPrecondition = errors.New("not possible in the present state")
+	// ErrOtherCaller says that another caller launched the attempt: its idempotency key
+	// is another one.
+	ErrOtherCaller = errors.New("launched by another caller")
 	// ErrUndeclared says that the task did not declare what it asks for (XCOM-5).
 	ErrUndeclared = errors.New("not declared by the task")
 	// ErrAborted says that another call of the same attempt took over (LOG-13).

@@ -59,6 +59,17 @@ type NewRun struct {
 	RunKey
 	DagVersion string
 	Tasks      []TaskDefinition
+	// IdempotencyKey is the caller's own word for this creation; empty: none. It is no
+	// part of the content.
+	IdempotencyKey string
+}
+
+// NewAttempt is a try of a task to be launched.
+type NewAttempt struct {
+	Try       int // from 1
+	Supersede bool
+	// IdempotencyKey is the caller's own word for this launch; empty: none.
+	IdempotencyKey string
 }
 
 // Run is a run as stored.

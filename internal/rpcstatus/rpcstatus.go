@@ -38,6 +38,7 @@ const (
 	ReasonNotFound        = "NOT_FOUND"
 	ReasonConflict        = "CONFLICT"
 	ReasonPrecondition    = "PRECONDITION"
+	ReasonOtherCaller     = "LAUNCHED_BY_ANOTHER"
 	ReasonNotLive         = "ATTEMPT_NOT_LIVE"
 	ReasonTakenOver       = "TAKEN_OVER"
 	ReasonOverloaded      = "OVERLOADED"
@@ -125,6 +126,11 @@ var table = []public{
 	{domain.ErrNotFound, codes.NotFound, ReasonNotFound, "not found"},
 	{xcom.ErrNotFound, codes.NotFound, ReasonNotFound, "not found"},
 	{domain.ErrConflict, codes.AlreadyExists, ReasonConflict, "already exists with other content"},
+	{
+		domain.ErrOtherCaller, codes.FailedPrecondition, ReasonOtherCaller,
+		"idempotency_key is not the one that this try was launched with, so another caller runs it: " +
+			"watch the run for its end, or launch the next try with supersede",
+	},
 	{domain.ErrPrecondition, codes.FailedPrecondition, ReasonPrecondition, "not possible in the present state"},
 }
 

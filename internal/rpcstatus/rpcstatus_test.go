@@ -80,6 +80,7 @@ var sentinelCases = []struct {
 	{name: "not found", err: domain.ErrNotFound, code: codes.NotFound, reason: "NOT_FOUND"},
 	{name: "no value", err: xcom.ErrNotFound, code: codes.NotFound, reason: "NOT_FOUND"},
 	{name: "conflict", err: domain.ErrConflict, code: codes.AlreadyExists, reason: "CONFLICT"},
+	{name: "other caller", err: domain.ErrOtherCaller, code: codes.FailedPrecondition, reason: "LAUNCHED_BY_ANOTHER"},
 	{name: "precondition", err: domain.ErrPrecondition, code: codes.FailedPrecondition, reason: "PRECONDITION"},
 }
 

@@ -29,6 +29,16 @@ func fields(err error) []string {
 	return out
 }
 
+// reason returns the stable reason of a refusal.
+func reason(err error) string {
+	for _, detail := range status.Convert(err).Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			return info.GetReason()
+		}
+	}
+	return ""
+}
+
 func TestErr3CreateRunNamesTheFieldAtFault(t *testing.T) {
 	p := start(t, server.Config{}, false)
 	o := p.operator("acme", auth.RoleOperator)
@@ -89,6 +99,50 @@ func TestCreateRunIsIdempotentAndRefusesOtherContent(t *testing.T) {
 	req.Tasks[0].Entrypoint = "false"
 	if _, err := o.CreateRun(o.ctx, req); status.Code(err) != codes.AlreadyExists {
 		t.Errorf("other content: %v, want ALREADY_EXISTS", err)
+	}
+}
+
+func TestIdempotencyKeysTellCallersApart(t *testing.T) {
+	p := start(t, server.Config{}, false)
+	o := p.operator("acme", auth.RoleOperator)
+	create := func(key string) (*controlv1.CreateRunResponse, error) {
+		return o.CreateRun(o.ctx, &controlv1.CreateRunRequest{
+			DagId: "dag", RunId: "run", Tasks: []*controlv1.TaskDefinition{bash("t", "true")}, IdempotencyKey: key,
+		})
+	}
+	launch := func(key string) (*controlv1.LaunchAttemptResponse, error) {
+		return o.LaunchAttempt(o.ctx, &controlv1.LaunchAttemptRequest{
+			DagId: "dag", RunId: "run", TaskId: "t", TryNumber: 1, IdempotencyKey: key,
+		})
+	}
+	for _, bad := range []string{"a\nb", strings.Repeat("k", 251)} {
+		_, created := create(bad)
+		_, launched := launch(bad)
+		for _, err := range []error{created, launched} {
+			if got := fields(err); status.Code(err) != codes.InvalidArgument || len(got) != 1 || got[0] != "idempotency_key" {
+				t.Errorf("key %.10q: %v names %q", bad, err, got)
+			}
+		}
+	}
+	for _, c := range []struct {
+		key     string
+		created bool
+	}{{"ann", true}, {"ann", true}, {"bob", false}, {"", false}} {
+		if got := must[*controlv1.CreateRunResponse](t)(create(c.key)); got.GetCreated() != c.created {
+			t.Errorf("created by %q: %v", c.key, got)
+		}
+	}
+	first := must[*controlv1.LaunchAttemptResponse](t)(launch("ann"))
+	again := must[*controlv1.LaunchAttemptResponse](t)(launch("ann"))
+	if first.GetTaskInstanceId() != again.GetTaskInstanceId() || again.GetAgentToken() == "" {
+		t.Errorf("again: %v", again.GetTaskInstanceId())
+	}
+	for _, key := range []string{"bob", ""} {
+		resp, err := launch(key)
+		if status.Code(err) != codes.FailedPrecondition || reason(err) != "LAUNCHED_BY_ANOTHER" || resp.GetAgentToken() != "" ||
+			!strings.Contains(err.Error(), "idempotency_key") || !strings.Contains(err.Error(), "supersede") {
+			t.Errorf("launched by %q: %v", key, err)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 // answers are the sentinels that a method may return on purpose.
 var answers = []error{
-	domain.ErrNotLive, domain.ErrNotFound, domain.ErrConflict, domain.ErrPrecondition,
+	domain.ErrNotLive, domain.ErrNotFound, domain.ErrConflict, domain.ErrPrecondition, domain.ErrOtherCaller,
 	domain.ErrNoTenant, domain.ErrUnavailable, xcom.ErrNotFound,
 }
 

@@ -36,7 +36,7 @@ func newBroken(t *testing.T) broken {
 	if _, _, err := s.CreateRun(as("a"), domain.NewRun{RunKey: key.RunKey, Tasks: []domain.TaskDefinition{{TaskID: "x"}}}); err != nil {
 		t.Fatal(err)
 	}
-	a, err := s.LaunchAttempt(as("a"), key, 1, false)
+	a, err := s.LaunchAttempt(as("a"), key, domain.NewAttempt{Try: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,21 +11,23 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// LaunchAttempt begins a task's next try: try must be one more than its current.
-// While the current try awaits its outcome that takes supersede, which settles it
+// LaunchAttempt begins a task's next try, which must be one more than its current.
+// While the current try awaits its outcome that takes Supersede, which settles it
 // as failed with the cause superseded in the same transaction.
 //
 // The current try itself, while it is queued, is returned as it is: a repeated
-// call. Anything else is domain.ErrPrecondition, also a task that SettleTask or a
-// cancel settled, unless RetryTask came after; a missing task is domain.ErrNotFound.
-func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, try int, supersede bool) (domain.Attempt, error) {
+// call. Where it was launched with another idempotency key it is another caller's,
+// and domain.ErrOtherCaller. Anything else is domain.ErrPrecondition, also a task
+// that SettleTask or a cancel settled, unless RetryTask came after; a missing task
+// is domain.ErrNotFound.
+func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, a domain.NewAttempt) (domain.Attempt, error) {
 	var out domain.Attempt
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		task, err := findTask(ctx, tx.Tx, key)
 		if err != nil {
 			return err
 		}
-		row, err := tx.launch(ctx, task, try, supersede)
+		row, err := tx.launch(ctx, task, a)
 		if err != nil {
 			return err
 		}
@@ -38,31 +40,33 @@ func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, try int, 
 	return out, nil
 }
 
-func (tx *txn) launch(ctx context.Context, task *ent.TaskInstance, try int, supersede bool) (*ent.Attempt, error) {
+func (tx *txn) launch(ctx context.Context, task *ent.TaskInstance, a domain.NewAttempt) (*ent.Attempt, error) {
 	current, err := tx.currentAttempt(ctx, task)
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case current != nil && try == task.CurrentTry && current.State == domain.TaskStateQueued:
+	switch again := current != nil && a.Try == task.CurrentTry; {
+	case again && a.IdempotencyKey != current.IdempotencyKey:
+		return nil, fmt.Errorf("%w: try %d", domain.ErrOtherCaller, a.Try)
+	case again && current.State == domain.TaskStateQueued:
 		return current, nil
-	case try != task.CurrentTry+1:
-		return nil, fmt.Errorf("%w: try %d follows %d", domain.ErrPrecondition, try, task.CurrentTry)
-	case current != nil && current.State.Live() && !supersede:
+	case a.Try != task.CurrentTry+1:
+		return nil, fmt.Errorf("%w: try %d follows %d", domain.ErrPrecondition, a.Try, task.CurrentTry)
+	case current != nil && current.State.Live() && !a.Supersede:
 		return nil, fmt.Errorf("%w: try %d is live", domain.ErrPrecondition, task.CurrentTry)
 	}
 	if err := tx.launchable(ctx, task, current); err != nil {
 		return nil, err
 	}
-	if supersede && current != nil {
+	if a.Supersede && current != nil {
 		if err := tx.supersede(ctx, current); err != nil {
 			return nil, err
 		}
 	}
-	if err := tx.advance(ctx, task, try); err != nil {
+	if err := tx.advance(ctx, task, a.Try); err != nil {
 		return nil, err
 	}
-	return tx.insertAttempt(ctx, task, try)
+	return tx.insertAttempt(ctx, task, a)
 }
 
 // currentAttempt returns the attempt of the task's current try; nil: none was launched.
@@ -123,15 +127,15 @@ func (tx *txn) advance(ctx context.Context, task *ent.TaskInstance, try int) err
 	return err
 }
 
-func (tx *txn) insertAttempt(ctx context.Context, task *ent.TaskInstance, try int) (*ent.Attempt, error) {
+func (tx *txn) insertAttempt(ctx context.Context, task *ent.TaskInstance, a domain.NewAttempt) (*ent.Attempt, error) {
 	row, err := tx.Attempt.Create().SetTenant(tx.tenant).SetTaskPk(task.ID).SetRunPk(task.RunPk).
 		SetInstanceID(task.InstanceID).SetDagID(task.DagID).SetRunID(task.RunID).SetTaskID(task.TaskID).
-		SetTry(try).SetTimeoutSeconds(task.TimeoutSeconds).
+		SetTry(a.Try).SetTimeoutSeconds(task.TimeoutSeconds).SetIdempotencyKey(a.IdempotencyKey).
 		SetState(domain.TaskStateQueued).SetQueuedAt(tx.now).Save(ctx)
 	if err != nil {
 		return nil, err
 	}
 	return row, tx.record(ctx, task.RunPk, domain.TaskChange{
-		TaskID: task.TaskID, TryNumber: try, State: domain.TaskStateQueued,
+		TaskID: task.TaskID, TryNumber: a.Try, State: domain.TaskStateQueued,
 	})
 }

@@ -16,7 +16,8 @@ const tasksPerInsert = 1_000
 
 // CreateRun stores a run with its tasks, all in state none, and its tenant where
 // that is new. Creating it again with the same content returns the run as it is,
-// with the ids that its task instances have, and false; with other content it is
+// with the ids that its task instances have, and false, but true where it was created
+// with the same idempotency key, other than empty; with other content it is
 // domain.ErrConflict. A task id that comes twice is domain.ErrPrecondition.
 func (s *Store) CreateRun(ctx context.Context, r domain.NewRun) (domain.Run, bool, error) {
 	sum, err := digest(r)
@@ -40,6 +41,7 @@ func (s *Store) CreateRun(ctx context.Context, r domain.NewRun) (domain.Run, boo
 		if err != nil {
 			return err
 		}
+		created = created || r.IdempotencyKey != "" && r.IdempotencyKey == row.IdempotencyKey
 		out, err = loadRun(ctx, tx.Tx, row)
 		return err
 	})
@@ -70,7 +72,7 @@ func (s *Store) insertRun(ctx context.Context, tx *txn, r domain.NewRun, sum []b
 		return nil, err
 	}
 	row, err := tx.Run.Create().SetTenant(tx.tenant).SetDagID(r.DagID).SetRunID(r.RunID).
-		SetDagVersion(r.DagVersion).SetDigest(sum).SetCreatedAt(tx.now).Save(ctx)
+		SetDagVersion(r.DagVersion).SetDigest(sum).SetIdempotencyKey(r.IdempotencyKey).SetCreatedAt(tx.now).Save(ctx)
 	if ent.IsConstraintError(err) {
 		return nil, errStillLive // another writer has just created it
 	}

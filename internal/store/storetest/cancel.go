@@ -95,7 +95,7 @@ func testCancelUnlaunched(t *testing.T, b *bed) {
 	if c := b.changes(t, tenantA)[0]; !c.At.Equal(at) {
 		t.Fatalf("change %+v", c)
 	}
-	_, err = b.LaunchAttempt(as(tenantA), theTask, 1, true)
+	_, err = b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 1, Supersede: true})
 	wantError(t, err, domain.ErrPrecondition)
 }
 
@@ -173,13 +173,13 @@ func (b *bed) mix(t *testing.T, run domain.RunKey) {
 	t.Helper()
 	key := func(name string) domain.TaskKey { return domain.TaskKey{RunKey: run, TaskID: name} }
 	for _, name := range []string{"queued", "running", "success", "failed", "skipped", "cancelling", "retried"} {
-		a, err := b.LaunchAttempt(as(tenantA), key(name), 1, false)
+		a, err := b.LaunchAttempt(as(tenantA), key(name), domain.NewAttempt{Try: 1})
 		wantNil(t, err)
 		if state := domain.TaskState(name); state.Reportable() {
 			b.mustReport(t, identity(a), state, 0, "")
 		}
 	}
-	_, err := b.LaunchAttempt(as(tenantA), key("retried"), 2, true)
+	_, err := b.LaunchAttempt(as(tenantA), key("retried"), domain.NewAttempt{Try: 2, Supersede: true})
 	wantNil(t, err)
 	_, err = b.SettleTask(as(tenantA), key("upstream_failed"), domain.TaskStateUpstreamFailed)
 	wantNil(t, err)

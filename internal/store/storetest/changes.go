@@ -68,7 +68,7 @@ func (b *bed) workThrough(t *testing.T, r domain.NewRun) {
 	for _, task := range r.Tasks {
 		wg.Go(func() {
 			key := domain.TaskKey{RunKey: r.RunKey, TaskID: task.TaskID}
-			a, err := b.LaunchAttempt(as(tenantA), key, 1, false)
+			a, err := b.LaunchAttempt(as(tenantA), key, domain.NewAttempt{Try: 1})
 			if err != nil {
 				t.Error(err)
 				return

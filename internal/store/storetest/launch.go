@@ -10,6 +10,7 @@ import (
 var launchTests = []test{
 	{"TestLaunchBeginsTheNextTry", testLaunch},
 	{"TestLaunchAgainWhileQueuedIsTheSameAttempt", testLaunchAgain},
+	{"TestLaunchAgainByAnotherCallerIsRefused", testLaunchOtherCaller},
 	{"TestLaunchNeedsTheNextTry", testLaunchOrder},
 	{"TestLaunchOverALiveTryNeedsSupersede", testLaunchSupersede},
 	{"TestLaunchAfterAnOutcomeStartsANewPath", testLaunchAfterOutcome},
@@ -37,28 +38,60 @@ func testLaunchAgain(t *testing.T, b *bed) {
 	first := b.attempt(t, id)
 	b.pass(time.Minute)
 	for _, supersede := range []bool{false, true} {
-		again, err := b.LaunchAttempt(as(tenantA), theTask, 1, supersede)
+		again, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 1, Supersede: supersede})
 		wantNil(t, err)
 		wantEqual(t, again, first)
 	}
 	b.mustReport(t, id, domain.TaskStateRunning, 0, "")
-	_, err := b.LaunchAttempt(as(tenantA), theTask, 1, false)
+	_, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 1})
 	wantError(t, err, domain.ErrPrecondition)
 	b.wantSteps(t, tenantA, plain(1, domain.TaskStateQueued), plain(1, domain.TaskStateRunning))
+}
+
+// testLaunchOtherCaller launches the current try with each key that it was not launched
+// with, the empty one among them.
+func testLaunchOtherCaller(t *testing.T, b *bed) {
+	_, _, err := b.create(as(tenantA), definition(theRun))
+	wantNil(t, err)
+	keys := []string{"ann's", "", "bob's"}
+	for i, own := range keys {
+		try := i + 1
+		own := domain.NewAttempt{Try: try, Supersede: true, IdempotencyKey: own}
+		first, err := b.LaunchAttempt(as(tenantA), theTask, own)
+		wantNil(t, err)
+		steps := b.changes(t, tenantA)
+		for _, state := range []domain.TaskState{domain.TaskStateQueued, domain.TaskStateRunning} {
+			for _, key := range keys {
+				again, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: try, Supersede: true, IdempotencyKey: key})
+				switch {
+				case key != own.IdempotencyKey:
+					wantError(t, err, domain.ErrOtherCaller)
+				case state == domain.TaskStateQueued:
+					wantNil(t, err)
+					wantEqual(t, again, first)
+				default:
+					wantError(t, err, domain.ErrPrecondition)
+				}
+			}
+			wantEqual(t, b.changes(t, tenantA), steps)
+			b.mustReport(t, identity(first), domain.TaskStateRunning, 0, "")
+			steps = b.changes(t, tenantA)
+		}
+	}
 }
 
 func testLaunchOrder(t *testing.T, b *bed) {
 	_, _, err := b.create(as(tenantA), definition(theRun))
 	wantNil(t, err)
 	for _, try := range []int{-1, 0, 2, 3} {
-		_, err := b.LaunchAttempt(as(tenantA), theTask, try, true)
+		_, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: try, Supersede: true})
 		wantError(t, err, domain.ErrPrecondition)
 	}
 	b.wantSteps(t, tenantA)
 	id := b.launch(t, tenantA, 1, false)
 	b.mustReport(t, id, domain.TaskStateSuccess, 0, "")
 	for _, try := range []int{0, 1, 3} {
-		_, err := b.LaunchAttempt(as(tenantA), theTask, try, true)
+		_, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: try, Supersede: true})
 		wantError(t, err, domain.ErrPrecondition)
 	}
 }
@@ -66,7 +99,7 @@ func testLaunchOrder(t *testing.T, b *bed) {
 func testLaunchSupersede(t *testing.T, b *bed) {
 	first := b.launched(t, tenantA)
 	b.mustReport(t, first, domain.TaskStateRunning, 0, "")
-	_, err := b.LaunchAttempt(as(tenantA), theTask, 2, false)
+	_, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 2})
 	wantError(t, err, domain.ErrPrecondition)
 	at := b.pass(time.Minute)
 	second := b.launch(t, tenantA, 2, true)
@@ -104,14 +137,14 @@ func testLaunchSettledTask(t *testing.T, b *bed) {
 	wantNil(t, err)
 	_, err = b.SettleTask(as(tenantA), theTask, domain.TaskStateSkipped)
 	wantNil(t, err)
-	_, err = b.LaunchAttempt(as(tenantA), theTask, 1, true)
+	_, err = b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 1, Supersede: true})
 	wantError(t, err, domain.ErrPrecondition)
 }
 
 func testLaunchMissing(t *testing.T, b *bed) {
 	b.launched(t, tenantA)
 	for _, key := range missing() {
-		_, err := b.LaunchAttempt(as(tenantA), key, 1, false)
+		_, err := b.LaunchAttempt(as(tenantA), key, domain.NewAttempt{Try: 1})
 		wantError(t, err, domain.ErrNotFound)
 	}
 }

@@ -137,7 +137,7 @@ func testModel(t *testing.T, b *bed) {
 		if err != nil {
 			t.Fatalf("create: %v", err)
 		}
-		if _, err := b.LaunchAttempt(as(tenantA), key, 1, false); err != nil {
+		if _, err := b.LaunchAttempt(as(tenantA), key, domain.NewAttempt{Try: 1}); err != nil {
 			t.Fatalf("launch: %v", err)
 		}
 		d := &driven{
@@ -225,7 +225,7 @@ func (d *driven) settle(t *rapid.T) {
 
 func (d *driven) launch(t *rapid.T) {
 	try, supersede := d.aTry(t), rapid.Bool().Draw(t, "supersede")
-	_, err := d.bed.LaunchAttempt(as(tenantA), d.key, try, supersede)
+	_, err := d.bed.LaunchAttempt(as(tenantA), d.key, domain.NewAttempt{Try: try, Supersede: supersede})
 	same(t, "launch", err, d.model.launch(try, supersede))
 }
 

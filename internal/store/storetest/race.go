@@ -16,6 +16,7 @@ var raceTests = []test{
 	{"TestState9ReportSettleCancelRetryAndLaunchRace", testMixedRace},
 	{"TestCreateRunRace", testCreateRace},
 	{"TestLaunchRace", testLaunchRace},
+	{"TestLaunchRaceOfSeveralCallers", testLaunchRaceOfCallers},
 }
 
 func testTerminalRace(t *testing.T, b *bed) {
@@ -68,7 +69,10 @@ func testMixedRace(t *testing.T, b *bed) {
 				return err
 			},
 			func() error { _, err := b.RetryTask(as(tenantA), theTask, try); return err },
-			func() error { _, err := b.LaunchAttempt(as(tenantA), theTask, try+1, true); return err },
+			func() error {
+				_, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: try + 1, Supersede: true})
+				return err
+			},
 		} {
 			wg.Go(func() {
 				err := act()
@@ -152,7 +156,7 @@ func testLaunchRace(t *testing.T, b *bed) {
 	for i := range racers {
 		wg.Go(func() {
 			var err error
-			if attempts[i], err = b.LaunchAttempt(as(tenantA), theTask, 1, false); err != nil {
+			if attempts[i], err = b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 1}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -160,6 +164,30 @@ func testLaunchRace(t *testing.T, b *bed) {
 	wg.Wait()
 	for _, a := range attempts {
 		wantEqual(t, a, attempts[0])
+	}
+	b.wantSteps(t, tenantA, plain(1, domain.TaskStateQueued))
+}
+
+// testLaunchRaceOfCallers has callers with keys of their own launch one try, each
+// twice: it is one caller's, both times.
+func testLaunchRaceOfCallers(t *testing.T, b *bed) {
+	_, _, err := b.create(as(tenantA), definition(theRun))
+	wantNil(t, err)
+	const racers = 6
+	got := make([]bool, 2*racers)
+	var wg sync.WaitGroup
+	for i := range got {
+		wg.Go(func() {
+			key := fmt.Sprintf("of %d", i%racers)
+			_, err := b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 1, IdempotencyKey: key})
+			if got[i] = err == nil; err != nil && !errors.Is(err, domain.ErrOtherCaller) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if count(got) != 2 || !slices.Equal(got[:racers], got[racers:]) {
+		t.Fatalf("launched by %v", got)
 	}
 	b.wantSteps(t, tenantA, plain(1, domain.TaskStateQueued))
 }

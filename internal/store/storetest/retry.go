@@ -155,7 +155,7 @@ func testRetryThenSettled(t *testing.T, b *bed) {
 			if err != nil || !settled {
 				t.Fatalf("settled %v, %v", settled, err)
 			}
-			_, err = b.LaunchAttempt(as(tenantA), theTask, i+2, true)
+			_, err = b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: i + 2, Supersede: true})
 			wantError(t, err, domain.ErrPrecondition)
 			if task := b.task(t, tenantA); task.State != state {
 				t.Fatalf("task %+v", task)
@@ -182,7 +182,7 @@ func testRetryCancelled(t *testing.T, b *bed) {
 		step{Task: other.TaskID, State: domain.TaskStateUpForRetry},
 		of(1, domain.TaskStateFailed, domain.CauseSuperseded, 0, ""), plain(1, domain.TaskStateUpForRetry),
 		plain(1, domain.TaskStateSkipped), step{Task: other.TaskID, State: domain.TaskStateSkipped})
-	_, err = b.LaunchAttempt(as(tenantA), theTask, 2, true)
+	_, err = b.LaunchAttempt(as(tenantA), theTask, domain.NewAttempt{Try: 2, Supersede: true})
 	wantError(t, err, domain.ErrPrecondition)
 }
 

@@ -13,6 +13,7 @@ import (
 var runTests = []test{
 	{"TestCreateRunKeepsItsTasks", testCreateRun},
 	{"TestCreateRunAgainIsTheSameRun", testCreateAgain},
+	{"TestCreateRunAgainWithTheSameKeyCreatedIt", testCreateKey},
 	{"TestCreateRunWithOtherContentConflicts", testCreateConflict},
 	{"TestCreateRunOfManyTasks", testCreateMany},
 	{"TestCreateRunRefusesATaskTwice", testCreateTwice},
@@ -50,6 +51,30 @@ func testCreateAgain(t *testing.T, b *bed) {
 	b.launch(t, tenantA, 1, false)
 	if task := b.task(t, tenantA); task.TryNumber != 1 || task.State != domain.TaskStateQueued {
 		t.Fatalf("task %+v", task)
+	}
+}
+
+// testCreateKey creates a run again and again, which only the key of the first
+// creation has created.
+func testCreateKey(t *testing.T, b *bed) {
+	for i, own := range []string{"", "ann's"} {
+		r := definition(domain.RunKey{DagID: theRun.DagID, RunID: fmt.Sprint(i)})
+		r.IdempotencyKey = own
+		first, created, err := b.create(as(tenantA), r)
+		if err != nil || !created {
+			t.Fatalf("created %v, %v", created, err)
+		}
+		for _, key := range []string{"", "ann's", "bob's", "ann's"} {
+			r.IdempotencyKey = key
+			got, created, err := b.CreateRun(as(tenantA), r)
+			if want := key == own && key != ""; err != nil || created != want {
+				t.Fatalf("%q again with %q: created %v, %v; want %v", own, key, created, err, want)
+			}
+			wantEqual(t, got, first)
+		}
+		r.IdempotencyKey, r.DagVersion = own, "v2"
+		_, _, err = b.CreateRun(as(tenantA), r)
+		wantError(t, err, domain.ErrConflict)
 	}
 }
 

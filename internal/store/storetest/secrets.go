@@ -97,7 +97,7 @@ func testTenantScope(t *testing.T, b *bed) {
 func testDeclaredScope(t *testing.T, b *bed) {
 	id := b.launched(t, tenantA)
 	undeclared := domain.TaskKey{RunKey: theRun, TaskID: "second in the alphabet"}
-	a, err := b.LaunchAttempt(as(tenantA), undeclared, 1, false)
+	a, err := b.LaunchAttempt(as(tenantA), undeclared, domain.NewAttempt{Try: 1})
 	wantNil(t, err)
 	for _, k := range b.kinds() {
 		wantNil(t, k.put(tenantA, "declared", "1"))

@@ -39,7 +39,7 @@ type Store interface {
 	DeliverConnectionURIs(ctx context.Context, id auth.AgentIdentity) (map[string]string, error)
 
 	CreateRun(ctx context.Context, r domain.NewRun) (domain.Run, bool, error)
-	LaunchAttempt(ctx context.Context, key domain.TaskKey, try int, supersede bool) (domain.Attempt, error)
+	LaunchAttempt(ctx context.Context, key domain.TaskKey, a domain.NewAttempt) (domain.Attempt, error)
 	SettleAttempt(ctx context.Context, key domain.TaskKey, try int, to domain.Settlement) (domain.Attempt, bool, error)
 	SettleTask(ctx context.Context, key domain.TaskKey, state domain.TaskState) (bool, error)
 	RetryTask(ctx context.Context, key domain.TaskKey, try int) (bool, error)
@@ -205,7 +205,7 @@ func (b *bed) launched(t *testing.T, tenant string) auth.AgentIdentity {
 
 func (b *bed) launch(t *testing.T, tenant string, try int, supersede bool) auth.AgentIdentity {
 	t.Helper()
-	a, err := b.LaunchAttempt(as(tenant), theTask, try, supersede)
+	a, err := b.LaunchAttempt(as(tenant), theTask, domain.NewAttempt{Try: try, Supersede: supersede})
 	if err != nil {
 		t.Fatalf("launch try %d: %v", try, err)
 	}
@@ -300,7 +300,7 @@ func (b *bed) forXCom(t *testing.T) xcomtest.Bed {
 			if err == nil {
 				try = ref.TryNumber + 1
 			}
-			a, err := b.LaunchAttempt(as(tenant), key, try, true)
+			a, err := b.LaunchAttempt(as(tenant), key, domain.NewAttempt{Try: try, Supersede: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -161,7 +161,7 @@ var calls = []call{
 		return err
 	}},
 	{"LaunchAttempt", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
-		_, err := s.LaunchAttempt(ctx, keyOf(id), id.TryNumber+1, true)
+		_, err := s.LaunchAttempt(ctx, keyOf(id), domain.NewAttempt{Try: id.TryNumber + 1, Supersede: true})
 		return err
 	}},
 	{"CancelRun", false, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
