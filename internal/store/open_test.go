@@ -213,13 +213,13 @@ func TestMigrationRebuildKeepsChildren(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	const rebuild = "PRAGMA foreign_keys = off;\n" +
-		"CREATE TABLE `new_runs` (`id` integer NOT NULL PRIMARY KEY AUTOINCREMENT, `tenant` text NOT NULL, `dag_id` text NOT NULL, `run_id` text NOT NULL, `dag_version` text NOT NULL, `digest` blob NOT NULL, `revision` integer NOT NULL DEFAULT (0), `created_at` integer NOT NULL);\n" +
+	path := filepath.Join(dir, databaseFile)
+	rebuild := "PRAGMA foreign_keys = off;\n" +
+		"CREATE TABLE `new_runs` " + columnsOf(t, path, "runs") + ";\n" +
 		"INSERT INTO `new_runs` SELECT * FROM `runs`;\n" +
 		"DROP TABLE `runs`;\n" +
 		"ALTER TABLE `new_runs` RENAME TO `runs`;\n" +
 		"PRAGMA foreign_keys = on;\n"
-	path := filepath.Join(dir, databaseFile)
 	if err := migrateFile(ctx, path, with(t, rebuild)); err != nil {
 		t.Fatal(err)
 	}
@@ -238,6 +238,22 @@ func TestMigrationRebuildKeepsChildren(t *testing.T) {
 			t.Errorf("%s has %d rows, %v", table, n, err)
 		}
 	}
+}
+
+// columnsOf returns what stands behind the name of a table in the statement that
+// creates it.
+func columnsOf(t *testing.T, path, table string) string {
+	t.Helper()
+	db, err := sql.Open(driverName, dataSource(path, "deferred"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text string
+	err = db.QueryRow("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", table).Scan(&text)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return text[strings.Index(text, "("):]
 }
 
 func TestMigrationThatOrphansIsRefused(t *testing.T) {
