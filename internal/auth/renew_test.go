@@ -383,3 +383,24 @@ func BenchmarkHeartbeatToken(b *testing.B) {
 		})
 	}
 }
+
+// TestAuth2AClockSetBackRefusesNothingThatWasGood sets the clock back under tokens that
+// were made, or taken, before: they are not from the future for that. Others are.
+func TestAuth2AClockSetBackRefusesNothingThatWasGood(t *testing.T) {
+	tok := newTimed(t, first)
+	ours := tok.launched(t, time.Hour)
+	tok.at = now.Add(-2 * time.Hour)
+	if _, err := tok.AuthenticateAgent(ours); err != nil {
+		t.Errorf("the clock was set back: %v", err)
+	}
+	renewed := tok.renew(t, ours, 20*time.Hour)
+	tok.at = now
+	if _, err := tok.AuthenticateAgent(renewed); err != nil {
+		t.Errorf("renewed, and then the clock was set back: %v", err)
+	}
+	other := newTimed(t, first)
+	other.at = now.Add(-2 * time.Hour)
+	if _, err := other.AuthenticateAgent(ours); !errors.Is(err, auth.ErrRefused) {
+		t.Errorf("a token from the future: %v", err)
+	}
+}

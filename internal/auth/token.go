@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -27,8 +28,9 @@ const maxTokenBytes = 16 * 1024
 
 // Tokens mints and verifies tokens with a set of keys. It is safe for concurrent use.
 type Tokens struct {
-	keys *Keys
-	now  func() time.Time
+	keys   *Keys
+	clock  func() time.Time
+	latest atomic.Int64 // that the clock ever told, in Unix nanoseconds
 }
 
 // NewTokens returns tokens signed with keys. now is the clock; nil: the system's.
@@ -36,7 +38,25 @@ func NewTokens(keys *Keys, now func() time.Time) *Tokens {
 	if now == nil {
 		now = time.Now
 	}
-	return &Tokens{keys: keys, now: now}
+	return &Tokens{keys: keys, clock: now}
+}
+
+// now returns the time, and remembers the latest there was.
+func (t *Tokens) now() time.Time {
+	now := t.clock()
+	for told := now.UnixNano(); ; {
+		latest := t.latest.Load()
+		if told <= latest || t.latest.CompareAndSwap(latest, told) {
+			return now
+		}
+	}
+}
+
+// issued reports whether a token can have been made by now. A clock that is set back
+// makes nothing from the future of what was good a moment ago: else every agent would
+// be refused at once.
+func (t *Tokens) issued(at *jwt.NumericDate) bool {
+	return at == nil || !at.After(time.Unix(0, t.latest.Load()).Add(Leeway))
 }
 
 type agentClaims struct {
@@ -158,7 +178,6 @@ func (t *Tokens) verify(token, audience string, claims jwt.Claims, registered *j
 	parser := jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithExpirationRequired(),
-		jwt.WithIssuedAt(),
 		jwt.WithIssuer(Issuer),
 		jwt.WithAudience(audience),
 		jwt.WithLeeway(Leeway),
@@ -167,6 +186,9 @@ func (t *Tokens) verify(token, audience string, claims jwt.Claims, registered *j
 	)
 	if _, err := parser.ParseWithClaims(token, claims, t.keyFor); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if !t.issued(registered.IssuedAt) {
+		return fmt.Errorf("%w: issued in the future", ErrRefused)
 	}
 	if len(registered.Audience) != 1 {
 		return fmt.Errorf("%w: more than one audience", ErrRefused)
