@@ -6,6 +6,7 @@ import (
 
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/secrets"
 	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
@@ -99,6 +100,9 @@ type Secrets interface {
 	ListVariables(ctx context.Context, after string, limit int) ([]domain.SecretName, error)
 	// ListConnections is ListVariables for connections.
 	ListConnections(ctx context.Context, after string, limit int) ([]domain.SecretName, error)
+	// SecretScope returns which secrets tasks get; [secrets.ScopeTenant] where none was set.
+	SecretScope(ctx context.Context) (secrets.Scope, error)
+	SetSecretScope(ctx context.Context, by domain.Actor, scope secrets.Scope) error
 }
 
 // Audit tells who got and who wrote secrets of the context's tenant.

@@ -1,9 +1,9 @@
 // Package controlrpc serves leoflow.control.v1.ControlService, one RPC a file.
 //
-// It may import the layers below it (domain, policy, auth, xcom, logs,
-// rpcstatus, interceptor) and gen, never internal/store nor ent: what it needs of them is said
-// by the small interfaces here. The tenant is that of the caller's token; it reaches
-// the store in the context.
+// It may import the layers below it (domain, policy, auth, xcom, logs, secrets,
+// rpcstatus, interceptor) and gen, never internal/store nor ent: what it needs of them
+// is said by the small interfaces here. The tenant is that of the caller's token; it
+// reaches the store in the context.
 package controlrpc
 
 import (

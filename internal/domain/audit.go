@@ -16,6 +16,7 @@ const (
 	AuditVariableDeleted      AuditAction = "variable.deleted"
 	AuditConnectionPut        AuditAction = "connection.put"
 	AuditConnectionDeleted    AuditAction = "connection.deleted"
+	AuditSecretScopeSet       AuditAction = "secret_scope.set"
 )
 
 // AuditEvent says which secrets were delivered to which attempt (SECRET-5), or
@@ -26,5 +27,5 @@ type AuditEvent struct {
 	Action  AuditAction
 	Attempt AttemptRef // of a delivery; zero for a write
 	Actor   Actor      // of a write; empty for a delivery
-	Names   []string   // of the secrets, in order; never values
+	Names   []string   // of the secrets, in order, never values; or the scope that was set
 }

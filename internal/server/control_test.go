@@ -195,6 +195,9 @@ func TestRolesBoundWhatAnOperatorMayDo(t *testing.T) {
 	if _, err := watch.Recv(); err != nil {
 		t.Errorf("a viewer may not watch: %v", err)
 	}
+	if _, err := viewer.GetSecretScope(viewer.ctx, &controlv1.GetSecretScopeRequest{}); err != nil {
+		t.Errorf("a viewer may not see the secret scope: %v", err)
+	}
 	for name, list := range pagers() {
 		_, err := list(viewer, 1, "")
 		if allowed := name != "audit events"; allowed != (err == nil) || !allowed && status.Code(err) != codes.PermissionDenied {
@@ -212,6 +215,10 @@ func TestRolesBoundWhatAnOperatorMayDo(t *testing.T) {
 		},
 		"a viewer cancels a run": func() error {
 			_, err := viewer.CancelRun(viewer.ctx, &controlv1.CancelRunRequest{DagId: "dag", RunId: "run"})
+			return err
+		},
+		"an operator sets the secret scope": func() error {
+			_, err := operator.SetSecretScope(operator.ctx, &controlv1.SetSecretScopeRequest{Scope: controlv1.SecretScope_SECRET_SCOPE_DECLARED})
 			return err
 		},
 		"an operator deletes a variable": func() error {

@@ -114,3 +114,47 @@ func TestSecret5AuditTellsWhoWroteAndWhoGot(t *testing.T) {
 		t.Errorf("audit:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+func TestSecret3ScopeIsSetForTheNextCall(t *testing.T) {
+	const tenantScope, declared = controlv1.SecretScope_SECRET_SCOPE_TENANT, controlv1.SecretScope_SECRET_SCOPE_DECLARED
+	p := start(t, server.Config{}, false)
+	o, other := p.operator("acme", auth.RoleAdmin), p.operator("other", auth.RoleAdmin)
+	is := func(o *operator, want controlv1.SecretScope) {
+		t.Helper()
+		if got := must[*controlv1.GetSecretScopeResponse](t)(o.GetSecretScope(o.ctx, &controlv1.GetSecretScopeRequest{})); got.GetScope() != want {
+			t.Errorf("scope %v, want %v", got, want)
+		}
+	}
+	is(o, tenantScope)
+	task := bash("t", "true")
+	task.Variables = []string{"A"}
+	o.createRun(task)
+	a := p.launch(o, "t", 1, false)
+	for _, name := range []string{"A", "B"} {
+		must[*controlv1.PutVariableResponse](t)(o.PutVariable(o.ctx, &controlv1.PutVariableRequest{Key: name, Value: "v"}))
+	}
+	for _, c := range []struct {
+		scope controlv1.SecretScope
+		names int
+	}{{declared, 1}, {tenantScope, 2}} {
+		must[*controlv1.SetSecretScopeResponse](t)(o.SetSecretScope(o.ctx, &controlv1.SetSecretScopeRequest{Scope: c.scope}))
+		is(o, c.scope)
+		is(other, tenantScope)
+		got := must[*agentv1.GetVariablesResponse](t)(a.GetVariables(a.ctx, &agentv1.GetVariablesRequest{}))
+		if len(got.GetVariables()) != c.names || got.GetVariables()["A"] != "v" {
+			t.Errorf("scope %v: delivered %v", c.scope, got)
+		}
+	}
+	audit := must[*controlv1.ListAuditEventsResponse](t)(o.ListAuditEvents(o.ctx, &controlv1.ListAuditEventsRequest{})).GetEvents()
+	for i, want := range map[int]string{1: "tenant", 3: "declared"} { // below a delivery each
+		if e := audit[i]; e.GetAction() != "secret_scope.set" || e.GetActor() != "test" || !slices.Equal(e.GetNames(), []string{want}) {
+			t.Errorf("audit event %v, want that %s was set", e, want)
+		}
+	}
+	for _, scope := range []controlv1.SecretScope{0, 3, -1} {
+		_, err := o.SetSecretScope(o.ctx, &controlv1.SetSecretScopeRequest{Scope: scope})
+		if got := fields(err); status.Code(err) != codes.InvalidArgument || len(got) == 0 || got[0] != "scope" {
+			t.Errorf("scope %v: %v", scope, err)
+		}
+	}
+}

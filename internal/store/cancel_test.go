@@ -8,6 +8,7 @@ import (
 
 	"github.com/neochaotic/leoflow/ent/taskinstance"
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/secrets"
 )
 
 // TestCancelSkipsFromEveryStateWithoutAnAttempt puts a task into states that no call
@@ -50,10 +51,14 @@ func TestNoRecordNoWriteOfASecret(t *testing.T) {
 		"put connection":    func(ctx context.Context) error { return b.PutConnection(ctx, "by", "c", "other") },
 		"delete variable":   func(ctx context.Context) error { return b.DeleteVariable(ctx, "by", "v") },
 		"delete connection": func(ctx context.Context) error { return b.DeleteConnection(ctx, "by", "c") },
+		"set scope":         func(ctx context.Context) error { return b.SetSecretScope(ctx, "by", secrets.ScopeDeclared) },
 	} {
 		if err := write(as("a")); !errors.Is(err, domain.ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if scope, err := b.SecretScope(as("a")); err != nil || scope != secrets.ScopeTenant {
+		t.Errorf("scope %v, %v", scope, err)
 	}
 	variables, err := b.SecretVariables(as("a"), "a")
 	if err != nil || variables["v"] != "value" {

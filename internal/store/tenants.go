@@ -18,8 +18,23 @@ func within(ctx context.Context, named string) error {
 	return nil
 }
 
-// SetSecretScope says which secrets the attempts of the context's tenant get (SECRET-3).
-func (s *Store) SetSecretScope(ctx context.Context, scope secrets.Scope) error {
+// SecretScope returns which secrets the attempts of the context's tenant get
+// (SECRET-3); [secrets.ScopeTenant] where that was never set.
+func (s *Store) SecretScope(ctx context.Context) (secrets.Scope, error) {
+	var out secrets.Scope
+	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		var err error
+		out, err = secretScope(ctx, tx)
+		return err
+	})
+	return out, err
+}
+
+// SetSecretScope says which secrets the attempts of the context's tenant get from
+// their next call on (SECRET-3), and makes the tenant where it is new. Who set it is
+// recorded along with it, or it is not set and domain.ErrUnavailable. A scope that
+// is none is domain.ErrPrecondition.
+func (s *Store) SetSecretScope(ctx context.Context, by domain.Actor, scope secrets.Scope) error {
 	if !scope.Valid() {
 		return fmt.Errorf("%w: unknown secret scope %q", domain.ErrPrecondition, scope)
 	}
@@ -27,7 +42,10 @@ func (s *Store) SetSecretScope(ctx context.Context, scope secrets.Scope) error {
 		if err := tx.ensureTenant(ctx); err != nil {
 			return err
 		}
-		return tx.Tenant.Update().SetSecretScope(string(scope)).Exec(ctx)
+		if err := tx.Tenant.Update().SetSecretScope(string(scope)).Exec(ctx); err != nil {
+			return err
+		}
+		return tx.auditWrite(ctx, domain.AuditSecretScopeSet, by, string(scope))
 	})
 }
 

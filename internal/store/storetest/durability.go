@@ -29,7 +29,7 @@ func testReopen(t *testing.T, b *bed) {
 	id := b.launched(t, tenantA)
 	wantNil(t, b.PutVariable(as(tenantA), theActor, "v", "1"))
 	wantNil(t, b.PutConnection(as(tenantA), theActor, "c", "2"))
-	wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeDeclared))
+	wantNil(t, b.SetSecretScope(as(tenantA), theActor, secrets.ScopeDeclared))
 	_, err := b.DeliverVariables(as(tenantA), id)
 	wantNil(t, err)
 	e := xcom.Entry{Value: []byte("value"), ContentType: "t", CreatedAt: begin}

@@ -103,7 +103,7 @@ func testDeclaredScope(t *testing.T, b *bed) {
 		wantNil(t, k.put(tenantA, "declared", "1"))
 		wantNil(t, k.put(tenantA, "other", "2"))
 	}
-	wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeDeclared))
+	wantNil(t, b.SetSecretScope(as(tenantA), theActor, secrets.ScopeDeclared))
 	for _, k := range b.kinds() {
 		got, err := k.deliver(id)
 		wantSecrets(t, got, err, map[string]string{"declared": "1"})
@@ -114,14 +114,32 @@ func testDeclaredScope(t *testing.T, b *bed) {
 	wantNil(t, b.PutVariable(as(tenantB), theActor, "other", "of B"))
 	got, err := b.DeliverVariables(as(tenantB), inB)
 	wantSecrets(t, got, err, map[string]string{"other": "of B"})
-	wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeTenant))
+	wantNil(t, b.SetSecretScope(as(tenantA), theActor, secrets.ScopeTenant))
 	got, err = b.DeliverVariables(as(tenantA), identity(a))
 	wantSecrets(t, got, err, map[string]string{"declared": "1", "other": "2"})
 }
 
 func testScopes(t *testing.T, b *bed) {
-	wantError(t, b.SetSecretScope(as(tenantA), "odd"), domain.ErrPrecondition)
-	wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeDeclared)) // of a new tenant
+	is := func(tenant string, want secrets.Scope) {
+		t.Helper()
+		got, err := b.SecretScope(as(tenant))
+		wantNil(t, err)
+		wantEqual(t, got, want)
+	}
+	is(tenantA, secrets.ScopeTenant)
+	wantError(t, b.SetSecretScope(as(tenantA), theActor, "odd"), domain.ErrPrecondition)
+	if err := b.SetSecretScope(as(tenantA), "", secrets.ScopeDeclared); err == nil {
+		t.Fatal("set by nobody")
+	}
+	is(tenantA, secrets.ScopeTenant)
+	at := b.pass(time.Second)
+	wantNil(t, b.SetSecretScope(as(tenantA), "ann", secrets.ScopeDeclared)) // of a new tenant
+	is(tenantA, secrets.ScopeDeclared)
+	is(tenantB, secrets.ScopeTenant)
+	events := b.audit(t, tenantA)
+	wantEqual(t, events, []domain.AuditEvent{
+		{Seq: events[0].Seq, At: at, Action: domain.AuditSecretScopeSet, Actor: "ann", Names: []string{"declared"}},
+	})
 	wantNil(t, b.PutVariable(as(tenantA), theActor, "v", "1"))
 	id := b.launched(t, tenantA)
 	got, err := b.DeliverVariables(as(tenantA), id)
@@ -168,20 +186,20 @@ func testSecretsLive(t *testing.T, b *bed) {
 func testSecretsAudit(t *testing.T, b *bed) {
 	id := b.launched(t, tenantA)
 	for _, k := range b.kinds() {
-		wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeDeclared))
+		wantNil(t, b.SetSecretScope(as(tenantA), theActor, secrets.ScopeDeclared))
 		_, err := k.deliver(id)
 		wantNil(t, err)
-		wantNil(t, b.SetSecretScope(as(tenantA), secrets.ScopeTenant))
+		wantNil(t, b.SetSecretScope(as(tenantA), theActor, secrets.ScopeTenant))
 		wantNil(t, k.put(tenantA, "b", "secret"))
 		wantNil(t, k.put(tenantA, "a", "secret"))
 		at := b.pass(time.Second)
 		_, err = k.deliver(id)
 		wantNil(t, err)
 		got := b.audit(t, tenantA)
-		// The two writes lie between the deliveries.
-		wantEqual(t, []domain.AuditEvent{got[0], got[3]}, []domain.AuditEvent{
+		// Three writes lie between the deliveries.
+		wantEqual(t, []domain.AuditEvent{got[0], got[4]}, []domain.AuditEvent{
 			{Seq: got[0].Seq, At: at, Action: k.action, Attempt: id.Attempt(), Names: []string{"a", "b"}},
-			{Seq: got[3].Seq, At: at.Add(-time.Second), Action: k.action, Attempt: id.Attempt(), Names: []string{}},
+			{Seq: got[4].Seq, At: at.Add(-time.Second), Action: k.action, Attempt: id.Attempt(), Names: []string{}},
 		})
 	}
 	if got := b.audit(t, tenantB); len(got) != 0 {

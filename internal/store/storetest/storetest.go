@@ -58,7 +58,8 @@ type Store interface {
 	DeleteConnection(ctx context.Context, by domain.Actor, id string) error
 	ListVariables(ctx context.Context, after string, limit int) ([]domain.SecretName, error)
 	ListConnections(ctx context.Context, after string, limit int) ([]domain.SecretName, error)
-	SetSecretScope(ctx context.Context, scope secrets.Scope) error
+	SecretScope(ctx context.Context) (secrets.Scope, error)
+	SetSecretScope(ctx context.Context, by domain.Actor, scope secrets.Scope) error
 	ListAuditEvents(ctx context.Context, before int64, limit int) ([]domain.AuditEvent, error)
 	LiveAttempts(ctx context.Context, from int64, visit func(a domain.Attempt, registered bool)) (int64, error)
 	ProbeWrite(ctx context.Context, ref domain.AttemptRef) error

@@ -80,7 +80,11 @@ var calls = []call{
 		return s.PutConnection(ctx, theActor, "c", "of "+id.TenantID)
 	}},
 	{"SetSecretScope", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
-		return s.SetSecretScope(ctx, secrets.ScopeDeclared)
+		return s.SetSecretScope(ctx, theActor, secrets.ScopeDeclared)
+	}},
+	{"SecretScope", false, func(ctx context.Context, s Store, _ auth.AgentIdentity) error {
+		_, err := s.SecretScope(ctx)
+		return err
 	}},
 	{"SecretVariables", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		_, err := s.SecretVariables(ctx, id.TenantID)
@@ -229,6 +233,7 @@ type everything struct {
 	Tasks     []domain.TaskSummary
 	Tries     []domain.Attempt
 	Names     [2][]domain.SecretName
+	Scope     secrets.Scope
 }
 
 // see reads everything of the tenant of id, whose tries go up to tries.
@@ -271,6 +276,8 @@ func (b *bed) see(t *testing.T, id auth.AgentIdentity, tries int) everything {
 	out.Names[0], err = b.ListVariables(ctx, "", 100)
 	wantNil(t, err)
 	out.Names[1], err = b.ListConnections(ctx, "", 100)
+	wantNil(t, err)
+	out.Scope, err = b.SecretScope(ctx)
 	wantNil(t, err)
 	return out
 }
@@ -330,7 +337,7 @@ func testNothingCrosses(t *testing.T, b *bed) {
 			}
 			wantEqual(t, b.see(t, turn.still, tries), before)
 		}
-		if moved := b.see(t, turn.mover, 2); len(moved.Changes) < 4 || string(moved.XCom.Value) != "" || len(moved.Audit) != 8 {
+		if moved := b.see(t, turn.mover, 2); len(moved.Changes) < 4 || string(moved.XCom.Value) != "" || len(moved.Audit) != 9 {
 			t.Errorf("the calls did too little: %+v", moved)
 		}
 	}
