@@ -35,7 +35,7 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 	}
 	resp := &agentv1.HeartbeatResponse{
 		ServerTime:   timestamppb.New(s.now()),
-		BeatInterval: durationpb.New(domain.BeatInterval),
+		BeatInterval: durationpb.New(s.every),
 	}
 	reason, ended := domain.TerminationOf(verdict.err)
 	switch {

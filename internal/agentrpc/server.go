@@ -12,6 +12,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/interceptor"
 	"github.com/neochaotic/leoflow/internal/logs"
 	"github.com/neochaotic/leoflow/internal/policy"
@@ -43,6 +44,7 @@ type Server struct {
 	publisher LogPublisher
 	secrets   SecretsStore
 	beats     beats
+	every     time.Duration // between heartbeats, as the replies ask
 	drain     chan struct{} // closed: log streams end (LOG-10)
 	drainOnce sync.Once
 
@@ -76,6 +78,7 @@ func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 		store: store,
 		xcoms: xcomSvc,
 		beats: beats{wait: definitiveWithin},
+		every: domain.BeatInterval,
 		drain: make(chan struct{}),
 	}
 	s.renewer, _ = authn.(Renewer)
@@ -89,6 +92,14 @@ func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 
 // SetLogger sets where failures are logged; slog.Default() without it.
 func (s *Server) SetLogger(logger *slog.Logger) { s.guard.Logger = logger }
+
+// SetClock sets what tells the time of day, best the store's own clock; time.Now
+// without it.
+func (s *Server) SetClock(now func() time.Time) { s.now = now }
+
+// SetBeatInterval sets how often agents are asked to beat (BEAT-7);
+// [domain.BeatInterval] without it.
+func (s *Server) SetBeatInterval(every time.Duration) { s.every = every }
 
 // SetLogSink attaches the log. Without one StreamLogs is UNIMPLEMENTED. A sink
 // that is also a [logs.LineSink] acknowledges lines while they flow.

@@ -43,7 +43,7 @@ const (
 
 // assemble makes the services, the chain and the gRPC server.
 func (s *Server) assemble(ctx context.Context) error {
-	values, err := xcom.New(s.store, xcom.Options{MaxBytes: s.cfg.XComMaxBytes, TTL: s.cfg.XComTTL})
+	values, err := xcom.New(s.store, xcom.Options{MaxBytes: s.cfg.XComMaxBytes, TTL: s.cfg.XComTTL, Now: s.cfg.Clock})
 	if err != nil {
 		return err
 	}
@@ -52,6 +52,8 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	s.agents = agentrpc.NewServer(s.tokens, s.store, values)
 	s.agents.SetLogger(s.cfg.Logger)
+	s.agents.SetClock(s.cfg.Clock)
+	s.agents.SetBeatInterval(s.cfg.beatInterval())
 	s.agents.SetLogSink(s.logs)
 	s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)
 	s.control, err = controlrpc.NewServer(controlrpc.Config{

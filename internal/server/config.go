@@ -53,11 +53,17 @@ type Config struct {
 	// XComTTL is the life of a value, of at least a second; 0: [xcom.DefaultTTL].
 	XComTTL time.Duration
 	// SilenceWindow is for how long an attempt must be silent to be lost (BEAT-5), of at
-	// least a second, and best of several [domain.BeatInterval]; 0: [reaper.DefaultSilence].
+	// least a second; 0: [reaper.DefaultSilence]. Agents are asked to beat several times
+	// in it, but deployed ones do so every 15 s whatever they are asked.
 	SilenceWindow time.Duration
 	// QueueWindow is how long an attempt may wait for its agent, from a second to
 	// [auth.QueueAllowance]: its token allows for no more; 0: [reaper.DefaultQueue].
 	QueueWindow time.Duration
+	// Grace is how far an attempt may outlive its time-out, or its cancel's deadline, of
+	// at least a second; 0: [reaper.DefaultGrace].
+	Grace time.Duration
+	// Clock tells the time of day; nil: time.Now. Waits do not follow it.
+	Clock func() time.Time
 	// TracerProvider traces every call; nil: tracing is off and costs nothing.
 	TracerProvider trace.TracerProvider
 	// newID makes task instance ids; nil: random ones. Tests set it.
@@ -87,6 +93,12 @@ func (c Config) Complete() (Config, error) {
 	}
 	if c.QueueWindow == 0 {
 		c.QueueWindow = reaper.DefaultQueue
+	}
+	if c.Grace == 0 {
+		c.Grace = reaper.DefaultGrace
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -150,13 +162,24 @@ func (c *Config) checkXCom() error {
 func (c *Config) checkWindows() error {
 	switch {
 	case c.SilenceWindow < time.Second:
-		return fmt.Errorf("window of silence %v: it must be at least one second; agents beat every %v", c.SilenceWindow, domain.BeatInterval)
+		return fmt.Errorf("window of silence %v: it must be at least one second; deployed agents beat every %v", c.SilenceWindow, domain.BeatInterval)
 	case c.QueueWindow < time.Second:
 		return fmt.Errorf("queue window %v: it must be at least one second", c.QueueWindow)
+	case c.Grace < time.Second:
+		return fmt.Errorf("grace %v: it must be at least one second", c.Grace)
 	case c.QueueWindow > auth.QueueAllowance:
 		return fmt.Errorf("queue window %v: it must be at most %v, or tokens end before tasks that waited so long", c.QueueWindow, auth.QueueAllowance)
 	}
 	return nil
+}
+
+// beatsPerWindow is how often an agent is asked to beat in a window of silence, at least.
+const beatsPerWindow = 8
+
+// beatInterval is how often agents are asked to beat: as usual, unless the window of
+// silence is too short for that, or healthy agents would be lost between two beats.
+func (c *Config) beatInterval() time.Duration {
+	return min(domain.BeatInterval, c.SilenceWindow/beatsPerWindow)
 }
 
 // checkHostPort reports whether address is one that only this machine can reach.

@@ -80,9 +80,9 @@ func TestBeat5NeverStartedIsSettled(t *testing.T) {
 }
 
 func TestBeat5WindowsAreChecked(t *testing.T) {
-	for _, cfg := range []server.Config{{SilenceWindow: -time.Minute}, {SilenceWindow: time.Millisecond}, {QueueWindow: -1}} {
-		if _, err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), "window") || !strings.Contains(err.Error(), "one second") {
-			t.Errorf("%v and %v: %v", cfg.SilenceWindow, cfg.QueueWindow, err)
+	for _, cfg := range []server.Config{{SilenceWindow: -time.Minute}, {SilenceWindow: time.Millisecond}, {QueueWindow: -1}, {Grace: time.Millisecond}} {
+		if _, err := cfg.Complete(); err == nil || !strings.Contains(err.Error(), "one second") {
+			t.Errorf("%v, %v and %v: %v", cfg.SilenceWindow, cfg.QueueWindow, cfg.Grace, err)
 		}
 	}
 	// A token that ends with the wait would end before the task.
@@ -90,7 +90,21 @@ func TestBeat5WindowsAreChecked(t *testing.T) {
 		t.Errorf("a queue window beyond what tokens allow for: %v", err)
 	}
 	cfg, err := server.Config{}.Complete()
-	if err != nil || cfg.SilenceWindow != 2*time.Minute || cfg.QueueWindow != 24*time.Hour {
-		t.Errorf("completed to %v and %v, %v", cfg.SilenceWindow, cfg.QueueWindow, err)
+	if err != nil || cfg.SilenceWindow != 2*time.Minute || cfg.QueueWindow != 24*time.Hour || cfg.Grace != 5*time.Minute {
+		t.Errorf("completed to %v, %v and %v, %v", cfg.SilenceWindow, cfg.QueueWindow, cfg.Grace, err)
+	}
+}
+
+// TestBeat7TheIntervalFitsTheWindow: who beats as asked is heard several times in it.
+func TestBeat7TheIntervalFitsTheWindow(t *testing.T) {
+	for window, want := range map[time.Duration]time.Duration{0: domain.BeatInterval, time.Hour: domain.BeatInterval, 4 * time.Second: 500 * time.Millisecond} {
+		p := start(t, server.Config{SilenceWindow: window}, false)
+		o := p.operator("acme", auth.RoleOperator)
+		o.createRun(bash("t", "true"))
+		a := p.launch(o, "t", 1, false)
+		a.report(t, running, 0)
+		if got := a.beat(t).GetBeatInterval().AsDuration(); got != want {
+			t.Errorf("window %v: asked to beat every %v, want %v", window, got, want)
+		}
 	}
 }

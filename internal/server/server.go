@@ -115,23 +115,28 @@ func (s *Server) openData(ctx context.Context) error {
 	if created {
 		s.cfg.Logger.InfoContext(ctx, "signing key generated", "file", filepath.Join(s.cfg.DataDir, KeyFile))
 	}
-	s.tokens = auth.NewTokens(keys, nil)
+	s.tokens = auth.NewTokens(keys, s.cfg.Clock)
 	sealer, err := secrets.LoadOrGenerate(filepath.Join(s.cfg.DataDir, SecretsFile))
 	if err != nil {
 		return err
 	}
-	s.store, err = store.Open(ctx, store.Config{Dir: s.cfg.DataDir, Sealer: sealer, NewID: s.cfg.newID, Logger: s.cfg.Logger})
+	s.store, err = store.Open(ctx, store.Config{
+		Dir: s.cfg.DataDir, Sealer: sealer, NewID: s.cfg.newID, Clock: s.cfg.Clock, Logger: s.cfg.Logger,
+	})
 	if err != nil {
 		return err
 	}
-	s.logs, err = logs.NewDir(logs.Options{Root: filepath.Join(s.cfg.DataDir, logsDir), Logger: s.cfg.Logger})
+	s.logs, err = logs.NewDir(logs.Options{
+		Root: filepath.Join(s.cfg.DataDir, logsDir), Now: s.cfg.Clock, Logger: s.cfg.Logger,
+	})
 	return err
 }
 
 // newReaper makes what ends attempts that do not end by themselves (BEAT-5).
 func (s *Server) newReaper(context.Context) (err error) {
 	s.reaper, err = reaper.New(s.store, reaper.Config{
-		Silence: s.cfg.SilenceWindow, Queue: s.cfg.QueueWindow, Logger: s.cfg.Logger, Registerer: s.registry,
+		Silence: s.cfg.SilenceWindow, Queue: s.cfg.QueueWindow, Grace: s.cfg.Grace,
+		Wall: s.cfg.Clock, Logger: s.cfg.Logger, Registerer: s.registry,
 	})
 	return err
 }
