@@ -89,7 +89,10 @@ type Values interface {
 // Secrets keeps secrets of the context's tenant. Their values go in and never come
 // out here. A write is recorded, with who did it, along with its effect.
 type Secrets interface {
+	// PutVariable returns domain.ErrQuota where the tenant's variables would take more
+	// than domain.MaxSecretsBytes together.
 	PutVariable(ctx context.Context, by domain.Actor, key, value string) error
+	// PutConnection is PutVariable for a connection.
 	PutConnection(ctx context.Context, by domain.Actor, id, uri string) error
 	// DeleteVariable returns domain.ErrNotFound where there is none.
 	DeleteVariable(ctx context.Context, by domain.Actor, key string) error

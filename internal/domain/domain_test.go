@@ -36,7 +36,7 @@ func TestBeat3EveryNotLiveErrorHasItsReason(t *testing.T) {
 func TestBeat2NoOtherErrorEndsAnAttempt(t *testing.T) {
 	for _, err := range []error{
 		nil, errors.New("disk full"), context.DeadlineExceeded, domain.ErrUnavailable, domain.ErrNotFound,
-		domain.ErrNoTenant, domain.ErrPrecondition, domain.ErrOtherCaller, domain.ErrConflict, domain.ErrAborted, domain.ErrOverloaded, domain.ErrNotLive,
+		domain.ErrNoTenant, domain.ErrPrecondition, domain.ErrOtherCaller, domain.ErrConflict, domain.ErrAborted, domain.ErrOverloaded, domain.ErrQuota, domain.ErrNotLive,
 	} {
 		if reason, ok := domain.TerminationOf(err); ok {
 			t.Errorf("%v ends an attempt as %q", err, reason)

@@ -23,6 +23,8 @@ var (
 	ErrAborted = errors.New("taken over by a newer call")
 	// ErrOverloaded says that a bounded queue is full (LIMIT-2).
 	ErrOverloaded = errors.New("too much at once")
+	// ErrQuota says that the tenant's secrets would take more than [MaxSecretsBytes].
+	ErrQuota = errors.New("more than a tenant may store")
 	// ErrNoTenant says that a store was asked without a tenant, or for another
 	// tenant than the one in the context. It is a fault of the server, never an
 	// absence: an absence would read as a definitive "unknown attempt".

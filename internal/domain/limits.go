@@ -12,6 +12,12 @@ const (
 	MaxStreamNameBytes = 64
 	// MaxAgentInfoBytes is where an agent's version, host name and content type are cut.
 	MaxAgentInfoBytes = 256
+	// MaxSecretsBytes is what all variables of a tenant may take together, and likewise
+	// all its connections: one reply must hold them, and by default a client takes 4 MiB.
+	MaxSecretsBytes = 3 << 20
+	// SecretEntryBytes is what each of them counts beside its name and value: the most
+	// that protobuf adds to an entry of a map, three tags and three lengths.
+	SecretEntryBytes = 16
 	// LogGrace is how long an attempt may log after its end (LOG-9).
 	LogGrace = 5 * time.Minute
 	// BeatInterval is how often an agent is asked to beat (BEAT-7).

@@ -8,6 +8,7 @@ package rpcstatus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -42,6 +43,7 @@ const (
 	ReasonNotLive         = "ATTEMPT_NOT_LIVE"
 	ReasonTakenOver       = "TAKEN_OVER"
 	ReasonOverloaded      = "OVERLOADED"
+	ReasonQuota           = "QUOTA_EXCEEDED"
 	ReasonUnavailable     = "UNAVAILABLE"
 	ReasonShuttingDown    = "SHUTTING_DOWN"
 	ReasonInternal        = "INTERNAL"
@@ -120,6 +122,11 @@ var table = []public{
 	{domain.ErrNoTenant, codes.Internal, ReasonInternal, InternalMessage},
 	{domain.ErrUnavailable, codes.Unavailable, ReasonUnavailable, "temporarily unavailable; try again"},
 	{domain.ErrOverloaded, codes.ResourceExhausted, ReasonOverloaded, "too much at once; try again later"},
+	{
+		domain.ErrQuota, codes.ResourceExhausted, ReasonQuota,
+		fmt.Sprintf("all variables of a tenant may take %d MiB together, and so may its connections: "+
+			"delete what no task needs, or store large values elsewhere", domain.MaxSecretsBytes>>20),
+	},
 	{domain.ErrNotLive, codes.FailedPrecondition, ReasonNotLive, "the attempt is not live"},
 	{domain.ErrAborted, codes.Aborted, ReasonTakenOver, "taken over by a newer call"},
 	{domain.ErrUndeclared, codes.PermissionDenied, ReasonUndeclared, "the task does not declare it"},
@@ -168,7 +175,7 @@ func find(ctx context.Context, err error) *status.Status {
 
 func fromSentinel(p public, err error) *status.Status {
 	metadata := termination(err)
-	if p.code == codes.ResourceExhausted {
+	if p.sentinel == domain.ErrOverloaded { // a quota is not cured by waiting
 		return describe(p.code, p.reason, p.message, metadata,
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 	}

@@ -68,6 +68,7 @@ var sentinelCases = []struct {
 	{name: "no tenant", err: domain.ErrNoTenant, code: codes.Internal, reason: "INTERNAL"},
 	{name: "unavailable", err: domain.ErrUnavailable, code: codes.Unavailable, reason: "UNAVAILABLE"},
 	{name: "overloaded", err: domain.ErrOverloaded, code: codes.ResourceExhausted, reason: "OVERLOADED", retry: true},
+	{name: "quota", err: domain.ErrQuota, code: codes.ResourceExhausted, reason: "QUOTA_EXCEEDED"},
 	{name: "not live", err: domain.ErrNotLive, code: codes.FailedPrecondition, reason: "ATTEMPT_NOT_LIVE"},
 	{name: "cancelled", err: domain.ErrCancelled, code: codes.FailedPrecondition, reason: "ATTEMPT_NOT_LIVE", termination: "cancelled"},
 	{name: "superseded", err: domain.ErrSuperseded, code: codes.FailedPrecondition, reason: "ATTEMPT_NOT_LIVE", termination: "superseded"},

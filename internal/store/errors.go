@@ -18,7 +18,7 @@ import (
 // answers are the sentinels that a method may return on purpose.
 var answers = []error{
 	domain.ErrNotLive, domain.ErrNotFound, domain.ErrConflict, domain.ErrPrecondition, domain.ErrOtherCaller,
-	domain.ErrNoTenant, domain.ErrUnavailable, xcom.ErrNotFound,
+	domain.ErrQuota, domain.ErrNoTenant, domain.ErrUnavailable, xcom.ErrNotFound,
 }
 
 // explain makes domain.ErrUnavailable of what a retry may cure, and leaves

@@ -13,7 +13,9 @@ import (
 
 // PutVariable creates or replaces a variable of the context's tenant, and the
 // tenant where it is new. It is sealed at rest (SECRET-6). Who wrote it is recorded
-// along with it, or it is not written and domain.ErrUnavailable.
+// along with it, or it is not written and domain.ErrUnavailable. Where all variables
+// of the tenant would take more than domain.MaxSecretsBytes on the wire, it is
+// domain.ErrQuota; what takes no more than what it replaces is never refused.
 func (s *Store) PutVariable(ctx context.Context, by domain.Actor, key, value string) error {
 	name := secrets.Name{Kind: secrets.KindVariable, Name: key}
 	return s.put(ctx, by, domain.AuditVariablePut, name, value, func(ctx context.Context, tx *txn, sealed []byte) error {
@@ -46,12 +48,16 @@ func (s *Store) put(
 		return errNoSealer
 	}
 	name.Tenant = tenant
-	sealed, err := s.sealer.Seal(name, []byte(value))
-	if err != nil {
-		return err
-	}
 	return s.write(ctx, func(ctx context.Context, tx *txn) error {
+		// Not before: what comes after a pass of ResealSecrets is under its key, or a newer.
+		sealed, err := s.sealer.Seal(name, []byte(value))
+		if err != nil {
+			return err
+		}
 		if err := tx.ensureTenant(ctx); err != nil {
+			return err
+		}
+		if err := tx.admit(ctx, name, len(value), len(sealed)-len(value)); err != nil {
 			return err
 		}
 		if err := upsert(ctx, tx, sealed); err != nil {

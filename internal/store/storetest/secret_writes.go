@@ -15,6 +15,8 @@ var secretWriteTests = []test{
 	{"TestEachWriteOfASecretIsRecorded", testWritesRecorded},
 	{"TestNoWriteOfASecretWithoutAnActor", testNoActor},
 	{"TestAuditEventsInPages", testAuditPages},
+	{"TestSecretsOfATenantFitOneReply", testQuota},
+	{"TestSecretsCountNoLessThanTheyTake", testQuotaCounts},
 }
 
 // theActor writes secrets wherever it does not matter who does.
