@@ -7,6 +7,7 @@ import (
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/keyset"
+	tinkpb "github.com/tink-crypto/tink-go/v2/proto/tink_go_proto"
 	"github.com/tink-crypto/tink-go/v2/tink"
 )
 
@@ -42,8 +43,33 @@ func (n Name) associated() []byte {
 	return out
 }
 
-// Keyset seals and unseals with AES-256-GCM. It is safe for concurrent use.
-type Keyset struct{ aead tink.AEAD }
+// KeyID names a key of a keyset.
+type KeyID uint32
+
+// prefixByte begins what a key with a prefix of type TINK has sealed.
+const prefixByte = 0x01
+
+// Prefix returns what begins each ciphertext that the key has sealed, 5 bytes.
+func (id KeyID) Prefix() []byte {
+	return binary.BigEndian.AppendUint32([]byte{prefixByte}, uint32(id))
+}
+
+// SealedUnder returns the key that a ciphertext says it was sealed under; false: it
+// is no ciphertext of a keyset.
+func SealedUnder(sealed []byte) (KeyID, bool) {
+	if len(sealed) < 5 || sealed[0] != prefixByte {
+		return 0, false
+	}
+	return KeyID(binary.BigEndian.Uint32(sealed[1:])), true
+}
+
+// Keyset seals under its primary key with AES-256-GCM, and unseals under any of its
+// keys. It is safe for concurrent use.
+type Keyset struct {
+	aead    tink.AEAD
+	primary KeyID
+	keys    map[KeyID]struct{}
+}
 
 // Ephemeral returns a keyset with a new key that lives in memory only: what it
 // sealed nobody unseals after the process has ended.
@@ -54,6 +80,18 @@ func Ephemeral() (*Keyset, error) {
 	}
 	return fromHandle(handle)
 }
+
+// Primary returns the key that seals.
+func (k *Keyset) Primary() KeyID { return k.primary }
+
+// Has reports whether id is one of the keys.
+func (k *Keyset) Has(id KeyID) bool {
+	_, ok := k.keys[id]
+	return ok
+}
+
+// Len returns the number of keys, at least 1.
+func (k *Keyset) Len() int { return len(k.keys) }
 
 // Seal returns the ciphertext of plaintext for n.
 func (k *Keyset) Seal(n Name, plaintext []byte) ([]byte, error) {
@@ -82,10 +120,20 @@ func generate() (*keyset.Handle, error) {
 	return handle, nil
 }
 
+// fromHandle takes keys whose ciphertexts begin with their id, and no others: by it
+// those are found that another key has sealed.
 func fromHandle(handle *keyset.Handle) (*Keyset, error) {
-	primitive, err := aead.New(handle)
-	if err != nil {
-		return nil, fmt.Errorf("keyset: %w", err)
+	info := handle.KeysetInfo()
+	k := &Keyset{primary: KeyID(info.GetPrimaryKeyId()), keys: map[KeyID]struct{}{}}
+	for _, key := range info.GetKeyInfo() {
+		if key.GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK || key.GetStatus() != tinkpb.KeyStatusType_ENABLED {
+			return nil, fmt.Errorf("key %d is disabled, or of another prefix than TINK", key.GetKeyId())
+		}
+		k.keys[KeyID(key.GetKeyId())] = struct{}{}
 	}
-	return &Keyset{primitive}, nil
+	var err error
+	if k.aead, err = aead.New(handle); err != nil {
+		return nil, errors.New("its keys are none for AEAD")
+	}
+	return k, nil
 }

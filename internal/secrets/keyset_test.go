@@ -3,6 +3,7 @@ package secrets_test
 import (
 	"bytes"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -61,11 +62,11 @@ func TestSecret6AnotherKeysetDoesNotUnseal(t *testing.T) {
 
 func TestSecretKeysetFileIsMadeOnceAndPrivate(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyset.json")
-	keysets := make([]*secrets.Keyset, 8)
+	keysets := make([]*secrets.Keyring, 8)
 	var wg sync.WaitGroup
 	for i := range keysets {
 		wg.Go(func() {
-			k, err := secrets.LoadOrGenerate(path)
+			k, err := secrets.OpenKeyring(path, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Error(err)
 			}
@@ -95,14 +96,14 @@ func TestSecretKeysetFileIsMadeOnceAndPrivate(t *testing.T) {
 
 func TestSecretKeysetFileOfOthersIsRefused(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "keyset.json")
-	if _, err := secrets.LoadOrGenerate(path); err != nil {
+	if _, err := secrets.OpenKeyring(path, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	for _, mode := range []os.FileMode{0o640, 0o604, 0o660} {
 		if err := os.Chmod(path, mode); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := secrets.LoadOrGenerate(path); err == nil {
+		if _, err := secrets.OpenKeyring(path, slog.New(slog.DiscardHandler)); err == nil {
 			t.Errorf("mode %v is accepted", mode)
 		}
 	}
@@ -112,7 +113,7 @@ func TestSecretKeysetFileOfOthersIsRefused(t *testing.T) {
 	if err := os.WriteFile(path, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := secrets.LoadOrGenerate(path); err == nil {
+	if _, err := secrets.OpenKeyring(path, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("a broken file is accepted")
 	}
 }

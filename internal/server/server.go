@@ -40,6 +40,7 @@ const drainWithin = 10 * time.Second
 type Server struct {
 	cfg      Config
 	tokens   *auth.Tokens
+	keyring  *secrets.Keyring
 	store    *store.Store
 	logs     *logs.Dir
 	agents   *agentrpc.Server
@@ -116,14 +117,17 @@ func (s *Server) openData(ctx context.Context) error {
 		s.cfg.Logger.InfoContext(ctx, "signing key generated", "file", filepath.Join(s.cfg.DataDir, KeyFile))
 	}
 	s.tokens = auth.NewTokens(keys, s.cfg.Clock)
-	sealer, err := secrets.LoadOrGenerate(filepath.Join(s.cfg.DataDir, SecretsFile))
+	s.keyring, err = secrets.OpenKeyring(filepath.Join(s.cfg.DataDir, SecretsFile), s.cfg.Logger)
 	if err != nil {
 		return err
 	}
 	s.store, err = store.Open(ctx, store.Config{
-		Dir: s.cfg.DataDir, Sealer: sealer, NewID: s.cfg.newID, Clock: s.cfg.Clock, Logger: s.cfg.Logger,
+		Dir: s.cfg.DataDir, Sealer: s.keyring, NewID: s.cfg.newID, Clock: s.cfg.Clock, Logger: s.cfg.Logger,
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.keyring.Reopen(); err != nil { // a key may have been retired until the directory was ours
 		return err
 	}
 	s.logs, err = logs.NewDir(logs.Options{
@@ -180,14 +184,14 @@ func (s *Server) listen(ctx context.Context) (err error) {
 func (s *Server) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() { failed <- s.grpc.Serve(s.listener) }()
-	stopReaping := s.reap()
+	stopReaping, stopRotating := s.reap(), s.rotate()
 	page := s.serveMetrics(failed)
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	stuck := stopReaping() // while the server drains, nobody can beat
+	stuck := errors.Join(stopReaping(), stopRotating()) // while the server drains, nobody can beat
 	if page != nil {
 		err = errors.Join(err, page.Close())
 	}

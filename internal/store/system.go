@@ -8,6 +8,7 @@ import (
 
 	"github.com/neochaotic/leoflow/ent/xcomentry"
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/secrets"
 )
 
 // systemContext returns a context under which statements see every tenant. It is
@@ -53,4 +54,26 @@ func (s *Store) LiveAttempts(ctx context.Context, from int64, visit func(a domai
 	defer end()
 	next, err = s.liveAttempts(systemContext(ctx), from, visit)
 	return next, explain(err)
+}
+
+// ResealSecrets seals anew whatever of any tenant is sealed under another key than the
+// sealer's primary one, in small transactions, and returns what it did. A secret that
+// is put meanwhile wins. An error ends it where it is; the next call goes on. The
+// sealer must be a [RotatingSealer], else it is domain.ErrUnavailable.
+func (s *Store) ResealSecrets(ctx context.Context) (Resealed, error) {
+	sealer, ok := s.sealer.(RotatingSealer)
+	if !ok {
+		return Resealed{}, errNoSealer
+	}
+	return s.resealAll(systemContext(ctx), sealer)
+}
+
+// CountSecretsNotUnder returns how many secrets of any tenant another key has sealed.
+func (s *Store) CountSecretsNotUnder(ctx context.Context, key secrets.KeyID) (int, error) {
+	end, err := s.begin()
+	if err != nil {
+		return 0, err
+	}
+	defer end()
+	return s.countNotUnder(systemContext(ctx), key)
 }
