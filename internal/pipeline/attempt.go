@@ -5,6 +5,9 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 )
 
@@ -14,18 +17,25 @@ type attempt struct {
 	try    int
 	begun  bool // the control plane knows it
 
-	once    sync.Once
-	settled chan struct{} // closed once the watch told its outcome
-	over    chan struct{} // closed once it has a process no more, and an outcome
+	once     sync.Once
+	replaced bool          // valid once settled: nobody waits for what it does
+	settled  chan struct{} // closed once the watch told its outcome
+	over     chan struct{} // closed once it has a process no more, and an outcome
 }
 
-// settle says that the watch told the attempt's outcome.
-func (a *attempt) settle() { a.once.Do(func() { close(a.settled) }) }
+// settle says that the watch told the attempt's outcome, and if another is to follow.
+func (a *attempt) settle(replaced bool) {
+	a.once.Do(func() {
+		a.replaced = replaced
+		close(a.settled)
+	})
+}
 
 // launch begins a task's next attempt.
 func (d *driver) launch(t *task) {
 	a := &attempt{taskID: t.id, try: t.try + 1, settled: make(chan struct{}), over: make(chan struct{})}
-	t.begun, t.attempt = true, a
+	t.act()
+	t.attempt = a
 	d.slots++
 	d.pending++
 	d.others.Go(func() {
@@ -33,17 +43,28 @@ func (d *driver) launch(t *task) {
 		close(a.over)
 		d.post(func() {
 			d.slots--
-			if err == nil {
-				return
-			}
-			if t.lost = a.begun; !a.begun { // as if it had not been tried
-				t.begun, t.attempt = false, nil
-			}
-			d.stop(err)
+			t.busy = false
+			d.launched(t, a, err)
 		})
 		<-logRead
 		d.post(func() { d.pending-- })
 	})
+}
+
+// launched takes over how an attempt's process, or its launch, ended.
+func (d *driver) launched(t *task, a *attempt, err error) {
+	switch {
+	case err == nil:
+		return
+	case a.begun:
+		t.lost = true
+	case status.Code(err) == codes.FailedPrecondition:
+		t.attempt = nil
+		return // somebody else has moved the task on: the watch tells
+	default: // as if it had not been tried
+		t.attempt, t.acted = nil, never
+	}
+	d.stop(err)
 }
 
 // attempt goes with an attempt until its process has ended and it is settled. The
@@ -51,6 +72,7 @@ func (d *driver) launch(t *task) {
 func (d *driver) attempt(a *attempt) (logRead <-chan struct{}, err error) {
 	resp, _, err := call(d.calls, d.opts.pace, d.opts.Client.LaunchAttempt, &controlv1.LaunchAttemptRequest{
 		DagId: d.opts.Pipeline.Name, RunId: d.opts.RunID, TaskId: a.taskID, TryNumber: int32(a.try), //nolint:gosec // small
+		IdempotencyKey: d.key,
 	})
 	if err != nil {
 		return closed(), fmt.Errorf("launch task %q: %w", a.taskID, err)
@@ -75,7 +97,7 @@ func closed() <-chan struct{} {
 }
 
 // await returns once the process has ended, and whether it had to be killed. It is
-// asked to end when the run is stopped, or it lives on though its attempt is over.
+// asked to end when the run is cancelled, or it lives on though its attempt is over.
 func (d *driver) await(a *attempt, p Process) (killed bool) {
 	if d.enough(a, p) {
 		return false
@@ -99,16 +121,22 @@ func (d *driver) enough(a *attempt, p Process) bool {
 	select {
 	case <-p.Ended():
 		return true
-	case <-d.stopping:
+	case <-d.cancelled:
+		return false
+	case <-d.killing:
 		return false
 	case <-a.settled:
+	}
+	if a.replaced { // the next try waits for it
+		return false
 	}
 	timer := time.NewTimer(d.opts.StopWait)
 	defer timer.Stop()
 	select {
 	case <-p.Ended():
 		return true
-	case <-d.stopping:
+	case <-d.cancelled:
+	case <-d.killing:
 	case <-timer.C:
 	}
 	return false

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/neochaotic/leoflow/internal/domain"
 )
@@ -20,13 +19,19 @@ type driver struct {
 	calls    context.Context //nolint:containedctx // of every RPC: it outlives the caller's, and bounds the end
 	endCalls context.CancelFunc
 
-	events   chan func()
-	others   sync.WaitGroup // every goroutine but drive's
-	stopping chan struct{}  // closed: nothing new starts, agents are asked to end
-	killing  chan struct{}  // closed: agents are killed
+	events    chan func()
+	others    sync.WaitGroup // every goroutine but drive's
+	stopping  chan struct{}  // closed: nothing new starts
+	cancelled chan struct{}  // closed: agents are asked to end
+	killing   chan struct{}  // closed: agents are killed
+
+	key       string // tells our calls from another driver's
+	backlog   int64  // the revision up to which an earlier driver drove
+	seen      int64  // the last revision told
+	abandoned bool   // what earlier drivers left was settled
 
 	slots     int   // attempts that have a process, or are about to
-	pending   int   // attempts and settlings that are not done
+	pending   int   // attempts and calls that are not done
 	stopCause error // why the run is stopped; nil: it is not
 	unwatched bool  // the watch ended, and tells no more
 }
@@ -34,13 +39,14 @@ type driver struct {
 func newDriver(ctx context.Context, opts Options) *driver {
 	d := &driver{
 		opts: opts, byID: map[string]*task{},
-		events: make(chan func()), stopping: make(chan struct{}), killing: make(chan struct{}),
+		events: make(chan func()), stopping: make(chan struct{}), cancelled: make(chan struct{}), killing: make(chan struct{}),
 	}
 	d.calls, d.endCalls = context.WithCancel(context.WithoutCancel(ctx))
 	ids := make([]string, len(opts.Pipeline.Tasks))
 	for i := range opts.Pipeline.Tasks {
-		ids[i] = opts.Pipeline.Tasks[i].ID
-		t := &task{id: ids[i], state: domain.TaskStateNone}
+		def := &opts.Pipeline.Tasks[i]
+		ids[i] = def.ID
+		t := &task{id: def.ID, when: def.When, retry: def.Retry, state: domain.TaskStateNone, acted: never}
 		d.tasks = append(d.tasks, t)
 		d.byID[t.id] = t
 	}
@@ -103,48 +109,21 @@ func (d *driver) post(f func()) { d.events <- f }
 
 // finished reports whether nothing is left to do or to wait for.
 func (d *driver) finished() bool {
+	stopped := d.stopCause != nil
 	switch {
 	case d.pending > 0:
 		return false
-	case d.stopCause != nil && d.unwatched:
+	case stopped && d.unwatched:
 		return true
+	case d.seen < d.backlog:
+		return false
 	}
 	for _, t := range d.tasks {
-		if !t.state.Terminal() && !(d.stopCause != nil && t.lost) {
+		switch {
+		case stopped && t.lost:
+		case t.busy, t.expectant(), !t.state.Terminal(), !stopped && t.retryDue():
 			return false
 		}
 	}
 	return true
-}
-
-// stop ends the run early, for the first cause given.
-func (d *driver) stop(cause error) {
-	if d.stopCause != nil {
-		return
-	}
-	d.stopCause = cause
-	close(d.stopping)
-	d.endCallsWithin(d.opts.StopWait + d.opts.pace.stopCalls)
-}
-
-// kill ends the run at once.
-func (d *driver) kill() {
-	d.stop(fmt.Errorf("the run was killed: %w", context.Canceled))
-	close(d.killing)
-	d.endCallsWithin(d.opts.pace.hurry)
-}
-
-func (d *driver) endCallsWithin(limit time.Duration) {
-	timer := time.AfterFunc(limit, d.endCalls)
-	context.AfterFunc(d.calls, func() { timer.Stop() })
-}
-
-// stopped reports whether the run is being stopped; any goroutine may ask.
-func (d *driver) stopped() bool {
-	select {
-	case <-d.stopping:
-		return true
-	default:
-		return false
-	}
 }

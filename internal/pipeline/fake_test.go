@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
@@ -27,6 +28,7 @@ const (
 	success        = policyv1.TaskState_TASK_STATE_SUCCESS
 	failed         = policyv1.TaskState_TASK_STATE_FAILED
 	skipped        = policyv1.TaskState_TASK_STATE_SKIPPED
+	upForRetry     = policyv1.TaskState_TASK_STATE_UP_FOR_RETRY
 	upstreamFailed = policyv1.TaskState_TASK_STATE_UPSTREAM_FAILED
 )
 
@@ -35,10 +37,12 @@ var epoch = time.Date(2026, 11, 24, 10, 0, 0, 0, time.UTC)
 
 // fakeTask is a task as the fake keeps it.
 type fakeTask struct {
-	try   int32
-	state policyv1.TaskState
-	logs  []*controlv1.LogRecord
-	ended bool // its log
+	try    int32
+	key    string // of the launch of its try
+	state  policyv1.TaskState
+	cancel bool // is pending
+	logs   []*controlv1.LogRecord
+	ended  bool // its log
 }
 
 // fakePlane is a ControlService that keeps one run in memory. It holds what the
@@ -53,6 +57,8 @@ type fakePlane struct {
 	tasks   map[string]*fakeTask
 	changes []*controlv1.TaskChange
 	settles []*controlv1.SettleAttemptRequest
+	retries []*controlv1.RetryTaskRequest
+	cancels []*controlv1.CancelRunRequest
 	watches []*controlv1.WatchRunRequest
 	reads   []*controlv1.ReadLogRequest
 
@@ -62,6 +68,8 @@ type fakePlane struct {
 	watchLimit int
 	// readLimit ends each read of a log with UNAVAILABLE after so many records.
 	readLimit int
+	// lose has the first answer to a creation and a launch get lost; nil: none does.
+	lose map[string]bool
 	// openLogs keeps every log open for ever.
 	openLogs bool
 }
@@ -108,10 +116,22 @@ func (f *fakePlane) asked(call any) error {
 	return f.refuse(call)
 }
 
+// lost reports whether the answer to a call gets lost; the lock is held.
+func (f *fakePlane) lost(call string) bool {
+	if f.lose == nil || f.lose[call] {
+		return false
+	}
+	f.lose[call] = true
+	return true
+}
+
 func (f *fakePlane) CreateRun(_ context.Context, req *controlv1.CreateRunRequest) (*controlv1.CreateRunResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	again := f.created != nil
+	if again && !proto.Equal(content(f.created), content(req)) {
+		return nil, status.Error(codes.AlreadyExists, "the run has other content")
+	}
 	if !again {
 		f.created = req
 		for _, t := range req.GetTasks() {
@@ -121,7 +141,77 @@ func (f *fakePlane) CreateRun(_ context.Context, req *controlv1.CreateRunRequest
 	if err := f.asked(req); err != nil {
 		return nil, err
 	}
-	return &controlv1.CreateRunResponse{Created: !again, CreatedAt: timestamppb.New(epoch)}, nil
+	if f.lost("CreateRun") {
+		return nil, status.Error(codes.Unavailable, "the answer is lost")
+	}
+	created := !again || f.created.GetIdempotencyKey() == req.GetIdempotencyKey() && req.GetIdempotencyKey() != ""
+	return &controlv1.CreateRunResponse{Created: created, CreatedAt: timestamppb.New(epoch)}, nil
+}
+
+// content is what a run is made of, without the caller's word for its creation.
+func content(req *controlv1.CreateRunRequest) *controlv1.CreateRunRequest {
+	out := proto.CloneOf(req)
+	out.IdempotencyKey = ""
+	return out
+}
+
+func (f *fakePlane) GetRun(_ context.Context, req *controlv1.GetRunRequest) (*controlv1.GetRunResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.asked(req); err != nil {
+		return nil, err
+	}
+	if f.created == nil || f.created.GetRunId() != req.GetRunId() {
+		return nil, status.Error(codes.NotFound, "not found")
+	}
+	return &controlv1.GetRunResponse{Run: &controlv1.Run{Revision: int64(len(f.changes))}}, nil
+}
+
+func (f *fakePlane) RetryTask(_ context.Context, req *controlv1.RetryTaskRequest) (*controlv1.RetryTaskResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.asked(req); err != nil {
+		return nil, err
+	}
+	f.retries = append(f.retries, req)
+	return f.retry(req.GetTaskId(), req.GetTryNumber())
+}
+
+// retry is RetryTask; the lock is held.
+func (f *fakePlane) retry(task string, try int32) (*controlv1.RetryTaskResponse, error) {
+	t := f.tasks[task]
+	switch {
+	case t.try != try:
+		return nil, status.Error(codes.FailedPrecondition, "the task has moved on")
+	case t.state == upForRetry:
+		return &controlv1.RetryTaskResponse{NextTryNumber: try + 1}, nil
+	case t.state == queued, t.state == running:
+		f.move(task, &controlv1.TaskChange{State: failed, Cause: controlv1.Cause_CAUSE_SUPERSEDED})
+	}
+	f.move(task, &controlv1.TaskChange{State: upForRetry})
+	return &controlv1.RetryTaskResponse{Changed: true, NextTryNumber: try + 1}, nil
+}
+
+// CancelRun makes cancels pending, which no agent of these tests learns by a beat.
+func (f *fakePlane) CancelRun(_ context.Context, req *controlv1.CancelRunRequest) (*controlv1.CancelRunResponse, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.asked(req); err != nil {
+		return nil, err
+	}
+	f.cancels = append(f.cancels, req)
+	resp := &controlv1.CancelRunResponse{}
+	for id, t := range f.tasks {
+		switch t.state {
+		case queued, running:
+			t.cancel = true
+			resp.Pending++
+		case none, upForRetry:
+			f.move(id, &controlv1.TaskChange{State: skipped})
+			resp.Skipped++
+		}
+	}
+	return resp, nil
 }
 
 func (f *fakePlane) LaunchAttempt(_ context.Context, req *controlv1.LaunchAttemptRequest) (*controlv1.LaunchAttemptResponse, error) {
@@ -132,12 +222,15 @@ func (f *fakePlane) LaunchAttempt(_ context.Context, req *controlv1.LaunchAttemp
 	}
 	t := f.tasks[req.GetTaskId()]
 	switch {
-	case t.state == queued && t.try == req.GetTryNumber():
-	case t.state == none && req.GetTryNumber() == 1:
-		t.try = 1
+	case t.state == queued && t.try == req.GetTryNumber() && t.key == req.GetIdempotencyKey():
+	case (t.state == none || t.state == upForRetry) && req.GetTryNumber() == t.try+1:
+		t.try, t.key, t.logs, t.ended, t.cancel = t.try+1, req.GetIdempotencyKey(), nil, false, false
 		f.move(req.GetTaskId(), &controlv1.TaskChange{State: queued})
 	default:
 		return nil, status.Error(codes.FailedPrecondition, "not possible in the present state")
+	}
+	if f.lost("LaunchAttempt") {
+		return nil, status.Error(codes.Unavailable, "the answer is lost")
 	}
 	return &controlv1.LaunchAttemptResponse{TryNumber: t.try, AgentToken: "token of " + req.GetTaskId()}, nil
 }
@@ -148,11 +241,11 @@ func (f *fakePlane) SettleAttempt(_ context.Context, req *controlv1.SettleAttemp
 	if err := f.asked(req); err != nil {
 		return nil, err
 	}
-	f.settles = append(f.settles, req)
 	t := f.tasks[req.GetTaskId()]
-	if t.state != queued && t.state != running {
+	if t.try != req.GetTryNumber() || t.state != queued && t.state != running {
 		return &controlv1.SettleAttemptResponse{State: t.state}, nil
 	}
+	f.settles = append(f.settles, req)
 	f.move(req.GetTaskId(), &controlv1.TaskChange{
 		State: failed, Cause: req.GetCause(), ExitCode: req.GetExitCode(), Message: req.GetMessage(),
 	})
@@ -165,7 +258,7 @@ func (f *fakePlane) SettleTask(_ context.Context, req *controlv1.SettleTaskReque
 	if err := f.asked(req); err != nil {
 		return nil, err
 	}
-	if f.tasks[req.GetTaskId()].state != none {
+	if state := f.tasks[req.GetTaskId()].state; state != none && state != upForRetry {
 		return nil, status.Error(codes.FailedPrecondition, "not possible in the present state")
 	}
 	f.move(req.GetTaskId(), &controlv1.TaskChange{State: req.GetState()})
@@ -176,10 +269,12 @@ func (f *fakePlane) SettleTask(_ context.Context, req *controlv1.SettleTaskReque
 // fake's clock. The lock is held.
 func (f *fakePlane) move(task string, c *controlv1.TaskChange) {
 	t := f.tasks[task]
-	t.state = c.GetState()
+	if t.state = c.GetState(); t.state == failed && t.cancel {
+		c.Cause = controlv1.Cause_CAUSE_CANCELLED
+	}
 	c.TaskId, c.TryNumber, c.Revision = task, t.try, int64(len(f.changes)+1)
 	at := epoch
-	if t.try > 0 && c.GetState() != queued && c.GetState() != running {
+	if t.try > 0 && c.GetState() != queued && c.GetState() != running && c.GetState() != upForRetry {
 		at = at.Add(1500 * time.Millisecond)
 		t.ended = !f.openLogs
 	}
@@ -189,10 +284,10 @@ func (f *fakePlane) move(task string, c *controlv1.TaskChange) {
 }
 
 // report is an agent's report; it is dropped where the attempt has an outcome.
-func (f *fakePlane) report(task string, c *controlv1.TaskChange) {
+func (f *fakePlane) report(task string, try int32, c *controlv1.TaskChange) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.tasks[task]; t.state == queued || t.state == running {
+	if t := f.tasks[task]; t.try == try && (t.state == queued || t.state == running) {
 		f.move(task, c)
 	}
 }
@@ -273,7 +368,7 @@ func (f *fakePlane) wait(ctx context.Context, news <-chan struct{}) error {
 	}
 }
 
-// settledAs lists what was settled, as "task cause code".
+// settledAs lists what was settled by the driver, as "task cause code".
 func (f *fakePlane) settledAs() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 type agentSim struct {
 	plane      *fakePlane
 	task       string
+	try        int
 	terminated chan struct{}
 	killed     chan struct{}
 	ended      chan struct{}
@@ -48,7 +49,7 @@ func (a *agentSim) report(state policyv1.TaskState, code int32, message string) 
 	if state == failed && code > 0 {
 		cause = controlv1.Cause_CAUSE_EXIT_NONZERO
 	}
-	a.plane.report(a.task, &controlv1.TaskChange{State: state, Cause: cause, ExitCode: code, Message: message})
+	a.plane.report(a.task, int32(a.try), &controlv1.TaskChange{State: state, Cause: cause, ExitCode: code, Message: message})
 }
 
 func (a *agentSim) print(stream, message string) {
@@ -108,7 +109,7 @@ func (l *simLauncher) Launch(at Attempt) (Process, error) {
 		return nil, errors.New("a wrong token")
 	}
 	a := &agentSim{
-		plane: l.plane, task: at.TaskID,
+		plane: l.plane, task: at.TaskID, try: at.Try,
 		terminated: make(chan struct{}), killed: make(chan struct{}), ended: make(chan struct{}),
 	}
 	l.mu.Lock()
@@ -164,6 +165,18 @@ func newScene(t *testing.T, graph ...string) *scene {
 		StopWait: deadline, pace: &quick,
 	}
 	return s
+}
+
+// task is a task of the file, to be changed before the run.
+func (s *scene) task(id string) *file.Task {
+	s.t.Helper()
+	for i := range s.opts.Pipeline.Tasks {
+		if t := &s.opts.Pipeline.Tasks[i]; t.ID == id {
+			return t
+		}
+	}
+	s.t.Fatalf("no task %q", id)
+	return nil
 }
 
 // run drives the run to its end.

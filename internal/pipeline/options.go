@@ -32,6 +32,13 @@ type Options struct {
 	Launcher Launcher
 	// RunID names the run; empty: manual__ and the present time.
 	RunID string
+	// Resume goes on with the run of that id, which must exist, and must have been
+	// created from what the file says. Tasks that have an outcome keep it, and live
+	// attempts of another driver are waited for. Without it the run must be a new one.
+	Resume bool
+	// Orphaned says that no agent of an earlier attempt can reach the control plane:
+	// those that are live when the run is resumed are settled as lost.
+	Orphaned bool
 	// Parallel is the most attempts at once; 0: the number of CPUs, at least 2.
 	Parallel int
 	// Out takes the live lines, and the table at the end. When it fails, the run stops.
@@ -53,6 +60,7 @@ type pace struct {
 	firstWait, maxWait time.Duration // between two tries of a call, growing
 	try                time.Duration // one try of a call
 	budget             time.Duration // all tries of a call, or of renewing a stream
+	cancel             time.Duration // for the cancel of the run to be answered
 	stopCalls          time.Duration // for the last calls, once the agents had their time to end
 	hurry              time.Duration // the same, in a hurry
 	quiet              time.Duration // for the next piece of an ended attempt's log
@@ -63,6 +71,7 @@ var defaultPace = pace{
 	maxWait:   2 * time.Second,
 	try:       30 * time.Second,
 	budget:    time.Minute,
+	cancel:    5 * time.Second,
 	stopCalls: 15 * time.Second,
 	hurry:     5 * time.Second,
 	quiet:     15 * time.Second,

@@ -54,16 +54,20 @@ func (d *driver) result() Result {
 	return r
 }
 
-// duration is how long a task ran, or waited for an agent that never came.
+// duration is how long the last try ran, or waited for an agent that never came.
 func (t *task) duration() time.Duration {
-	began := t.startedAt
-	if began.IsZero() {
-		began = t.queuedAt
-	}
-	if began.IsZero() || t.endedAt.IsZero() {
+	if len(t.tries) == 0 {
 		return 0
 	}
-	return max(0, t.endedAt.Sub(began))
+	s := t.tries[len(t.tries)-1]
+	began := s.started
+	if began.IsZero() {
+		began = s.queued
+	}
+	if began.IsZero() || s.ended.IsZero() {
+		return 0
+	}
+	return max(0, s.ended.Sub(began))
 }
 
 // maxWhy is the widest that the last column gets, in cells.

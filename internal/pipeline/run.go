@@ -2,34 +2,37 @@ package pipeline
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
-
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // Run drives a pipeline until each of its tasks has an outcome, and prints a table
-// of them. Tasks start when all that they wait for have succeeded; what cannot
-// start any more is settled as such, and everything else goes on.
+// of them. Tasks start when the rule about what they wait for holds; what cannot
+// start any more is settled as such, and everything else goes on. A task that failed
+// is tried again as often as the file says, and whenever somebody asks the control
+// plane for it while the run is driven.
 //
 // What became of the tasks is in the result, failures included; an error says that
 // the run could not be driven to its end. It is an [*InputError] where nothing
-// started. When ctx ends, agents are asked to stop, then killed, what they left is
-// settled, and the error wraps ctx's cause; that takes StopWait and a quarter of a
+// started. When ctx ends, the run is cancelled, agents are asked to stop, then
+// killed, what they left is settled, and the error wraps ctx's cause; that takes StopWait and a quarter of a
 // minute more at most. No process and no goroutine outlives the call.
 func Run(ctx context.Context, opts Options) (Result, error) {
 	opts, err := opts.completed()
 	if err != nil {
 		return Result{}, err
 	}
-	if err := create(ctx, opts); err != nil {
+	key := rand.Text()
+	backlog, err := create(ctx, opts, key)
+	if err != nil {
 		return Result{}, err
 	}
 	d := newDriver(ctx, opts)
+	d.key, d.backlog = key, backlog
 	d.out.header(opts)
 	d.drive(ctx)
 	result := d.result()
@@ -37,36 +40,6 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 		d.stopCause = fmt.Errorf("the output cannot be written: %w", err)
 	}
 	return result, d.stopCause
-}
-
-// create creates the run, which must be a new one.
-func create(ctx context.Context, opts Options) error {
-	req, err := createRequest(opts)
-	if err != nil {
-		return err
-	}
-	resp, again, err := call(ctx, opts.pace, opts.Client.CreateRun, req)
-	code := status.Code(err)
-	// A call made again may find the run that it created itself.
-	if code == codes.AlreadyExists || err == nil && !resp.GetCreated() && !again {
-		return &InputError{
-			Problem: fmt.Sprintf("pipeline %q has a run %q already", opts.Pipeline.Name, opts.RunID),
-			Remedy:  "give the run another id",
-		}
-	}
-	switch {
-	case err == nil:
-		return nil
-	case code == codes.InvalidArgument:
-		return &InputError{
-			Problem: fmt.Sprintf("the control plane refuses the run: %v", err),
-			Remedy:  "change the pipeline file or the run id",
-		}
-	case ctx.Err() != nil:
-		return fmt.Errorf("stopped before the run was created: %w", context.Cause(ctx))
-	default:
-		return fmt.Errorf("create the run: %w", err)
-	}
 }
 
 func createRequest(opts Options) (*controlv1.CreateRunRequest, error) {

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 )
 
@@ -44,9 +47,12 @@ func TestCancelLetsAgentsReport(t *testing.T) {
 	if !errors.Is(err, errTest) {
 		t.Errorf("error %v", err)
 	}
-	wantStates(t, result, "long=failed done=success next=upstream_failed other=skipped free=success")
-	if got := result.Tasks[0]; got.Message != "asked to stop" {
-		t.Errorf("long: %+v: the agent's own report was lost", got)
+	wantStates(t, result, "long=failed done=success next=skipped other=skipped free=success")
+	if got := result.Tasks[0]; got.Message != "asked to stop" || got.Cause != "cancelled" {
+		t.Errorf("long: %+v: want the agent's own report, of a cancelled attempt", got)
+	}
+	if n := len(s.plane.cancels); n != 1 || s.plane.cancels[0].GetStopWithin().AsDuration() != s.opts.StopWait {
+		t.Errorf("%d cancels of the run: %v", n, s.plane.cancels)
 	}
 	if slices.Contains(s.launcher.launched, "other") {
 		t.Error("a task was launched after the run was stopped")
@@ -54,6 +60,25 @@ func TestCancelLetsAgentsReport(t *testing.T) {
 	if !strings.Contains(s.out.String(), "\nTASK ") {
 		t.Errorf("no table:\n%s", s.out.String())
 	}
+}
+
+// TestCancelThatIsRefusedStopsAgentsAllTheSame also holds that what has not begun is
+// settled then.
+func TestCancelThatIsRefusedStopsAgentsAllTheSame(t *testing.T) {
+	s := newScene(t, "long:", "next: long")
+	s.plane.refuse = func(call any) error {
+		if _, ok := call.(*controlv1.CancelRunRequest); ok {
+			return status.Error(codes.Unimplemented, "unknown method")
+		}
+		return nil
+	}
+	var began <-chan struct{}
+	s.launcher.scripts["long"], began = begun(untilTold)
+	result, err := s.run(stopOnce(t, began))
+	if !errors.Is(err, errTest) {
+		t.Errorf("error %v", err)
+	}
+	wantStates(t, result, "long=failed next=skipped")
 }
 
 func TestCancelKillsDeafAgents(t *testing.T) {

@@ -53,7 +53,8 @@ func (d *driver) watchOnce(seen *int64) error {
 				changes = append(changes, c)
 			}
 		}
-		d.post(func() { d.apply(changes) })
+		revision := *seen
+		d.post(func() { d.apply(changes, revision) })
 	}
 	if errors.Is(err, io.EOF) {
 		return io.EOF
@@ -62,10 +63,11 @@ func (d *driver) watchOnce(seen *int64) error {
 }
 
 // apply takes changes over, all of a message before anything is decided.
-func (d *driver) apply(changes []*controlv1.TaskChange) {
+func (d *driver) apply(changes []*controlv1.TaskChange, revision int64) {
 	for _, c := range changes {
 		if t, ok := d.byID[c.GetTaskId()]; ok {
 			t.apply(c)
 		}
 	}
+	d.seen = revision
 }
