@@ -64,6 +64,8 @@ type Store interface {
 	LiveAttempts(ctx context.Context, from int64, visit func(a domain.Attempt, registered bool)) (int64, error)
 	ProbeWrite(ctx context.Context, ref domain.AttemptRef) error
 	ReapAttempt(ctx context.Context, seen domain.Attempt, cause domain.Cause, message string) (bool, error)
+	ResealSecrets(ctx context.Context) (store.Resealed, error)
+	CountSecretsNotUnder(ctx context.Context, key secrets.KeyID) (int, error)
 	DeleteExpiredXCom(ctx context.Context, now time.Time, limit int) (int, error)
 	Close() error
 }
@@ -86,7 +88,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	for _, group := range [][]test{
 		runTests, launchTests, retryTests, reportTests, livenessTests, settleTests, cancelTests, changeTests,
 		listTests, secretTests, secretWriteTests, tenantTests, raceTests, durabilityTests, modelTests,
-		reapTests,
+		reapTests, rotateTests,
 	} {
 		for _, test := range group {
 			t.Run(test.name, func(t *testing.T) { test.run(t, newBed(t, fresh(t))) })
