@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ type runCmd struct {
 
 	DataDir    string   `env:"LEOFLOW_RUN_DATA_DIR" placeholder:"DIR" help:"Keep the database and the logs in DIR. Without it they are temporary, and gone at the end."`
 	RunID      string   `name:"run-id" env:"LEOFLOW_RUN_ID" placeholder:"ID" help:"Name of the run; by default manual__ and the present time."`
+	Resume     string   `env:"LEOFLOW_RUN_RESUME" placeholder:"RUN-ID" help:"Go on with this run, which was begun with the same file and has not come to its end: on --server, or in --data-dir."`
 	Tenant     string   `default:"default" env:"LEOFLOW_RUN_TENANT" placeholder:"NAME" help:"Tenant that the run belongs to, by default ${default}; with --server it is that of the token."`
 	Parallel   int      `default:"0" env:"LEOFLOW_RUN_PARALLEL" placeholder:"N" help:"Most tasks at once; 0 is as many as there are CPUs, but at least 2."`
 	Var        []string `sep:"none" env:"LEOFLOW_RUN_VAR" placeholder:"KEY=VALUE" help:"A variable that the tasks get, as AIRFLOW_VAR_KEY. May be given again."`
@@ -42,11 +44,15 @@ Run it on a control plane that leoflow serve serves, which may be restarted mean
 
   leoflow run --server 127.0.0.1:7400 --token-file token examples/timezones.yaml
 
+Go on with a run whose command was killed, on whatever was not done yet; tasks that have an outcome keep it, and leoflow retry has one of them tried again:
+
+  leoflow run --server 127.0.0.1:7400 --token-file token --resume manual__2026-01-31T08:00:00Z examples/timezones.yaml
+
 Give the tasks secrets. Other users of this machine see the command line, so read a value from a file with @ (@@ is a plain @); one line end at the end of it is left out:
 
   leoflow run --var region=eu --connection warehouse=@warehouse.uri load.yaml
 
-The exit code is 0 when every task succeeded or was skipped, 1 when one did not, 2 when the file or a flag is wrong and nothing ran, 130 after Ctrl-C. A second Ctrl-C does not wait for the tasks to end.`
+The exit code is 0 when every task succeeded or was skipped, 1 when one did not, 2 when the file or a flag is wrong and nothing ran, 130 after Ctrl-C. Ctrl-C cancels the run and waits for its tasks to end; a second one kills them.`
 }
 
 // Run runs the pipeline.
@@ -59,13 +65,8 @@ func (c *runCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.Parallel < 0:
-		return badInput{fmt.Errorf("--parallel is %d: give 1 or more, or 0 for the number of CPUs", c.Parallel)}
-	case c.Server != "" && c.DataDir != "":
-		return badInput{errors.New("--server and --data-dir are both given: a control plane elsewhere keeps its own data; leave one out")}
-	case c.Tenant == "":
-		return badInput{errors.New("--tenant is empty: give a name, or leave it out")}
+	if err := c.check(); err != nil {
+		return badInput{err}
 	}
 	signals := catchSignals()
 	defer signals.release()
@@ -80,6 +81,23 @@ func (c *runCmd) Run(con *console) error {
 		return err
 	case !result.Succeeded():
 		return exitCode(exitFailed)
+	}
+	return nil
+}
+
+// check refuses flags that do not go together.
+func (c *runCmd) check() error {
+	switch {
+	case c.Parallel < 0:
+		return fmt.Errorf("--parallel is %d: give 1 or more, or 0 for the number of CPUs", c.Parallel)
+	case c.Server != "" && c.DataDir != "":
+		return errors.New("--server and --data-dir are both given: a control plane elsewhere keeps its own data; leave one out")
+	case c.Tenant == "":
+		return errors.New("--tenant is empty: give a name, or leave it out")
+	case c.Resume != "" && c.RunID != "":
+		return errors.New("--resume and --run-id are both given: a run that is resumed keeps its id; leave --run-id out")
+	case c.Resume != "" && c.Server == "" && c.DataDir == "":
+		return errors.New("--resume needs a run that was kept: say where, by --server or --data-dir")
 	}
 	return nil
 }
@@ -105,7 +123,9 @@ func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secret
 	}
 	return pipeline.Run(v.ctx, pipeline.Options{
 		Pipeline: p, Client: v.client, Launcher: launcher,
-		RunID: c.RunID, Parallel: c.Parallel, Hurry: hurry,
+		RunID: cmp.Or(c.Resume, c.RunID), Parallel: c.Parallel, Hurry: hurry,
+		// A control plane that has just begun in this process is known to no earlier agent.
+		Resume: c.Resume != "", Orphaned: c.Resume != "" && c.Server == "",
 		Out: con.out, Color: !c.NoColor && pipeline.UseColor(con.out, os.Getenv),
 	})
 }

@@ -151,7 +151,7 @@ func TestSignalStopsTasksPolitely(t *testing.T) {
 			got := run.end()
 			gone()
 			got.wantCode(t, code)
-			got.wantIn(t, "a │ tidied up\n", "code 9", "\nb     upstream_failed  - ", "\nc     upstream_failed  - ")
+			got.wantIn(t, "a │ tidied up\n", "cancelled (code 9)", "\nb     skipped  - ", "\nc     skipped  - ")
 			if !strings.Contains(got.errOut, "leoflow: the run was stopped: by the signal "+sig.String()) {
 				t.Errorf("stderr: %s", got.errOut)
 			}
