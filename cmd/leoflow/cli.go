@@ -13,6 +13,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"github.com/neochaotic/leoflow/cmd/leoflow/internal/configfile"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/pipeline"
 	"github.com/neochaotic/leoflow/internal/pipeline/file"
@@ -49,6 +50,9 @@ See what became of its runs, as whoever has the token:
 // their command, but for those of flags that several have, so that none is one of
 // those that agents and tasks are given.
 type cli struct {
+	Config string           `env:"LEOFLOW_CONFIG" placeholder:"FILE" help:"Configuration file, YAML, whose keys are names of flags; by default leoflow/config.yaml in the user's configuration directory, where there is one; empty: none."`
+	file   *configfile.File // nil: there is none
+
 	Run        runCmd        `cmd:"" help:"Run the tasks of a pipeline file."`
 	Serve      serveCmd      `cmd:"" help:"Serve a control plane."`
 	Token      tokenCmd      `cmd:"" help:"Mint an operator's token."`
@@ -96,11 +100,15 @@ func run(args []string, out, errOut *os.File) int {
 		return report(errOut, err)
 	}
 	ctx, err := parser.Parse(args)
+	var inConfig *configfile.Error
+	if errors.As(err, &inConfig) {
+		return report(errOut, badInput{inConfig})
+	}
 	if err != nil {
 		tell(errOut, fmt.Errorf("%w; %s", err, remedy(err)))
 		return exitBadInput
 	}
-	return report(errOut, ctx.Run(&console{out: out, err: errOut}))
+	return report(errOut, flags.withOrigin(ctx, ctx.Run(&console{out: out, err: errOut})))
 }
 
 func newParser(flags *cli, out, errOut io.Writer) (*kong.Kong, error) {

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -102,9 +103,7 @@ func TestVariablesOfTheEnvironmentAreFlags(t *testing.T) {
 func TestHelpTeachesByExample(t *testing.T) {
 	paths := [][]string{{}}
 	for _, command := range parser(t, &cli{}).Model.Leaves(true) {
-		if command.Name != "version" {
-			paths = append(paths, strings.Fields(command.Path()))
-		}
+		paths = append(paths, strings.Fields(command.Path()))
 	}
 	for _, path := range paths {
 		got := leoflow(t, append(path, "--help")...)
@@ -120,6 +119,10 @@ func TestVersion(t *testing.T) {
 	got := leoflow(t, "version")
 	got.wantCode(t, exitOK)
 	got.wantIn(t, "leoflow ", "go1.")
+	doc := leoflow(t, "version", "-o", "json").parsed(t)
+	if doc["version"] == "" || doc["go"] != runtime.Version() || doc["platform"] != runtime.GOOS+"/"+runtime.GOARCH {
+		t.Errorf("told: %v", doc)
+	}
 }
 
 // TestAgentIsTheHiddenCommand holds that a wrong environment is told in a line.
@@ -136,23 +139,6 @@ func parser(t *testing.T, flags *cli) *kong.Kong {
 		t.Fatal(err)
 	}
 	return k
-}
-
-// TestFlagsHaveVariables holds that each flag has one variable, which names its command
-// or is that of a flag which several have, and is none that agents and tasks are given.
-func TestFlagsHaveVariables(t *testing.T) {
-	shared := map[string]string{
-		"data-dir": "LEOFLOW_DATA_DIR", "output": "LEOFLOW_OUTPUT", "limit": "LEOFLOW_LIMIT", "ca": "LEOFLOW_CA",
-		"server": "LEOFLOW_SERVER", "token": "LEOFLOW_TOKEN", "token-file": "LEOFLOW_TOKEN_FILE", "plaintext": "LEOFLOW_PLAINTEXT",
-	}
-	for _, command := range parser(t, &cli{}).Model.Leaves(true) {
-		prefix := "LEOFLOW_" + strings.ToUpper(strings.ReplaceAll(command.Path(), " ", "_")) + "_"
-		for _, flag := range command.Flags {
-			if len(flag.Envs) != 1 || flag.Envs[0] != shared[flag.Name] && !strings.HasPrefix(flag.Envs[0], prefix) {
-				t.Errorf("%s --%s has the variables %v", command.FullPath(), flag.Name, flag.Envs)
-			}
-		}
-	}
 }
 
 // TestServeDefaultsAreTheServers holds that no flag's default differs from the

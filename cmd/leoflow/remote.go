@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
@@ -23,12 +25,6 @@ const (
 	callTimeout = time.Minute
 	// maxReply is the largest message taken from a server, in bytes.
 	maxReply = 16 << 20
-)
-
-// The variables of the environment that two flags of one meaning have.
-const (
-	envToken     = "LEOFLOW_TOKEN"
-	envTokenFile = "LEOFLOW_TOKEN_FILE" //nolint:gosec // a name
 )
 
 // remoteHelp is said by each command that calls a control plane.
@@ -126,19 +122,34 @@ func (f *remoteFlags) channel(host string) (_ credentials.TransportCredentials, 
 	return credentials.NewTLS(&tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}), false, nil
 }
 
-// token returns the token of the flags. What the command line says goes before the
-// environment. No error holds a token.
+// AfterApply decides, of two flags that exclude each other, for the one that the command
+// line says rather than the environment, and that rather than the configuration file.
+// Where both are said in one place, both stay, and are refused together.
+func (f *accessFlags) AfterApply(ctx *kong.Context) error {
+	if f.Token != "" && f.TokenFile != "" {
+		switch c := cmp.Compare(sourceOf(ctx, "token"), sourceOf(ctx, "token-file")); {
+		case c > 0:
+			f.TokenFile = ""
+		case c < 0:
+			f.Token = ""
+		}
+	}
+	if f.CA != "" && f.Plaintext {
+		switch c := cmp.Compare(sourceOf(ctx, "ca"), sourceOf(ctx, "plaintext")); {
+		case c > 0:
+			f.Plaintext = false
+		case c < 0:
+			f.CA = ""
+		}
+	}
+	return nil
+}
+
+// token returns the token of the flags. No error holds a token.
 func (f *remoteFlags) token() (string, error) {
 	token, path, from := f.Token, f.TokenFile, "--token"
 	if token != "" && path != "" {
-		switch tokenSet, fileSet := token == os.Getenv(envToken), path == os.Getenv(envTokenFile); {
-		case tokenSet && !fileSet:
-			token = ""
-		case fileSet && !tokenSet:
-			path = ""
-		default:
-			return "", errors.New("--token and --token-file are both given: give one of them")
-		}
+		return "", errors.New("--token and --token-file are both given: give one of them")
 	}
 	if path != "" {
 		text, err := os.ReadFile(path)
