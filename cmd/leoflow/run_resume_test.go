@@ -102,7 +102,7 @@ func TestRetryOfARunningTaskIsTakenUp(t *testing.T) {
 	run := s.start("run", "--server", s.addr, "--run-id", "r", path)
 	conn := h.take()
 	run.awaitLine("b │ begun")
-	s.leoflow("retry", "halfway", "r", "b").wantCode(t, exitOK)
+	s.leoflow("retry", "--force", "halfway", "r", "b").wantCode(t, exitOK)
 	wantGone(t, conn)
 	wantHalfwayDone(t, run.end(), path)
 }
