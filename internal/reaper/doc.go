@@ -10,7 +10,8 @@
 // reaped until that is over, and an alarm is raised.
 //
 // An attempt that outlives its time-out, or the deadline of its cancel, by a grace
-// is settled though it beats.
+// is settled though it beats. One that is silent past the deadline of its cancel is
+// not lost: it ends as cancelled.
 //
 // Any number of processes may run one: each settling is conditional on what was seen.
 //

@@ -131,6 +131,10 @@ func (r *Reaper) settle(ctx context.Context, over []due) {
 // message says to people why an attempt was settled.
 func (r *Reaper) message(d due) string {
 	switch d.cause {
+	case domain.CauseCancelled:
+		if d.silent {
+			return fmt.Sprintf("its agent was silent for %v, and the deadline of its cancel is over", r.cfg.Silence)
+		}
 	case domain.CauseLost:
 		return fmt.Sprintf("its agent was silent for %v", r.cfg.Silence)
 	case domain.CauseLaunchFailed:

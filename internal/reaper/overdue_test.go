@@ -2,6 +2,7 @@ package reaper
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,6 +104,30 @@ func TestBeat5CancelledOverItsDeadline(t *testing.T) {
 		r.at(7 * time.Minute)
 		for _, e := range []*entry{beating, queued, forward} {
 			r.want(e, domain.CauseCancelled)
+		}
+	})
+}
+
+// TestBeat5SilentPastTheDeadlineOfItsCancelIsCancelled: nobody starts such a task again
+// because it was lost. Before the deadline it is lost as any other.
+func TestBeat5SilentPastTheDeadlineOfItsCancelIsCancelled(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		past, before, beating := r.start(0), r.start(0), r.start(0)
+		r.beats(r.ctx, beating, 15*time.Second)
+		r.run()
+		r.cancel(past, 30*time.Second)
+		r.cancel(before, time.Hour)
+		r.cancel(beating, 30*time.Second)
+		r.at(2*time.Minute - 1)
+		for _, e := range []*entry{past, before, beating} {
+			r.want(e, live)
+		}
+		r.at(2 * time.Minute)
+		r.want(past, domain.CauseCancelled)
+		r.want(before, lost)
+		r.want(beating, live)
+		if !strings.Contains(past.Message, "silent") {
+			t.Errorf("it ended with the message %q", past.Message)
 		}
 	})
 }

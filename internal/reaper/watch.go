@@ -119,8 +119,9 @@ func (w *watch) convert(p, before *pulse, l look) {
 
 // due is an attempt to settle, and why.
 type due struct {
-	pulse *pulse
-	cause domain.Cause
+	pulse  *pulse
+	cause  domain.Cause
+	silent bool // for a whole window
 }
 
 // judge returns which attempts are over at now, and whether so many of those that
@@ -139,20 +140,27 @@ func (w *watch) judge(now time.Duration, cfg *Config) (over []due, most bool) {
 			}
 		}
 		if cause, ok := p.over(now, cfg); ok {
-			over = append(over, due{p, cause})
+			over = append(over, due{p, cause, p.silent(now, cfg)})
 		}
 	}
 	return over, (silent > 0 || w.alarm) && beating >= leastForAlarm && 2*quiet >= beating
 }
 
+// silent reports whether the attempt's agent, which came, has been silent for too long.
+func (p *pulse) silent(now time.Duration, cfg *Config) bool {
+	quiet := now - p.since
+	return p.beats() && quiet >= cfg.Silence || p.starting() && quiet >= startWindows*cfg.Silence
+}
+
 // over reports whether the attempt must be settled at now, and why.
 func (p *pulse) over(now time.Duration, cfg *Config) (domain.Cause, bool) {
 	switch quiet := now - p.since; {
-	case !p.seen.StopBy.IsZero() && now >= p.stopBy+cfg.Grace:
+	// Whose agent may be gone gets no grace: it was asked to stop, and that is why it ends.
+	case !p.seen.StopBy.IsZero() && (now >= p.stopBy+cfg.Grace || now >= p.stopBy && p.silent(now, cfg)):
 		return domain.CauseCancelled, true
 	case p.seen.State == domain.TaskStateRunning && p.seen.Timeout > 0 && now >= p.started+p.seen.Timeout+cfg.Grace:
 		return domain.CauseTimedOut, true
-	case p.beats() && quiet >= cfg.Silence, p.starting() && quiet >= startWindows*cfg.Silence:
+	case p.silent(now, cfg):
 		return domain.CauseLost, true
 	case !p.beats() && !p.starting() && quiet >= cfg.Queue:
 		return domain.CauseLaunchFailed, true
