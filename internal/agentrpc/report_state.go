@@ -32,7 +32,7 @@ func (s *Server) reportState(ctx context.Context, id auth.AgentIdentity, req *ag
 	err := s.report(ctx, id, state, int(req.GetExitCode()), message, timeOf(req.GetOccurredAt()))
 	if reason, ended := domain.TerminationOf(err); ended {
 		return &agentv1.ReportStateResponse{
-			Acknowledged:    acknowledges(reason),
+			Acknowledged:    s.acknowledges(ctx, id, state, reason),
 			ShouldTerminate: true,
 			Reason:          reasonToProto[reason],
 		}, nil
@@ -58,8 +58,17 @@ func (s *Server) report(ctx context.Context, id auth.AgentIdentity, state domain
 // acknowledges tells whether a report that changed nothing still counts as heard:
 // it does where an outcome stands already (STATE-4), not where there is none to
 // stand: no such attempt, or a RUNNING during a cancel (STATE-8, STATE-10).
-func acknowledges(reason domain.Termination) bool {
-	return reason != domain.TerminationUnknown && reason != domain.TerminationCancelled
+func (s *Server) acknowledges(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, reason domain.Termination) bool {
+	switch {
+	case reason == domain.TerminationUnknown:
+		return false
+	case reason != domain.TerminationCancelled || state.Terminal(): // a pending cancel takes a terminal report
+		return true
+	case s.cancels == nil:
+		return false
+	}
+	_, pending, err := s.cancels.StopBy(ctx, id)
+	return err == nil && !pending
 }
 
 // reasonToProto holds the wire's word for each reason.

@@ -146,7 +146,7 @@ func TestCancelOfAQueuedAttemptWaitsForItsEnd(t *testing.T) {
 	p := start(t, server.Config{}, false)
 	o := p.operator("acme", auth.RoleOperator)
 	o.createRun(bash("t", "true"))
-	p.launch(o, "t", 1, false)
+	a := p.launch(o, "t", 1, false)
 	if got := o.cancel("t", 0); got.GetState() != policyv1.TaskState_TASK_STATE_QUEUED || got.GetStopBy() == nil {
 		t.Fatalf("cancelled as %v", got)
 	}
@@ -155,6 +155,12 @@ func TestCancelOfAQueuedAttemptWaitsForItsEnd(t *testing.T) {
 	}))
 	if !settled.GetSettled() || settled.GetCause() != controlv1.Cause_CAUSE_CANCELLED {
 		t.Errorf("settled as %v", settled)
+	}
+	for _, late := range []agentv1.TaskState{running, success, failed} {
+		if got := a.report(t, late, 0); !got.GetAcknowledged() || !got.GetShouldTerminate() ||
+			got.GetReason() != agentv1.TerminationReason_TERMINATION_REASON_CANCELLED {
+			t.Errorf("STATE-4: %v after that answered %v", late, got)
+		}
 	}
 }
 
