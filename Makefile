@@ -92,6 +92,10 @@ baseline: third-party ## Takes the protos as they are as the released spec.
 test: ## Runs all tests.
 	go test -race ./...
 
+.PHONY: crashdrill
+crashdrill: ## Kills a server ten times under a pipeline, and compares what agents saw with what it holds.
+	go run ./tools/crashdrill -kills 10
+
 .PHONY: tidy
 tidy: ## Brings go.mod and go.sum of all three modules in line.
 	go mod tidy

@@ -1,0 +1,100 @@
+// Command crashdrill kills `leoflow serve` by SIGKILL at random moments under a
+// pipeline, starts it again on its port and its directory, and compares at the end
+// what the agents saw acknowledged with what the store holds.
+//
+//	go run ./tools/crashdrill -kills 10
+//
+// The last line it prints has the counts. It ends with 0 when nothing was lost,
+// doubled or wrong, with 1 when something was or the drill could not be held, and with
+// 2 for bad input. It may import internal/drill, nothing else of ours.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/drill"
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	cfg := drill.Config{Out: os.Stdout}
+	flag.IntVar(&cfg.Kills, "kills", 10, "how often to kill, at the least: `number`")
+	flag.IntVar(&cfg.Groups, "groups", 5, "groups of eight tasks in the pipeline: `number`")
+	flag.IntVar(&cfg.Parallel, "parallel", 8, "most agents at once: `number`")
+	flag.Uint64Var(&cfg.Seed, "seed", rand.Uint64N(1_000_000), "`number` that the pipeline and the moments come from; by default another each time") //nolint:gosec // no secret
+	limit := flag.Duration("limit", 10*time.Minute, "how long it may take: `duration`")
+	flag.StringVar(&cfg.Program, "program", "", "the leoflow `command`; by default it is built")
+	keep := flag.Bool("keep", false, "keep the directory, even when nothing differs")
+	flag.Parse()
+	if problem := check(cfg, *limit); problem != "" {
+		fmt.Fprintln(os.Stderr, "crashdrill:", problem)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, *limit)
+	defer cancel()
+	fmt.Printf("seed %d\n", cfg.Seed)
+	dir, err := os.MkdirTemp("", "leoflow-drill-")
+	cfg.Dir = dir
+	if err == nil && cfg.Program == "" {
+		cfg.Program, err = drill.Build(ctx, dir)
+	}
+	var result *drill.Result
+	if err == nil {
+		result, err = drill.Run(ctx, cfg)
+	}
+	clean := tell(result, err)
+	if clean && !*keep {
+		if err := os.RemoveAll(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "crashdrill:", err)
+			return 1
+		}
+	} else {
+		fmt.Fprintf(os.Stderr, "crashdrill: everything of seed %d is in %s\n", cfg.Seed, dir)
+	}
+	if !clean {
+		return 1
+	}
+	return 0
+}
+
+func check(cfg drill.Config, limit time.Duration) string {
+	switch {
+	case flag.NArg() > 0:
+		return fmt.Sprintf("the argument %q is none: give flags alone", flag.Arg(0))
+	case cfg.Kills < 1:
+		return fmt.Sprintf("-kills is %d: give at least 1", cfg.Kills)
+	case cfg.Groups < 1 || cfg.Groups > drill.MaxGroups:
+		return fmt.Sprintf("-groups is %d: give 1 to %d", cfg.Groups, drill.MaxGroups)
+	case cfg.Parallel < 1:
+		return fmt.Sprintf("-parallel is %d: give at least 1", cfg.Parallel)
+	case limit <= 0:
+		return fmt.Sprintf("-limit is %v: give more than 0", limit)
+	default:
+		return ""
+	}
+}
+
+// tell prints what differs, and the closing line; it reports whether nothing does.
+func tell(result *drill.Result, err error) bool {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "crashdrill:", err)
+		return false
+	}
+	for kind, faults := range map[string][]string{"lost": result.Lost, "doubled": result.Doubled, "wrong": result.Wrong} {
+		for _, fault := range faults {
+			fmt.Printf("%s: %s\n", kind, fault)
+		}
+	}
+	fmt.Println(result)
+	return result.Clean()
+}
