@@ -33,14 +33,47 @@ func migrateFile(ctx context.Context, path string, files fs.FS) (err error) {
 	if err != nil {
 		return fmt.Errorf("read the database's version: %w", err)
 	}
-	if current > target {
-		return fmt.Errorf("%w: %s is at version %d, and this program knows %d: use the newer program, or another data directory",
-			ErrNewerDatabase, path, current, target)
+	if err := (Versions{current, target}).check(path); err != nil {
+		return err
 	}
 	if _, err := provider.Up(ctx); err != nil {
 		return fmt.Errorf("migrate the database: %w", err)
 	}
 	return checkForeignKeys(ctx, db)
+}
+
+// Versions are those of a database and of this program: the numbers of the last
+// migration that was applied, 0 for none, and of the last one that there is.
+type Versions struct{ Database, Program int64 }
+
+// check refuses a database that is newer than the program.
+func (v Versions) check(path string) error {
+	if v.Database > v.Program {
+		return fmt.Errorf("%w: %s is at version %d, and this program knows %d: use the newer program, or another data directory",
+			ErrNewerDatabase, path, v.Database, v.Program)
+	}
+	return nil
+}
+
+// readVersions reads the versions without writing anything.
+func readVersions(ctx context.Context, db *sql.DB, files fs.FS) (v Versions, err error) {
+	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return v, fmt.Errorf("read the migrations: %w", err)
+	}
+	for _, source := range provider.ListSources() { // ascending
+		v.Program = source.Version
+	}
+	var migrated bool
+	// Where the table is missing, asking for the version would make it.
+	err = db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?", goose.DefaultTablename).Scan(&migrated)
+	if err == nil && migrated {
+		v.Database, err = provider.GetDBVersion(ctx)
+	}
+	if err != nil {
+		return v, fmt.Errorf("read the database's version: %w", err)
+	}
+	return v, nil
 }
 
 // checkForeignKeys fails where a row points to one that is not there.

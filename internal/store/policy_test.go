@@ -125,7 +125,8 @@ func TestIso1OneFunctionMakesASystemContext(t *testing.T) {
 }
 
 // TestIso1NoSQLPastThePolicies holds that nobody but the store imports ent, and that
-// the store sends no SQL of its own past ent's policies, except where it migrates.
+// the store sends no SQL of its own past ent's policies, except where it migrates or
+// copies the whole file.
 func TestIso1NoSQLPastThePolicies(t *testing.T) {
 	raw := regexp.MustCompile(`\b(QueryContext|QueryRowContext|ExecContext|PrepareContext|QueryRow)\(`)
 	for path, text := range sources(t) {
@@ -133,7 +134,7 @@ func TestIso1NoSQLPastThePolicies(t *testing.T) {
 		if !inStore && !strings.HasPrefix(path, "ent/") && strings.Contains(text, `"github.com/neochaotic/leoflow/ent`) {
 			t.Errorf("%s imports ent", path)
 		}
-		if inStore && path != "internal/store/migrate.go" && raw.MatchString(text) {
+		if inStore && path != "internal/store/migrate.go" && path != "internal/store/backup.go" && raw.MatchString(text) {
 			t.Errorf("%s sends SQL past ent", path)
 		}
 	}

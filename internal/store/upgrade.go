@@ -1,0 +1,77 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/neochaotic/leoflow/internal/store/migrations"
+)
+
+// DatabaseFile is the name of the database in a data directory.
+const DatabaseFile = databaseFile
+
+// Migrate brings the database in the data directory dir up to this program's version,
+// as [Open] does, and returns the versions that it found. It fails as Open does, and
+// with fs.ErrNotExist where there is no database.
+func Migrate(ctx context.Context, dir string) (before Versions, err error) {
+	path, err := existing(dir)
+	if err != nil {
+		return Versions{}, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return Versions{}, err
+	}
+	defer func() { err = errors.Join(err, lock.release()) }()
+	if before, err = ReadVersions(ctx, dir); err != nil {
+		return before, err
+	}
+	return before, migrateFile(ctx, path, migrations.SQLite())
+}
+
+// ReadVersions returns the versions of the database in the data directory dir, which
+// another process may have open, and of this program. A database that is newer is
+// [ErrNewerDatabase]; none is fs.ErrNotExist.
+func ReadVersions(ctx context.Context, dir string) (v Versions, err error) {
+	path, err := existing(dir)
+	if err != nil {
+		return v, err
+	}
+	db, err := openReading(path)
+	if err != nil {
+		return v, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if v, err = readVersions(ctx, db, migrations.SQLite()); err != nil {
+		return v, err
+	}
+	return v, v.check(path)
+}
+
+// existing returns the path of the database in dir, which must be there: to open one
+// would make it.
+func existing(dir string) (string, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("data directory: %w", err)
+	}
+	path := filepath.Join(dir, databaseFile)
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("open the database: %w", err)
+	}
+	return path, nil
+}
+
+// openReading opens a file on one connection that writes nothing.
+func openReading(path string) (*sql.DB, error) {
+	db, err := sql.Open(driverName, dataSource(path, "deferred", readerPragmas...))
+	if err != nil {
+		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
