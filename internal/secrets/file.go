@@ -25,7 +25,7 @@ func Load(path string) (*Keyset, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parse(path, text)
+	return Parse(path, text)
 }
 
 // Rotate adds a new key to the keyset in the file at path, makes it the primary one
@@ -75,8 +75,8 @@ func Retire(path string, primary KeyID) (removed int, err error) {
 	return removed, err
 }
 
-// parse reads the text of a keyset file.
-func parse(path string, text []byte) (*Keyset, error) {
+// Parse reads the text of the keyset file at path, as [Load] does.
+func Parse(path string, text []byte) (*Keyset, error) {
 	handle, err := readHandle(path, text)
 	if err != nil {
 		return nil, err
@@ -101,7 +101,7 @@ func broken(path, problem string) error {
 }
 
 func manage(path string, text []byte) (*keyset.Manager, *Keyset, error) {
-	k, err := parse(path, text)
+	k, err := Parse(path, text)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -40,7 +40,7 @@ func (r *Keyring) Reopen() error {
 	if err != nil {
 		return err
 	}
-	k, err := parse(r.path, text)
+	k, err := Parse(r.path, text)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (r *Keyring) Reload(ctx context.Context) {
 		r.fault = ""
 		return
 	}
-	k, err := parse(r.path, text)
+	k, err := Parse(r.path, text)
 	if err == nil {
 		err = r.lacking(k)
 	}

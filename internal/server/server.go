@@ -29,7 +29,7 @@ import (
 const (
 	KeyFile     = "keys.json"    // signs tokens
 	SecretsFile = "secrets.json" // seals secrets at rest
-	logsDir     = "logs"
+	LogsDir     = "logs"
 )
 
 // drainWithin bounds how long calls under way may take to finish on shutdown.
@@ -131,7 +131,7 @@ func (s *Server) openData(ctx context.Context) error {
 		return err
 	}
 	s.logs, err = logs.NewDir(logs.Options{
-		Root: filepath.Join(s.cfg.DataDir, logsDir), Now: s.cfg.Clock, Logger: s.cfg.Logger,
+		Root: filepath.Join(s.cfg.DataDir, LogsDir), Now: s.cfg.Clock, Logger: s.cfg.Logger,
 	})
 	return err
 }
