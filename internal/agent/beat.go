@@ -55,24 +55,55 @@ func (t termination) String() string {
 	}
 }
 
-// beats are an attempt's heartbeats, from RUNNING until the outcome is reported.
+// beats are an attempt's heartbeats, from its registration until its outcome is
+// acknowledged. Its contexts and its word are there once it is started.
 type beats struct {
 	attempt *attempt
 	cancel  context.CancelFunc // nil: not started
 	done    chan struct{}
+	told    chan struct{} // closed when the control plane first said that the attempt may not go on
+	why     termination   // valid once told is closed
+
+	live   context.Context //nolint:containedctx // ends with the agent's, and once told
+	wanted context.Context //nolint:containedctx // likewise, but only once no report is wanted
 }
 
-// start begins them, and returns where a termination arrives.
-func (b *beats) start(ctx context.Context) <-chan termination {
-	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	b.done = make(chan struct{})
-	stop := make(chan termination, 1)
+// start begins them.
+func (b *beats) start(ctx context.Context) {
+	live, notLive := context.WithCancel(ctx)
+	wanted, unwanted := context.WithCancel(ctx)
+	beating, end := context.WithCancel(context.WithoutCancel(ctx))
+	b.live, b.wanted = live, wanted
+	b.done, b.told = make(chan struct{}), make(chan struct{})
+	b.cancel = func() { end(); notLive(); unwanted() }
 	go func() {
 		defer close(b.done)
-		b.attempt.beat(ctx, stop)
+		b.attempt.beat(beating, func(t termination) {
+			if b.over() { // the first word counts
+				return
+			}
+			b.why = t
+			close(b.told)
+			notLive()
+			if !t.reported() {
+				unwanted()
+			}
+		})
 	}()
-	return stop
 }
+
+// over reports whether the control plane has said that the attempt may not go on.
+func (b *beats) over() bool {
+	select {
+	case <-b.told:
+		return true
+	default:
+		return false
+	}
+}
+
+// pointless reports whether it has said so, and wants to hear no more about it.
+func (b *beats) pointless() bool { return b.over() && !b.why.reported() }
 
 // stop ends them; without effect when they never began.
 func (b *beats) stop() {
@@ -83,10 +114,10 @@ func (b *beats) stop() {
 }
 
 // beat sends heartbeats until ctx is done, the first at once, each with a deadline of
-// its own, and goes on when one fails (A-BEAT-1). It sends the first termination to
-// stop, which has room for it, and beats on while the task is being stopped.
-func (a *attempt) beat(ctx context.Context, stop chan<- termination) {
-	interval, failed, refusals, stopped := a.pace.beat, 0, 0, false
+// its own, and goes on when one fails (A-BEAT-1), and after a termination, while the
+// task is being stopped.
+func (a *attempt) beat(ctx context.Context, terminate func(termination)) {
+	interval, failed, refusals := a.pace.beat, 0, 0
 	for {
 		began := time.Now()
 		reply, err := a.heartbeat(ctx, interval)
@@ -111,9 +142,8 @@ func (a *attempt) beat(ctx context.Context, stop chan<- termination) {
 			interval = a.interval(reply, interval)
 			told = a.heed(reply)
 		}
-		if !stopped && (told.refused || reply.GetShouldTerminate()) {
-			stopped = true
-			stop <- told
+		if told.refused || reply.GetShouldTerminate() {
+			terminate(told)
 		}
 		if !pause(ctx, interval-time.Since(began)) {
 			return

@@ -124,8 +124,14 @@ func TestBeat2Terminate(t *testing.T) {
 }
 
 func TestBeat2StopByShortensTheGrace(t *testing.T) {
-	f := &fake{spec: bash("trap '' TERM; while :; do sleep 1000; done")}
-	f.onBeat = func(context.Context, int) (*agentv1.HeartbeatResponse, error) {
+	f := &fake{spec: bash("trap '' TERM; echo up; while :; do sleep 1000; done")}
+	up := make(chan struct{})
+	f.onStream = f.upon("up", func() { close(up) })
+	f.onBeat = func(ctx context.Context, _ int) (*agentv1.HeartbeatResponse, error) {
+		select {
+		case <-up:
+		case <-ctx.Done():
+		}
 		server := time.Unix(1_000_000, 0) // a clock far off the agent's
 		return &agentv1.HeartbeatResponse{
 			ShouldTerminate: true, Reason: agentv1.TerminationReason_TERMINATION_REASON_CANCELLED,
@@ -188,8 +194,14 @@ func TestBeat3RenewedToken(t *testing.T) {
 
 func TestNet2RefusedHeartbeatsEndTheTask(t *testing.T) {
 	held, gone := fifo(t)
-	f := &fake{spec: bash("exec 9>'" + held + "'; sleep 1000")}
-	f.onBeat = func(context.Context, int) (*agentv1.HeartbeatResponse, error) {
+	f := &fake{spec: bash("exec 9>'" + held + "'; echo up; sleep 1000")}
+	up := make(chan struct{})
+	f.onStream = f.upon("up", func() { close(up) })
+	f.onBeat = func(ctx context.Context, _ int) (*agentv1.HeartbeatResponse, error) {
+		select {
+		case <-up:
+		case <-ctx.Done():
+		}
 		return nil, status.Error(codes.Unauthenticated, "expired")
 	}
 	f.onCall = func(m string, _ int) error {

@@ -22,13 +22,15 @@ type patience struct {
 
 // caller makes calls and tries them again where that may help (A-NET-1, A-NET-2).
 type caller struct {
-	conn *grpc.ClientConn
-	pace *pace
+	conn  *grpc.ClientConn
+	pace  *pace
+	token *bearer
 }
 
-// call makes one RPC. UNAVAILABLE, a try that ran out of time, and a refusal for
-// load that names a delay are tried again; every other error is returned at once.
-// The error is the last one that the RPC gave.
+// call makes one RPC. UNAVAILABLE, a try that ran out of time or was cut off on the
+// way, a refusal for load that names a delay, and a refusal of a token that was renewed
+// meanwhile are tried again; every other error is returned at once. The error is the
+// last one that the RPC gave.
 func call[Q, R any](
 	ctx context.Context, c caller, p patience,
 	rpc func(context.Context, Q, ...grpc.CallOption) (R, error), in Q,
@@ -44,6 +46,7 @@ func call[Q, R any](
 	out, err := retry.DoValue(ctx, retry.WithMaxDuration(p.budget, waits), func(ctx context.Context) (R, error) {
 		try, cancel := context.WithTimeout(ctx, c.pace.try)
 		defer cancel()
+		token := c.token.token.Load()
 		out, err := rpc(try, in)
 		if err == nil {
 			last = nil
@@ -55,6 +58,7 @@ func call[Q, R any](
 			answered++
 			again = again && (p.answered < 0 || answered <= p.answered)
 		}
+		again = again || status.Code(err) == codes.Unauthenticated && c.token.token.Load() != token
 		atLeast = delay
 		if again {
 			err = retry.RetryableError(err)
@@ -73,7 +77,7 @@ func mayHelp(ctx context.Context, err error) (bool, time.Duration) {
 	switch st.Code() {
 	case codes.Unavailable:
 		return true, retryDelay(st)
-	case codes.DeadlineExceeded:
+	case codes.DeadlineExceeded, codes.Canceled:
 		return ctx.Err() == nil, 0
 	case codes.ResourceExhausted:
 		delay := retryDelay(st)

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -55,8 +56,15 @@ type Config struct {
 	TempDir string
 	// Environ is what the task inherits, as KEY=value; nil: the agent's own.
 	Environ []string
+	// Kill, once closed, ends the grace of a task that is being stopped; nil: never.
+	Kill <-chan struct{}
+	// Pass brings signals for the task's process group; one that comes while no task
+	// runs is dropped. Nil: none.
+	Pass <-chan os.Signal
 
 	pace *pace // nil: defaultPace
+	kin  *children
+	dial func(context.Context, string) (net.Conn, error) // nil: over the network
 }
 
 // ConfigFromEnv reads the configuration that agents are launched with:
@@ -134,6 +142,9 @@ func (c Config) completed() Config {
 	}
 	if c.pace == nil {
 		c.pace = &defaultPace
+	}
+	if c.kin == nil {
+		c.kin = &children{}
 	}
 	return c
 }

@@ -66,10 +66,10 @@ func dial(cfg Config, token *bearer) (*grpc.ClientConn, error) {
 	if !cfg.Plaintext {
 		creds = credentials.NewTLS(&tls.Config{RootCAs: cfg.RootCAs, MinVersion: tls.VersionTLS12})
 	}
-	conn, err := grpc.NewClient(cfg.Addr,
+	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithPerRPCCredentials(token),
-		grpc.WithUserAgent("leoflow-agent/"+cfg.Version),
+		grpc.WithUserAgent("leoflow-agent/" + cfg.Version),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: 20 * time.Second}),
@@ -80,7 +80,11 @@ func dial(cfg Config, token *bearer) (*grpc.ClientConn, error) {
 			},
 			MinConnectTimeout: 5 * time.Second,
 		}),
-	)
+	}
+	if cfg.dial != nil {
+		opts = append(opts, grpc.WithContextDialer(cfg.dial))
+	}
+	conn, err := grpc.NewClient(cfg.Addr, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("%s is %q, which cannot be dialled: %w", domain.EnvControlPlaneAddr, cfg.Addr, err)
 	}

@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,19 +22,29 @@ const groupPoll = 20 * time.Millisecond
 
 // process is a task's command: the leader of a process group of its own, with both
 // outputs read into a backlog.
+//
+// The group's number is the leader's. The system may give it to a stranger once the
+// leader is reaped and the group is empty, so the leader is kept unreaped for as long as
+// the group may be signalled: it is seen to end without being reaped, and is reaped by
+// release, after which no signal is sent. What can signal a process by a handle that is
+// never reused, as Go does, cannot signal its group so.
 type process struct {
 	cmd     *exec.Cmd
-	exited  chan struct{} // closed once the leader ended and was reaped
+	kin     *children
+	exited  chan struct{} // closed once the leader ended
 	drained chan struct{} // closed once both outputs were read to their end
 	outputs []*os.File
 	hint    string // the last line of standard error with anything in it; valid once drained
+
+	mu       sync.Mutex
+	released bool
 }
 
 // launch starts a task's command. It reads nothing, and stays in the agent's own
 // working directory.
-func launch(c command, lines *backlog) (*process, error) {
+func launch(c command, lines *backlog, kin *children) (*process, error) {
 	cmd := exec.Command(c.argv[0], c.argv[1:]...) //nolint:gosec // running what the task says is the work
-	p := &process{cmd: cmd, exited: make(chan struct{}), drained: make(chan struct{})}
+	p := &process{cmd: cmd, kin: kin, exited: make(chan struct{}), drained: make(chan struct{})}
 	p.cmd.Env = c.env.list()
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdout, err := p.pipe()
@@ -51,14 +60,14 @@ func launch(c command, lines *backlog) (*process, error) {
 	defer func() { _ = stderr.Close() }()
 	// Files, not writers: so that Wait does not wait for whoever inherited them.
 	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
-	if err := p.cmd.Start(); err != nil {
+	if err := kin.start(p.cmd); err != nil {
 		p.closeOutputs()
 		return nil, err
 	}
 	go p.read(lines)
 	go func() {
 		defer close(p.exited)
-		_ = p.cmd.Wait() // its state tells all
+		awaitEnd(p.cmd)
 	}()
 	return p, nil
 }
@@ -103,15 +112,27 @@ func (p *process) over() bool {
 	}
 }
 
-// signal sends a signal to the whole group; false: nothing of it is left. A group
-// keeps its number while it has members, also after its leader was reaped.
-func (p *process) signal(sig syscall.Signal) bool {
-	return !errors.Is(syscall.Kill(-p.cmd.Process.Pid, sig), syscall.ESRCH)
+// signal sends a signal to the whole group; without effect once the process is released.
+func (p *process) signal(sig syscall.Signal) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.released {
+		_ = syscall.Kill(-p.cmd.Process.Pid, sig) // fails where nothing of it is left
+	}
 }
 
-// stop asks the group to end, and kills what of it is left after the grace (A-RUN-3).
-// It returns once the leader has ended.
-func (p *process) stop(grace time.Duration) {
+// release reaps the leader, which must have ended, and those of its group that became
+// the agent's own children when their parent ended.
+func (p *process) release() {
+	p.mu.Lock()
+	p.released = true
+	p.mu.Unlock()
+	p.kin.reap(p.cmd)
+}
+
+// stop asks the group to end, and kills what of it is left after the grace, or once
+// kill is closed (A-RUN-3). It returns once the leader has ended.
+func (p *process) stop(grace time.Duration, kill <-chan struct{}) {
 	p.signal(syscall.SIGTERM)
 	p.signal(syscall.SIGCONT) // a stopped process would not see it
 	timer := time.NewTimer(grace)
@@ -124,33 +145,24 @@ func (p *process) stop(grace time.Duration) {
 			ticker := time.NewTicker(groupPoll)
 			defer ticker.Stop()
 			exited, poll = nil, ticker.C
+			continue
 		case <-poll:
-			p.reapOrphans()
-			if !p.signal(0) {
-				return
+			if groupAlive(p.cmd.Process.Pid) {
+				continue
 			}
+			return
 		case <-timer.C:
-			p.signal(syscall.SIGKILL)
-			<-p.exited
-			return
+		case <-kill:
 		}
-	}
-}
-
-// reapOrphans reaps members of the group that became the agent's own children when
-// their parent ended. The leader must have been reaped.
-func (p *process) reapOrphans() {
-	for {
-		pid, err := syscall.Wait4(-p.cmd.Process.Pid, nil, syscall.WNOHANG, nil)
-		if err != nil || pid <= 0 {
-			return
-		}
+		p.signal(syscall.SIGKILL)
+		<-p.exited
+		return
 	}
 }
 
 // drain waits for the output of an ended process to end, then kills what is left of
-// the group and lets go of outputs that something outside it still holds. It reports
-// whether it had to. Until ctx is done a full backlog may hold up the reading.
+// the group, lets go of outputs that something outside it still holds, and releases the
+// process. It reports whether it had to cut off the output. Until ctx is done a full backlog may hold up the reading.
 func (p *process) drain(ctx context.Context, lines *backlog, linger time.Duration) (held bool) {
 	held = !p.drainedWithin(ctx, lines, linger)
 	p.signal(syscall.SIGKILL)
@@ -162,8 +174,8 @@ func (p *process) drain(ctx context.Context, lines *backlog, linger time.Duratio
 		}
 	}
 	<-p.drained
-	p.reapOrphans()
 	p.closeOutputs()
+	p.release()
 	return held
 }
 
@@ -193,7 +205,7 @@ func (p *process) closeOutputs() {
 }
 
 // result returns how the process ended: its exit code, or the negative number of the
-// signal that killed it, and a message about it; empty for code 0.
+// signal that killed it, and a message about it; empty for code 0. It must be released.
 func (p *process) result() (code int32, message string) {
 	status, _ := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	switch {

@@ -157,7 +157,7 @@ func TestLog1SlowSinkIsNoHeldOutput(t *testing.T) {
 	p, err := launch(command{
 		argv: []string{"bash", "-c", "head -c 60000 /dev/zero | tr '\\0' '\\n'"},
 		env:  environment{"PATH": "/usr/local/bin:/usr/bin:/bin"},
-	}, lines)
+	}, lines, &children{})
 	if err != nil {
 		t.Fatal(err)
 	}

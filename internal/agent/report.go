@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,12 +62,7 @@ func (a *attempt) announce(ctx context.Context) (outcome, bool) {
 	if !reply.GetShouldTerminate() {
 		return outcome{}, true
 	}
-	t := termination{reason: reply.GetReason()}
-	a.say(slog.LevelWarn, "the task is not started: %s", t)
-	if !t.reported() {
-		return outcome{ending: endKnown}, false
-	}
-	return failed(0, "not started: %s", t), false
+	return a.forbidden(termination{reason: reply.GetReason()}), false
 }
 
 // notStarted returns the outcome of an attempt that a failing call kept from starting.
@@ -78,7 +72,7 @@ func (a *attempt) notStarted(ctx context.Context, what string, err error) outcom
 		a.log.Error("the control plane refuses this attempt, so the agent ends", "what", what, "error", told(err))
 		return outcome{ending: endGivenUp}
 	case ctx.Err() != nil:
-		return failed(0, askedToStop)
+		return failed(0, "%s", askedToStop(ctx))
 	default:
 		return failed(0, "%s: %s", what, told(err))
 	}

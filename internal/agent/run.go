@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -17,9 +19,6 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 )
-
-// askedToStop is the message of an attempt whose agent was stopped from outside.
-const askedToStop = "agent was asked to stop"
 
 // attempt is the one that this agent runs.
 type attempt struct {
@@ -30,7 +29,9 @@ type attempt struct {
 	client agentv1.AgentServiceClient
 	calls  caller
 	ship   *shipper
-	dir    string // private to the attempt, removed at the end
+	beats  *beats
+	task   atomic.Pointer[process] // nil: none was started
+	dir    string                  // private to the attempt, removed at the end
 }
 
 // Run runs the attempt that the configuration's token names, and returns one of the
@@ -62,8 +63,9 @@ func Run(ctx context.Context, cfg Config) int {
 	defer func() { _ = os.RemoveAll(dir) }()
 	a := &attempt{
 		cfg: cfg, pace: cfg.pace, log: cfg.Logger, token: token, dir: dir,
-		client: agentv1.NewAgentServiceClient(conn), calls: caller{conn: conn, pace: cfg.pace},
+		client: agentv1.NewAgentServiceClient(conn), calls: caller{conn: conn, pace: cfg.pace, token: token},
 	}
+	a.beats = &beats{attempt: a}
 	a.ship = a.newShipper(newSession())
 	return a.run(ctx)
 }
@@ -80,79 +82,131 @@ func (a *attempt) returnPath() string { return filepath.Join(a.dir, "return_valu
 
 // run goes through the steps of an attempt, in the order of the protocol.
 func (a *attempt) run(ctx context.Context) int {
+	defer a.relay()()
 	a.ship.start(ctx)
-	hb := &beats{attempt: a}
-	defer hb.stop() // they go on until the outcome is reported
-	out := a.work(ctx, hb)
+	defer a.beats.stop() // they go on until the outcome is acknowledged
+	out, ok := a.begin(ctx)
+	if ok {
+		a.beats.start(ctx)
+		out = a.work(ctx)
+	}
 	if out.message != "" {
 		a.say(slog.LevelError, "the task failed: %s", out.message)
 	}
 	a.endLog(ctx, out)
-	if out.state == agentv1.TaskState_TASK_STATE_SUCCESS {
+	if out.state == agentv1.TaskState_TASK_STATE_SUCCESS && !a.beats.pointless() {
 		ended := out.at // also where the value was not taken: that is not when the task ended
-		out = a.deliver(ctx, out)
+		out = a.deliver(a.beats.wanted, out)
 		out.at = ended
+	}
+	if a.beats.pointless() {
+		out = outcome{ending: endKnown}
 	}
 	return a.conclude(ctx, out)
 }
 
-// work does all that comes before the end of the log.
-func (a *attempt) work(ctx context.Context, hb *beats) outcome {
-	spec, out, ok := a.begin(ctx)
-	if !ok {
-		return out
+// relay passes signals on to the task's process group until the returned function is
+// called. Before the task has begun there is nobody to have them: it would die of one
+// that it has not come to handle yet.
+func (a *attempt) relay() (stop func()) {
+	if a.cfg.Pass == nil {
+		return func() {}
 	}
-	cmd, err := a.prepare(ctx, spec)
-	switch {
-	case ctx.Err() != nil:
-		return failed(0, askedToStop)
-	case err != nil:
-		return failed(0, "%v", err)
-	}
-	if out, ok := a.announce(ctx); !ok {
-		return out
-	}
-	return a.execute(ctx, spec, cmd, hb.start(ctx))
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-over:
+				return
+			case sig := <-a.cfg.Pass:
+				number, ok := sig.(syscall.Signal)
+				if task := a.task.Load(); ok && task != nil {
+					task.signal(number)
+				} else {
+					a.log.Info("a signal is dropped, as no task runs", "signal", fmt.Sprint(sig))
+				}
+			}
+		}
+	}()
+	return func() { close(over); <-done }
 }
 
-// begin registers and reads the specification (A-START-2).
-func (a *attempt) begin(ctx context.Context) (*agentv1.TaskSpec, outcome, bool) {
-	p := patience{budget: a.pace.start, answered: -1}
+// begin registers (A-START-2); false: the outcome is there.
+func (a *attempt) begin(ctx context.Context) (outcome, bool) {
 	host, _ := os.Hostname() // may be empty
-	_, err := call(ctx, a.calls, p, a.client.Register, &agentv1.RegisterRequest{
+	_, err := call(ctx, a.calls, patience{budget: a.pace.start, answered: -1}, a.client.Register, &agentv1.RegisterRequest{
 		AgentVersion: a.cfg.Version, Hostname: strings.ToValidUTF8(host, "_"),
 		Environment: map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH},
 	})
-	if status.Code(err) == codes.Unavailable || err != nil && ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return outcome{}, true
+	case status.Code(err) == codes.Unavailable || ctx.Err() != nil:
 		// Nobody to tell, or nothing begun: who launched it settles it (STATE-11).
 		a.log.Error("the control plane could not be reached", "addr", a.cfg.Addr, "error", told(err))
-		return nil, outcome{ending: endGivenUp}, false
+		return outcome{ending: endGivenUp}, false
+	default:
+		return a.notStarted(ctx, "the agent could not register", err), false
 	}
-	if err != nil {
-		return nil, a.notStarted(ctx, "the agent could not register", err), false
-	}
-	spec, err := call(ctx, a.calls, p, a.client.GetTaskSpec, &agentv1.GetTaskSpecRequest{})
-	if err != nil {
-		return nil, a.notStarted(ctx, "the specification could not be read", err), false
-	}
-	return spec, outcome{}, true
 }
 
-// execute runs the task until it ended, or is stopped.
-func (a *attempt) execute(ctx context.Context, spec *agentv1.TaskSpec, cmd command, stop <-chan termination) outcome {
+// work does all that comes between the registration and the end of the log. Whatever
+// else kept the task from starting, it counts first that it was not to start.
+func (a *attempt) work(ctx context.Context) outcome {
+	cmd, limit, out, ok := a.ready(a.beats.live)
+	switch {
+	case a.beats.over():
+		return a.forbidden(a.beats.why)
+	case !ok:
+		return out
+	case ctx.Err() != nil:
+		return failed(0, "%s", askedToStop(ctx))
+	}
+	return a.execute(ctx, cmd, limit)
+}
+
+// ready does all that comes before the task's process; false: the outcome is there.
+func (a *attempt) ready(ctx context.Context) (cmd command, limit time.Duration, out outcome, ok bool) {
+	spec, err := call(ctx, a.calls, patience{budget: a.pace.start, answered: -1}, a.client.GetTaskSpec, &agentv1.GetTaskSpecRequest{})
+	if err != nil {
+		return cmd, 0, a.notStarted(ctx, "the specification could not be read", err), false
+	}
+	cmd, err = a.prepare(ctx, spec)
+	switch {
+	case ctx.Err() != nil:
+		return cmd, 0, failed(0, "%s", askedToStop(ctx)), false
+	case err != nil:
+		return cmd, 0, failed(0, "%v", err), false
+	}
+	out, ok = a.announce(ctx)
+	return cmd, time.Duration(spec.GetExecutionTimeoutSeconds()) * time.Second, out, ok
+}
+
+// forbidden is the outcome of a task that the control plane lets not start.
+func (a *attempt) forbidden(t termination) outcome {
+	a.say(slog.LevelWarn, "the task is not started: %s", t)
+	if !t.reported() {
+		return outcome{ending: endKnown}
+	}
+	return failed(0, "not started: %s", t)
+}
+
+// execute runs the task until it ended, or is stopped. No limit is 0.
+func (a *attempt) execute(ctx context.Context, cmd command, limit time.Duration) outcome {
 	if err := adoptOrphans(); err != nil {
 		a.log.Warn("what the task leaves behind cannot be reaped", "error", err)
 	}
-	p, err := launch(cmd, a.ship.backlog)
+	p, err := launch(cmd, a.ship.backlog, a.cfg.kin)
 	if err != nil {
 		return failed(0, "the task could not be started: %v", err)
 	}
-	limit := time.Duration(spec.GetExecutionTimeoutSeconds()) * time.Second
+	a.task.Store(p)
 	var timeout <-chan time.Time
 	if limit > 0 {
 		timeout = a.pace.after(limit)
 	}
-	judge := func(code int32, message string) outcome { return unlessWell(code, message) }
+	judge := unlessWell
 	select {
 	case <-p.exited:
 	case <-timeout:
@@ -163,17 +217,19 @@ func (a *attempt) execute(ctx context.Context, spec *agentv1.TaskSpec, cmd comma
 			return failed(code, "timed out after %v%s", limit, aside(message))
 		}
 		a.say(slog.LevelWarn, "the task is stopped: it ran for %v", limit)
-		p.stop(a.cfg.Grace)
-	case t := <-stop:
+		p.stop(a.cfg.Grace, a.cfg.Kill)
+	case <-a.beats.told:
+		t := a.beats.why
 		judge = func(code int32, message string) outcome { return stopped(t, code, message) }
 		a.say(slog.LevelWarn, "the task is stopped: %s", t)
-		p.stop(a.grace(t))
+		p.stop(a.grace(t), a.cfg.Kill)
 	case <-ctx.Done():
+		why := askedToStop(ctx)
 		judge = func(code int32, message string) outcome {
-			return unlessWell(code, askedToStop+aside(message))
+			return unlessWell(code, why+aside(message))
 		}
-		a.say(slog.LevelWarn, "the task is stopped: %s", askedToStop)
-		p.stop(a.cfg.Grace)
+		a.say(slog.LevelWarn, "the task is stopped: %s", why)
+		p.stop(a.cfg.Grace, a.cfg.Kill)
 	}
 	ended := time.Now()
 	a.ship.taskOver()
@@ -221,6 +277,9 @@ func (a *attempt) grace(t termination) time.Duration {
 // endLog half-closes the log and waits, within bounds, for it to be taken. Failing
 // changes nothing of the outcome (A-LOG-3).
 func (a *attempt) endLog(ctx context.Context, out outcome) {
+	if a.beats.wanted != nil {
+		ctx = a.beats.wanted
+	}
 	budget := a.pace.flush
 	if out.ending != endReported {
 		budget = a.pace.hurry / 2

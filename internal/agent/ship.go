@@ -86,7 +86,7 @@ func (s *shipper) run(ctx context.Context) error {
 			s.log.Warn("the log stream broke and is opened again", "error", told(err))
 		}
 		wait, _ := waits.Next()
-		if !pause(ctx, wait) {
+		if !pause(ctx, max(wait, min(retryDelay(status.Convert(err)), s.pace.stall))) {
 			return err
 		}
 	}
@@ -97,14 +97,17 @@ func (s *shipper) again(err error, failures int, renewed bool) bool {
 	switch status.Code(err) {
 	case codes.Unavailable:
 		return true
-	case codes.Unauthenticated:
+	case codes.Unauthenticated, codes.PermissionDenied:
 		return renewed
-	case codes.Unimplemented, codes.PermissionDenied, codes.FailedPrecondition, codes.InvalidArgument,
+	case codes.Unimplemented, codes.FailedPrecondition, codes.InvalidArgument,
 		codes.NotFound, codes.Aborted: // aborted: a newer process of this attempt took over (LOG-13)
 		return false
-	default:
-		return failures < s.pace.logTries
+	case codes.ResourceExhausted:
+		if retryDelay(status.Convert(err)) > 0 { // for its rate, so for now (LIMIT-2)
+			return true
+		}
 	}
+	return failures < s.pace.logTries
 }
 
 // ship sends the backlog over one stream until that breaks, or the log has ended and

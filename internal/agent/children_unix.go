@@ -1,0 +1,25 @@
+//go:build unix && !linux
+
+package agent
+
+import (
+	"errors"
+	"os/exec"
+	"syscall"
+)
+
+// adoptOrphans has nothing to do here: orphans go to the system's first process,
+// which reaps them at once.
+func adoptOrphans() error { return nil }
+
+// awaitEnd returns once a command's process has ended. It is reaped by that, as there is
+// no portable way to leave it: its group keeps its number while it has members.
+func awaitEnd(cmd *exec.Cmd) { _ = cmd.Wait() }
+
+// groupAlive reports whether a process group has a member.
+func groupAlive(leader int) bool {
+	return !errors.Is(syscall.Kill(-leader, 0), syscall.ESRCH)
+}
+
+// reapStrangers has nothing to do here, as there are none.
+func (c *children) reapStrangers() {}
