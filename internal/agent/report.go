@@ -92,6 +92,11 @@ func (a *attempt) deliver(ctx context.Context, out outcome) outcome {
 	}
 	ctx, cancel := hasty(ctx, a.pace.start+a.pace.try, a.pace.hurry)
 	defer cancel()
+	defer context.AfterFunc(a.beats.wanted, func() {
+		if a.beats.pointless() {
+			cancel()
+		}
+	})()
 	reply, err := call(ctx, a.calls, patience{budget: a.pace.start, answered: -1}, a.client.PushXCom, &agentv1.PushXComRequest{
 		Key: domain.DefaultXComKey, Value: value, ContentType: contentType(value),
 	})

@@ -96,7 +96,7 @@ func (a *attempt) run(ctx context.Context) int {
 	a.endLog(ctx, out)
 	if out.state == agentv1.TaskState_TASK_STATE_SUCCESS && !a.beats.pointless() {
 		ended := out.at // also where the value was not taken: that is not when the task ended
-		out = a.deliver(a.beats.wanted, out)
+		out = a.deliver(ctx, out)
 		out.at = ended
 	}
 	if a.beats.pointless() {
