@@ -1,86 +1,127 @@
 package storetest
 
 import (
-	"errors"
-	"fmt"
-	"testing"
+	"slices"
 	"time"
 
-	"pgregory.net/rapid"
-
-	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-var modelTests = []test{{"TestState9AgreesWithTheModel", testModel}}
+// model is a run, told by the rules alone: what a store that keeps them holds, and
+// what it answers.
+type model struct {
+	now     time.Time
+	run     domain.RunKey
+	tasks   []*modelTask
+	history []domain.TaskChange
+}
+
+// modelTask is a task instance as the rules have it: tries[0] is its first try.
+type modelTask struct {
+	id, instance string
+	state        domain.TaskState
+	closed       bool // settled past its attempts, by SettleTask or a cancel
+	tries        []*modelAttempt
+}
 
 // modelAttempt is an attempt as the rules have it.
 type modelAttempt struct {
-	state      domain.TaskState
-	cause      domain.Cause
-	code       int
-	message    string
-	byReport   bool
-	cancelling bool
+	domain.Attempt
+	key      string // of whoever launched it
+	byReport bool   // whether a report settled it
+	value    string // what it pushed last; empty: nothing
 }
 
-// model is one task, told by the rules alone: tries[0] is the first try.
-type model struct {
-	tries []modelAttempt
-	steps int // of the history
+func (a *modelAttempt) cancelling() bool { return a.State.Live() && !a.CancelRequestedAt.IsZero() }
+
+// current returns the attempt of the current try; nil: none was launched.
+func (t *modelTask) current() *modelAttempt { return t.try(len(t.tries)) }
+
+// try returns an attempt; nil: there is none.
+func (t *modelTask) try(try int) *modelAttempt {
+	if try < 1 || try > len(t.tries) {
+		return nil
+	}
+	return t.tries[try-1]
 }
 
-func (m *model) current() *modelAttempt { return &m.tries[len(m.tries)-1] }
+// live returns the attempt that awaits its outcome; nil: there is none.
+func (t *modelTask) live() *modelAttempt {
+	if a := t.current(); a != nil && a.State.Live() {
+		return a
+	}
+	return nil
+}
 
-// ended is what a settled try is told.
-func (m *model) ended(try int) error {
-	a := m.tries[try-1]
+// idle reports whether the task has neither an attempt under way nor an outcome.
+func (t *modelTask) idle() bool { return !t.state.Live() && !t.state.Terminal() }
+
+// record moves a task, and adds the move to the history.
+func (m *model) record(t *modelTask, c domain.TaskChange) {
+	t.state = c.State
+	c.Revision, c.TaskID, c.TryNumber, c.At = int64(len(m.history)+1), t.id, len(t.tries), m.now
+	m.history = append(m.history, c)
+}
+
+// settle gives the live attempt of a task its outcome.
+func (m *model) settle(t *modelTask, to domain.Settlement) {
+	a := t.current()
+	a.State, a.Cause, a.ExitCode, a.Message, a.EndedAt = to.State, to.Cause, to.ExitCode, to.Message, m.now
+	m.record(t, domain.TaskChange{State: to.State, Cause: to.Cause, ExitCode: to.ExitCode, Message: to.Message})
+}
+
+// close settles a task that is idle.
+func (m *model) close(t *modelTask, state domain.TaskState) {
+	t.closed = true
+	m.record(t, domain.TaskChange{State: state})
+}
+
+// refusal is what an agent is told of a try; nil: it may work on.
+func (t *modelTask) refusal(try int) error {
+	a := t.try(try)
 	switch {
-	case a.cause == domain.CauseSuperseded || try < len(m.tries):
+	case a == nil:
+		return domain.ErrUnknown
+	case a.cancelling():
+		return domain.ErrCancelled
+	case a.State.Live():
+		return nil
+	case a.Cause == domain.CauseSuperseded || try < len(t.tries):
 		return domain.ErrSuperseded
 	case a.byReport:
 		return domain.ErrFinished
-	case a.cause == domain.CauseLost:
-		return domain.ErrLost
-	case a.cause == domain.CauseTimedOut:
-		return domain.ErrTimedOut
-	case a.cause == domain.CauseCancelled:
-		return domain.ErrCancelled
 	}
-	return domain.ErrFinished
+	told, ok := map[domain.Cause]error{
+		domain.CauseLost: domain.ErrLost, domain.CauseTimedOut: domain.ErrTimedOut, domain.CauseCancelled: domain.ErrCancelled,
+	}[a.Cause]
+	if !ok {
+		return domain.ErrFinished
+	}
+	return told
 }
 
-// settle gives a live try its outcome.
-func (m *model) settle(a *modelAttempt, to modelAttempt) {
-	to.cancelling = a.cancelling
-	*a = to
-	m.steps++
-}
-
-// report returns what an agent's report of a try is answered.
-func (m *model) report(try int, state domain.TaskState, code int, message string) error {
-	if try > len(m.tries) {
-		return domain.ErrUnknown
-	}
-	a := &m.tries[try-1]
+// report is STATE-1 to STATE-5 and STATE-10.
+func (m *model) report(t *modelTask, try int, state domain.TaskState, code int, message string) error {
+	a := t.try(try)
+	running := state == domain.TaskStateRunning
 	switch {
-	case a.byReport && a.state == state && a.code == code && a.message == message:
+	case !slices.Contains([]domain.TaskState{"running", "success", "failed", "skipped"}, state):
+		return domain.ErrPrecondition
+	case a != nil && a.byReport && a.State == state && a.ExitCode == code && a.Message == message:
 		return nil
-	case !a.state.Live():
-		return m.ended(try)
-	case state == domain.TaskStateRunning && a.cancelling:
-		return domain.ErrCancelled
-	case state == domain.TaskStateRunning:
-		if a.state != state {
-			a.state = state
-			m.steps++
-		}
+	case a == nil || !a.State.Live() || running && a.cancelling():
+		return t.refusal(try)
+	case running && a.State == domain.TaskStateRunning:
+		return nil
+	case running:
+		a.State, a.StartedAt = state, m.now
+		m.record(t, domain.TaskChange{State: state})
 		return nil
 	}
 	cause := domain.CauseNone
 	if state == domain.TaskStateFailed {
 		switch {
-		case a.cancelling:
+		case a.cancelling():
 			cause = domain.CauseCancelled
 		case code < 0:
 			cause = domain.CauseSignalled
@@ -88,168 +129,143 @@ func (m *model) report(try int, state domain.TaskState, code int, message string
 			cause = domain.CauseExitNonzero
 		}
 	}
-	m.settle(a, modelAttempt{state: state, cause: cause, code: code, message: message, byReport: true})
+	a.byReport = true
+	m.settle(t, domain.Settlement{State: state, Cause: cause, ExitCode: code, Message: message})
 	return nil
 }
 
-// live returns what a beat of a try is answered.
-func (m *model) live(try int) error {
-	switch {
-	case try > len(m.tries):
-		return domain.ErrUnknown
-	case !m.tries[try-1].state.Live():
-		return m.ended(try)
-	case m.tries[try-1].cancelling:
-		return domain.ErrCancelled
+// beat is BEAT-1, BEAT-3 and BEAT-4. The stamp of a cancelled attempt moves too.
+func (m *model) beat(t *modelTask, try int) error {
+	if a := t.try(try); a != nil && a.State.Live() {
+		a.HeartbeatAt = m.now
 	}
+	return t.refusal(try)
+}
+
+// register is REG-3.
+func (m *model) register(t *modelTask, try int, info domain.AgentInfo) error {
+	err := t.refusal(try)
+	if err == nil {
+		t.try(try).Agent = info
+	}
+	return err
+}
+
+// push is XCOM-6: while a cancel is pending it is taken.
+func (m *model) push(t *modelTask, try int, value string) error {
+	a := t.try(try)
+	if a == nil || !a.State.Live() {
+		return t.refusal(try)
+	}
+	a.value = value
 	return nil
 }
 
-// cancel returns whether a cancel is then pending.
-func (m *model) cancel() bool {
-	last := m.current()
-	last.cancelling = last.cancelling || last.state.Live()
-	return last.state.Live()
+// cancel returns what the task is then.
+func (m *model) cancel(t *modelTask, within time.Duration) domain.Cancellation {
+	stopBy := m.now.Add(within)
+	switch a := t.live(); {
+	case a != nil && !a.cancelling():
+		a.CancelRequestedAt, a.StopBy = m.now, stopBy
+	case a != nil && a.StopBy.After(stopBy):
+		a.StopBy = stopBy
+	case t.idle():
+		m.close(t, domain.TaskStateSkipped)
+	}
+	out := domain.Cancellation{State: t.state}
+	if a := t.live(); a != nil {
+		out.StopBy = a.StopBy
+	}
+	return out
 }
 
-func (m *model) launch(try int, supersede bool) error {
-	last := m.current()
+// settleAttempt is STATE-11.
+func (m *model) settleAttempt(t *modelTask, try int, to domain.Settlement) (bool, error) {
+	a := t.try(try)
 	switch {
-	case try == len(m.tries) && last.state == domain.TaskStateQueued:
+	case !slices.Contains(outcomes, to.State):
+		return false, domain.ErrPrecondition
+	case a == nil:
+		return false, domain.ErrNotFound
+	case a.State.Live():
+		m.settle(t, to)
+		return true, nil
+	}
+	return false, nil
+}
+
+func (m *model) settleTask(t *modelTask, state domain.TaskState) (bool, error) {
+	switch {
+	case state != domain.TaskStateSkipped && state != domain.TaskStateUpstreamFailed:
+		return false, domain.ErrPrecondition
+	case t.idle():
+		m.close(t, state)
+		return true, nil
+	case t.state == state:
+		return false, nil
+	}
+	return false, domain.ErrPrecondition
+}
+
+func (m *model) supersede(t *modelTask) {
+	m.settle(t, domain.Settlement{State: domain.TaskStateFailed, Cause: domain.CauseSuperseded})
+}
+
+func (m *model) retry(t *modelTask, try int) (bool, error) {
+	if try != len(t.tries) {
+		return false, domain.ErrPrecondition
+	}
+	if t.state == domain.TaskStateUpForRetry {
+		return false, nil
+	}
+	if t.live() != nil {
+		m.supersede(t)
+	}
+	t.closed = false
+	m.record(t, domain.TaskChange{State: domain.TaskStateUpForRetry})
+	return true, nil
+}
+
+func (m *model) launch(t *modelTask, a domain.NewAttempt) error {
+	last := t.current()
+	switch {
+	case last != nil && a.Try == len(t.tries) && last.key != a.IdempotencyKey:
+		return domain.ErrOtherCaller
+	case last != nil && a.Try == len(t.tries) && last.State == domain.TaskStateQueued:
 		return nil
-	case try != len(m.tries)+1, last.state.Live() && !supersede:
+	case a.Try != len(t.tries)+1, t.live() != nil && !a.Supersede, t.closed:
 		return domain.ErrPrecondition
 	}
-	if last.state.Live() {
-		m.settle(last, modelAttempt{state: domain.TaskStateFailed, cause: domain.CauseSuperseded})
+	if t.live() != nil {
+		m.supersede(t)
 	}
-	m.tries = append(m.tries, modelAttempt{state: domain.TaskStateQueued})
-	m.steps++
+	t.tries = append(t.tries, &modelAttempt{key: a.IdempotencyKey, Attempt: domain.Attempt{
+		Ref: domain.AttemptRef{
+			TaskInstanceID: t.instance, TenantID: tenantA,
+			DagID: m.run.DagID, RunID: m.run.RunID, TaskID: t.id, TryNumber: a.Try,
+		},
+		State: domain.TaskStateQueued, QueuedAt: m.now,
+	}})
+	m.record(t, domain.TaskChange{State: domain.TaskStateQueued})
 	return nil
 }
 
-func testModel(t *testing.T, b *bed) {
-	runs := 0
-	rapid.Check(t, func(t *rapid.T) {
-		runs++
-		key := domain.TaskKey{RunKey: domain.RunKey{DagID: "model", RunID: fmt.Sprint(runs)}, TaskID: "t"}
-		r, _, err := b.create(as(tenantA), domain.NewRun{RunKey: key.RunKey, Tasks: []domain.TaskDefinition{{TaskID: "t"}}})
-		if err != nil {
-			t.Fatalf("create: %v", err)
-		}
-		if _, err := b.LaunchAttempt(as(tenantA), key, domain.NewAttempt{Try: 1}); err != nil {
-			t.Fatalf("launch: %v", err)
-		}
-		d := &driven{
-			bed: b, key: key, model: model{tries: []modelAttempt{{state: domain.TaskStateQueued}}, steps: 1},
-			instance: r.Tasks[0].TaskInstanceID,
-		}
-		t.Repeat(map[string]func(*rapid.T){
-			"report": d.report, "beat": d.beat, "cancel": d.cancel, "settle": d.settle, "launch": d.launch,
-		})
-		d.agree(t)
-	})
-}
-
-// driven is a store and its model, which do the same.
-type driven struct {
-	bed      *bed
-	key      domain.TaskKey
-	instance string
-	model    model
-}
-
-// aTry draws a try: mostly one that is there, sometimes the next.
-func (d *driven) aTry(t *rapid.T) int { return rapid.IntRange(1, len(d.model.tries)+1).Draw(t, "try") }
-
-func (d *driven) identity(try int) auth.AgentIdentity {
-	return auth.AgentIdentity{
-		TaskInstanceID: d.instance, TenantID: tenantA,
-		DagID: d.key.DagID, RunID: d.key.RunID, TaskID: d.key.TaskID, TryNumber: try,
+// reap is BEAT-5: an attempt is settled while it is still as it was seen.
+func (m *model) reap(t *modelTask, seen modelAttempt, cause domain.Cause, message string) (bool, error) {
+	a := t.try(seen.Ref.TryNumber)
+	silent := a.State == seen.State && a.HeartbeatAt.Equal(seen.HeartbeatAt)
+	still, known := map[domain.Cause]bool{
+		domain.CauseLost:         silent,
+		domain.CauseLaunchFailed: silent && a.Agent == domain.AgentInfo{},
+		domain.CauseTimedOut:     a.State == seen.State,
+		domain.CauseCancelled:    a.cancelling() && a.StopBy.Equal(seen.StopBy),
+	}[cause]
+	switch {
+	case !known:
+		return false, domain.ErrPrecondition
+	case !still || !a.State.Live():
+		return false, nil
 	}
-}
-
-func same(t *rapid.T, what string, got, want error) {
-	if !errors.Is(got, want) {
-		t.Fatalf("%s: %v; the model says %v", what, got, want)
-	}
-}
-
-func (d *driven) report(t *rapid.T) {
-	try := d.aTry(t)
-	state := rapid.SampledFrom(domain.TaskStateQueued.Next()).Draw(t, "state")
-	code := rapid.IntRange(-1, 1).Draw(t, "code")
-	message := rapid.SampledFrom([]string{"", "m"}).Draw(t, "message")
-	d.bed.pass(time.Millisecond)
-	same(t, "report", d.bed.report(d.identity(try), state, code, message), d.model.report(try, state, code, message))
-}
-
-func (d *driven) beat(t *rapid.T) {
-	try := d.aTry(t)
-	same(t, "beat", d.bed.RecordHeartbeat(as(tenantA), d.identity(try)), d.model.live(try))
-}
-
-func (d *driven) cancel(t *rapid.T) {
-	var pending bool
-	if rapid.Bool().Draw(t, "the whole run") {
-		got, err := d.bed.CancelRun(as(tenantA), d.key.RunKey, time.Minute)
-		same(t, "cancel run", err, nil)
-		pending = got == domain.RunCancellation{Pending: 1}
-	} else {
-		got, err := d.bed.CancelTask(as(tenantA), d.key, time.Minute)
-		same(t, "cancel task", err, nil)
-		pending = !got.StopBy.IsZero() && got.State == d.model.current().state
-	}
-	if want := d.model.cancel(); pending != want {
-		t.Fatalf("cancel pending: %v; the model says %v", pending, want)
-	}
-}
-
-func (d *driven) settle(t *rapid.T) {
-	try := d.aTry(t)
-	cause := rapid.SampledFrom(domain.Causes()).Draw(t, "cause")
-	to := domain.Settlement{State: domain.TaskStateFailed, Cause: cause, ExitCode: 1}
-	_, settled, err := d.bed.SettleAttempt(as(tenantA), d.key, try, to)
-	if try > len(d.model.tries) {
-		same(t, "settle", err, domain.ErrNotFound)
-		return
-	}
-	a := &d.model.tries[try-1]
-	if err != nil || settled != a.state.Live() {
-		t.Fatalf("settle: %v, %v; the model says %v", settled, err, a.state)
-	}
-	if settled {
-		d.model.settle(a, modelAttempt{state: to.State, cause: cause, code: 1})
-	}
-}
-
-func (d *driven) launch(t *rapid.T) {
-	try, supersede := d.aTry(t), rapid.Bool().Draw(t, "supersede")
-	_, err := d.bed.LaunchAttempt(as(tenantA), d.key, domain.NewAttempt{Try: try, Supersede: supersede})
-	same(t, "launch", err, d.model.launch(try, supersede))
-}
-
-// agree compares what is stored with the model.
-func (d *driven) agree(t *rapid.T) {
-	for i, want := range d.model.tries {
-		a, err := d.bed.Attempt(as(tenantA), d.key, i+1)
-		if err != nil {
-			t.Fatalf("try %d: %v", i+1, err)
-		}
-		if a.State != want.state || a.Cause != want.cause || a.ExitCode != want.code || a.Message != want.message {
-			t.Fatalf("try %d is %+v; the model says %+v", i+1, a, want)
-		}
-		_, pending, err := d.bed.StopBy(as(tenantA), d.identity(i+1))
-		if err != nil || pending != (want.cancelling && want.state.Live()) {
-			t.Fatalf("try %d: cancel pending %v, %v; the model says %+v", i+1, pending, err, want)
-		}
-	}
-	changes, err := d.bed.RunChanges(as(tenantA), d.key.RunKey, 0, 1000)
-	if err != nil || len(changes) != d.model.steps {
-		t.Fatalf("%d changes, %v; the model says %d", len(changes), err, d.model.steps)
-	}
-	d.bed.wantPath(t, changes)
-	if last := changes[len(changes)-1]; last.State != d.model.current().state || last.TryNumber != len(d.model.tries) {
-		t.Fatalf("the last change is %+v; the model says %+v", last, d.model.current())
-	}
+	m.settle(t, domain.Settlement{State: domain.TaskStateFailed, Cause: cause, Message: message})
+	return true, nil
 }

@@ -211,7 +211,7 @@ func testReapTwice(t *testing.T, b *bed) {
 		if n := winners.Load(); n != 1 {
 			t.Fatalf("settled %d times", n)
 		}
-		b.wantPath(t, b.changes(t, tenantA))
+		wantPath(t, b.changes(t, tenantA))
 		id = b.launch(t, tenantA, try+1, false)
 	}
 }
@@ -240,7 +240,7 @@ func testReapRace(t *testing.T, b *bed) {
 		}
 		id = b.launch(t, tenantA, try+1, true)
 	}
-	b.wantPath(t, b.changes(t, tenantA))
+	wantPath(t, b.changes(t, tenantA))
 }
 
 func testReapCauses(t *testing.T, b *bed) {

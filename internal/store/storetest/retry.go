@@ -263,7 +263,7 @@ func testRetryRace(t *testing.T, b *bed) {
 		}
 		id = b.launch(t, tenantA, try+1, false)
 	}
-	b.wantPath(t, b.changes(t, tenantA))
+	wantPath(t, b.changes(t, tenantA))
 }
 
 // count returns how many are true.
