@@ -175,7 +175,7 @@ func find(ctx context.Context, err error) *status.Status {
 
 func fromSentinel(p public, err error) *status.Status {
 	metadata := termination(err)
-	if p.sentinel == domain.ErrOverloaded { // a quota is not cured by waiting
+	if errors.Is(p.sentinel, domain.ErrOverloaded) { // a quota is not cured by waiting
 		return describe(p.code, p.reason, p.message, metadata,
 			&errdetails.RetryInfo{RetryDelay: durationpb.New(retryAfter)})
 	}
