@@ -116,16 +116,7 @@ func jsonLine(entry any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("the reply cannot be told as JSON: %w", err)
 	}
-	var safe strings.Builder
-	for _, r := range b.String() {
-		// Below are those that JSON itself escapes.
-		if r >= 0x7f && terminal.Visible(string(r)) != string(r) {
-			fmt.Fprintf(&safe, `\u%04x`, r)
-			continue
-		}
-		safe.WriteRune(r)
-	}
-	return safe.String() + "\n", nil
+	return terminal.JSON(b.String()) + "\n", nil
 }
 
 // instant is a time as tables tell it; "-": it has not come.

@@ -26,6 +26,7 @@ type runCmd struct {
 	Parallel   int      `default:"0" env:"LEOFLOW_RUN_PARALLEL" placeholder:"N" help:"Most tasks at once; 0 is as many as there are CPUs, but at least 2."`
 	Var        []string `sep:"none" env:"LEOFLOW_RUN_VAR" placeholder:"KEY=VALUE" help:"A variable that the tasks get, as AIRFLOW_VAR_KEY. May be given again."`
 	Connection []string `sep:"none" env:"LEOFLOW_RUN_CONNECTION" placeholder:"ID=URI" help:"A connection that the tasks get, as AIRFLOW_CONN_ID. May be given again."`
+	JSON       bool     `name:"json" env:"LEOFLOW_RUN_JSON" help:"Tell what happens as JSON, an object a line, in place of lines for a person."`
 	NoColor    bool     `env:"LEOFLOW_RUN_NO_COLOR" help:"Do not colour the output; NO_COLOR does the same."`
 	Verbose    bool     `short:"v" env:"LEOFLOW_RUN_VERBOSE" help:"Show the log of the control plane too, on standard error."`
 }
@@ -51,6 +52,10 @@ Go on with a run whose command was killed, on whatever was not done yet; tasks t
 Give the tasks secrets. Other users of this machine see the command line, so read a value from a file with @ (@@ is a plain @); one line end at the end of it is left out:
 
   leoflow run --var region=eu --connection warehouse=@warehouse.uri load.yaml
+
+Read what happens by a program. The events are run_started, task, retry_delay, log, notice and run_ended; their fields have the names and words of the protos:
+
+  leoflow run --json examples/timezones.yaml | jq -r 'select(.event == "task" and .state == "TASK_STATE_FAILED") | .task_id'
 
 The exit code is 0 when every task succeeded or was skipped, 1 when one did not, 2 when the file or a flag is wrong and nothing ran, 130 after Ctrl-C. Ctrl-C cancels the run and waits for its tasks to end; a second one kills them.`
 }
@@ -126,7 +131,10 @@ func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secret
 		RunID: cmp.Or(c.Resume, c.RunID), Parallel: c.Parallel, Hurry: hurry,
 		// A control plane that has just begun in this process is known to no earlier agent.
 		Resume: c.Resume != "", Orphaned: c.Resume != "" && c.Server == "",
-		Out: con.out, Color: !c.NoColor && pipeline.UseColor(con.out, os.Getenv),
+		Out: con.out, JSON: c.JSON, Color: !c.NoColor && pipeline.UseColor(con.out, os.Getenv),
+		// The log of the control plane would be written across the live line.
+		Live:  !c.Verbose && pipeline.IsTerminal(con.out, os.Getenv),
+		Width: func() int { return pipeline.Width(con.out) },
 	})
 }
 

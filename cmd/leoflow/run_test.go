@@ -23,7 +23,7 @@ func TestTimezonesExample(t *testing.T) {
 	got := leoflow(t, "run", filepath.Join(dir, "timezones.yaml"))
 	got.wantCode(t, exitOK)
 	got.wantIn(t, "extract │ 312 zones\n", "report  │ # The world's time zones\n")
-	table := regexp.MustCompile(`\n\nTASK +STATE +TRY +DURATION +CAUSE\nextract +success +1 +\d+\.\d+s\nreport +success +1 +\d+\.\d+s\n$`)
+	table := regexp.MustCompile(`\n\nTASK +STATE +TRY +DURATION +CAUSE\nextract +success +1 +\d+\.\d+s\nreport +success +1 +\d+\.\d+s\n\nTIMELINE +0s +\d+\.\d+s\nextract +░*█+\nreport +░*█+\n░ agent starts .*\n$`)
 	if !table.MatchString(got.out) {
 		t.Errorf("no such table:\n%s", got.out)
 	}

@@ -180,7 +180,7 @@ func (d *driver) settleAttempt(a *attempt, cause controlv1.Cause, exit Exit, mes
 	}
 	if resp.GetSettled() {
 		for _, line := range exit.Said {
-			d.out.agent(a.taskID, line)
+			d.out.agent(a.taskID, a.try, line)
 		}
 	}
 	return nil

@@ -12,7 +12,7 @@ import (
 // goroutine of drive: all others speak to it through post.
 type driver struct {
 	opts  Options
-	out   *printer
+	out   output
 	tasks []*task // in the order of the file
 	byID  map[string]*task
 
@@ -42,10 +42,8 @@ func newDriver(ctx context.Context, opts Options) *driver {
 		events: make(chan func()), stopping: make(chan struct{}), cancelled: make(chan struct{}), killing: make(chan struct{}),
 	}
 	d.calls, d.endCalls = context.WithCancel(context.WithoutCancel(ctx))
-	ids := make([]string, len(opts.Pipeline.Tasks))
 	for i := range opts.Pipeline.Tasks {
 		def := &opts.Pipeline.Tasks[i]
-		ids[i] = def.ID
 		t := &task{id: def.ID, when: def.When, retry: def.Retry, state: domain.TaskStateNone, acted: never}
 		d.tasks = append(d.tasks, t)
 		d.byID[t.id] = t
@@ -55,7 +53,7 @@ func newDriver(ctx context.Context, opts Options) *driver {
 			t.upstream = append(t.upstream, d.byID[id])
 		}
 	}
-	d.out = newPrinter(opts.Out, opts.Color, ids)
+	d.out = newOutput(opts)
 	return d
 }
 
@@ -77,7 +75,7 @@ func (d *driver) drive(ctx context.Context) {
 		case <-hurry:
 			hurry = nil
 			d.kill()
-		case err := <-d.out.broken:
+		case err := <-d.out.broken():
 			d.stop(fmt.Errorf("the output cannot be written: %w", err))
 		case <-tooLate:
 			tooLate = nil

@@ -40,9 +40,14 @@ type fakeTask struct {
 	try    int32
 	key    string // of the launch of its try
 	state  policyv1.TaskState
-	cancel bool // is pending
-	logs   []*controlv1.LogRecord
-	ended  bool // its log
+	cancel bool               // is pending
+	logs   map[int32]*fakeLog // by try
+}
+
+// fakeLog is the log of a try.
+type fakeLog struct {
+	records []*controlv1.LogRecord
+	ended   bool
 }
 
 // fakePlane is a ControlService that keeps one run in memory. It holds what the
@@ -135,7 +140,7 @@ func (f *fakePlane) CreateRun(_ context.Context, req *controlv1.CreateRunRequest
 	if !again {
 		f.created = req
 		for _, t := range req.GetTasks() {
-			f.tasks[t.GetTaskId()] = &fakeTask{state: none}
+			f.tasks[t.GetTaskId()] = &fakeTask{state: none, logs: map[int32]*fakeLog{}}
 		}
 	}
 	if err := f.asked(req); err != nil {
@@ -224,7 +229,8 @@ func (f *fakePlane) LaunchAttempt(_ context.Context, req *controlv1.LaunchAttemp
 	switch {
 	case t.state == queued && t.try == req.GetTryNumber() && t.key == req.GetIdempotencyKey():
 	case (t.state == none || t.state == upForRetry) && req.GetTryNumber() == t.try+1:
-		t.try, t.key, t.logs, t.ended, t.cancel = t.try+1, req.GetIdempotencyKey(), nil, false, false
+		t.try, t.key, t.cancel = t.try+1, req.GetIdempotencyKey(), false
+		t.logs[t.try] = &fakeLog{}
 		f.move(req.GetTaskId(), &controlv1.TaskChange{State: queued})
 	default:
 		return nil, status.Error(codes.FailedPrecondition, "not possible in the present state")
@@ -276,7 +282,9 @@ func (f *fakePlane) move(task string, c *controlv1.TaskChange) {
 	at := epoch
 	if t.try > 0 && c.GetState() != queued && c.GetState() != running && c.GetState() != upForRetry {
 		at = at.Add(1500 * time.Millisecond)
-		t.ended = !f.openLogs
+		if log := t.logs[t.try]; log != nil {
+			log.ended = !f.openLogs
+		}
 	}
 	c.At = timestamppb.New(at)
 	f.changes = append(f.changes, c)
@@ -292,10 +300,11 @@ func (f *fakePlane) report(task string, try int32, c *controlv1.TaskChange) {
 	}
 }
 
-func (f *fakePlane) log(task string, r *controlv1.LogRecord) {
+func (f *fakePlane) log(task string, try int, r *controlv1.LogRecord) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.tasks[task].logs = append(f.tasks[task].logs, r)
+	log := f.tasks[task].logs[int32(try)]
+	log.records = append(log.records, r)
 	f.changed()
 }
 
@@ -338,8 +347,8 @@ func (f *fakePlane) ReadLog(req *controlv1.ReadLogRequest, stream grpc.ServerStr
 	next := req.GetAfter()
 	for sent := 0; ; {
 		f.mu.Lock()
-		t := f.tasks[req.GetTaskId()]
-		news, fresh, ended := f.news, slices.Clone(t.logs[next:]), t.ended
+		log := f.tasks[req.GetTaskId()].logs[req.GetTryNumber()]
+		news, fresh, ended := f.news, slices.Clone(log.records[next:]), log.ended
 		f.mu.Unlock()
 		for _, r := range fresh {
 			if limit > 0 && sent == limit {

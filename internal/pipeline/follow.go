@@ -29,7 +29,7 @@ func (d *driver) follow(a *attempt) <-chan struct{} {
 		defer cancel()
 		d.others.Go(func() { f.guard(ctx, cancel) })
 		if err := f.read(ctx); err != nil {
-			d.out.mark(a.taskID, fmt.Sprintf("the rest of the log could not be read: %v", err))
+			d.out.remark(a.taskID, a.try, fmt.Sprintf("the rest of the log could not be read: %v", err))
 		}
 	})
 	return done
@@ -94,7 +94,7 @@ func (f *follower) readOnce(ctx context.Context) error {
 			return err
 		}
 		f.after = max(f.after, resp.GetNext())
-		f.d.out.records(f.a.taskID, resp.GetRecords())
+		f.d.out.records(f.a.taskID, f.a.try, resp.GetRecords())
 		select {
 		case f.beat <- struct{}{}:
 		default:

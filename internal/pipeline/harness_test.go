@@ -53,7 +53,7 @@ func (a *agentSim) report(state policyv1.TaskState, code int32, message string) 
 }
 
 func (a *agentSim) print(stream, message string) {
-	a.plane.log(a.task, &controlv1.LogRecord{Stream: stream, Message: message})
+	a.plane.log(a.task, a.try, &controlv1.LogRecord{Stream: stream, Message: message})
 }
 
 // script is what an agent does; it returns how its process ends.

@@ -41,10 +41,16 @@ type Options struct {
 	Orphaned bool
 	// Parallel is the most attempts at once; 0: the number of CPUs, at least 2.
 	Parallel int
-	// Out takes the live lines, and the table at the end. When it fails, the run stops.
+	// Out takes what is told. When it fails, the run stops.
 	Out io.Writer
+	// JSON tells events, an object a line, in place of lines for a person.
+	JSON bool
 	// Color colours what goes to Out.
 	Color bool
+	// Live keeps a line at the bottom of Out, a terminal, that says how far the run is.
+	Live bool
+	// Width returns how wide Out is, in cells; nil: 80.
+	Width func() int
 	// StopWait is how long agents have to end before they are killed; 0:
 	// [DefaultStopWait].
 	StopWait time.Duration
@@ -90,6 +96,9 @@ func (o Options) completed() (Options, error) {
 	if o.StopWait <= 0 {
 		o.StopWait = DefaultStopWait
 	}
+	if o.Width == nil {
+		o.Width = func() int { return defaultWidth }
+	}
 	if o.now == nil {
 		o.now = time.Now
 	}
@@ -108,8 +117,13 @@ type InputError struct{ Problem, Remedy string }
 // Error is one line.
 func (e *InputError) Error() string { return e.Problem + "; " + e.Remedy }
 
+// IsTerminal reports whether f is a terminal that understands more than plain text.
+func IsTerminal(f *os.File, getenv func(string) string) bool {
+	return getenv("TERM") != "dumb" && isTerminal(f)
+}
+
 // UseColor reports whether to colour what goes to f: it is a terminal that can, and
 // NO_COLOR is not set.
 func UseColor(f *os.File, getenv func(string) string) bool {
-	return getenv("NO_COLOR") == "" && getenv("TERM") != "dumb" && isTerminal(f)
+	return getenv("NO_COLOR") == "" && IsTerminal(f, getenv)
 }

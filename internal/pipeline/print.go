@@ -2,11 +2,11 @@ package pipeline
 
 import (
 	"fmt"
-	"io"
 	"strings"
-	"sync"
+	"time"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
@@ -21,25 +21,29 @@ const (
 // taskColors tell tasks apart; red stays for what went wrong.
 var taskColors = []string{"36", "35", "34", "32", "33", "96", "95", "94"}
 
-// printer writes lines of several tasks, each line whole. It is safe for concurrent
-// use.
+// printer tells a run to a person: its lines, a table at the end, and on a terminal a
+// live line below them.
 type printer struct {
+	*lines
 	color  bool
+	width  func() int
 	prefix map[string]string // by task id: the padded, coloured id
-	broken chan error        // gets the first failure to write
-
-	mu     sync.Mutex
-	out    io.Writer
-	failed error
 }
 
-func newPrinter(out io.Writer, color bool, ids []string) *printer {
-	p := &printer{out: out, color: color, prefix: map[string]string{}, broken: make(chan error, 1)}
-	widest := 0
-	for _, id := range ids {
-		widest = max(widest, terminal.Cells(terminal.Visible(id)))
+func newPrinter(opts Options) *printer {
+	p := &printer{lines: newLines(opts.Out), color: opts.Color, width: opts.Width, prefix: map[string]string{}}
+	if opts.Live {
+		p.live = &liveLine{
+			width: opts.Width, now: opts.now, paint: p.mute,
+			states: map[string]domain.TaskState{}, stop: make(chan struct{}),
+		}
 	}
-	for i, id := range ids {
+	widest := 0
+	for i := range opts.Pipeline.Tasks {
+		widest = max(widest, terminal.Cells(terminal.Visible(opts.Pipeline.Tasks[i].ID)))
+	}
+	for i := range opts.Pipeline.Tasks {
+		id := opts.Pipeline.Tasks[i].ID
 		p.prefix[id] = p.paint(taskColors[i%len(taskColors)], terminal.Pad(terminal.Visible(id), widest))
 	}
 	return p
@@ -52,18 +56,39 @@ func (p *printer) paint(color, text string) string {
 	return "\x1b[" + color + "m" + text + "\x1b[0m"
 }
 
-// header says what is about to run.
-func (p *printer) header(opts Options) {
+func (p *printer) began(opts Options) {
 	n := len(opts.Pipeline.Tasks)
 	what := "tasks"
 	if n == 1 {
 		what = "task"
 	}
-	p.write(fmt.Sprintf("%s: run %s, %d %s\n", terminal.Visible(opts.Pipeline.Name), terminal.Visible(opts.RunID), n, what))
+	text := fmt.Sprintf("%s: run %s, %d %s", terminal.Visible(opts.Pipeline.Name), terminal.Visible(opts.RunID), n, what)
+	if opts.Resume {
+		text += ", resumed"
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live != nil {
+		p.live.begin(p.lines, n)
+	}
+	p.put(text + "\n")
+}
+
+func (p *printer) changed(t *task, _ time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.live != nil {
+		p.live.states[t.id] = t.state
+		p.put("")
+	}
+}
+
+func (p *printer) delayed(t *task, wait time.Duration) {
+	p.remark(t.id, t.try, fmt.Sprintf("try %d of %d begins in %s", t.try+1, max(t.try, t.retry.Times)+1, briefly(wait)))
 }
 
 // records prints a piece of a task's log.
-func (p *printer) records(task string, records []*controlv1.LogRecord) {
+func (p *printer) records(task string, _ int, records []*controlv1.LogRecord) {
 	var b strings.Builder
 	for _, r := range records {
 		bar, text := p.record(r)
@@ -91,14 +116,14 @@ func (p *printer) record(r *controlv1.LogRecord) (bar, text string) {
 func (p *printer) mute(text string) string { return p.paint(colorDim, text) }
 
 // agent prints a line that an agent said of itself.
-func (p *printer) agent(task, text string) {
+func (p *printer) agent(task string, _ int, text string) {
 	var b strings.Builder
 	p.line(&b, task, p.mute(string(terminal.BarAgent)), "agent: "+terminal.Visible(text))
 	p.write(b.String())
 }
 
-// mark prints a remark about a task's log.
-func (p *printer) mark(task, text string) {
+// remark prints a remark about a task or its log.
+func (p *printer) remark(task string, _ int, text string) {
 	var b strings.Builder
 	p.line(&b, task, p.mute(string(terminal.BarMark)), p.paint(colorYellow, terminal.Visible(text)))
 	p.write(b.String())
@@ -113,16 +138,4 @@ func (p *printer) line(b *strings.Builder, task, bar, text string) {
 		b.WriteString(text)
 	}
 	b.WriteByte('\n')
-}
-
-// write writes whole lines, and nothing more once that failed.
-func (p *printer) write(text string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.failed != nil || text == "" {
-		return
-	}
-	if _, p.failed = io.WriteString(p.out, text); p.failed != nil {
-		p.broken <- p.failed // once, and there is room
-	}
 }

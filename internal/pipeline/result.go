@@ -25,6 +25,7 @@ type TaskResult struct {
 	Cause    domain.Cause
 	ExitCode int
 	Message  string // as reported; it may hold anything
+	tries    []span
 	// FailedUpstream is the first task that kept this one from starting.
 	FailedUpstream string
 }
@@ -44,7 +45,7 @@ func (d *driver) result() Result {
 	for _, t := range d.tasks {
 		out := TaskResult{
 			ID: t.id, State: t.state, Try: t.try, Duration: t.duration(),
-			Cause: t.cause, ExitCode: t.exitCode, Message: t.message,
+			Cause: t.cause, ExitCode: t.exitCode, Message: t.message, tries: t.tries,
 		}
 		if t.state == domain.TaskStateUpstreamFailed {
 			out.FailedUpstream = t.failedUpstream()
@@ -96,8 +97,11 @@ func (t TaskResult) why() string {
 	return terminal.Shorten(strings.Join(parts, ": "), maxWhy)
 }
 
-// table prints the result, and returns the first failure of the whole output.
-func (p *printer) table(r Result) error {
+// ended prints the result as a table, and when it happened.
+func (p *printer) ended(r Result, _ error) error {
+	if p.live != nil {
+		p.live.end(p.lines)
+	}
 	t := terminal.Table{{"TASK", "STATE", "TRY", "DURATION", "CAUSE"}}
 	for _, task := range r.Tasks {
 		try, took := "-", "-"
@@ -112,9 +116,12 @@ func (p *printer) table(r Result) error {
 		}
 		return text
 	}))
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.failed
+	if drawn := timeline(r, p.width(), func(task int, row string) string {
+		return p.paint(stateColor(r.Tasks[task].State), row)
+	}); drawn != "" {
+		p.write("\n" + drawn)
+	}
+	return p.failure()
 }
 
 func stateColor(s domain.TaskState) string {

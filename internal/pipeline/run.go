@@ -33,10 +33,10 @@ func Run(ctx context.Context, opts Options) (Result, error) {
 	}
 	d := newDriver(ctx, opts)
 	d.key, d.backlog = key, backlog
-	d.out.header(opts)
+	d.out.began(opts)
 	d.drive(ctx)
 	result := d.result()
-	if err := d.out.table(result); err != nil && d.stopCause == nil {
+	if err := d.out.ended(result, d.stopCause); err != nil && d.stopCause == nil {
 		d.stopCause = fmt.Errorf("the output cannot be written: %w", err)
 	}
 	return result, d.stopCause

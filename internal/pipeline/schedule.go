@@ -99,7 +99,7 @@ func (d *driver) ask(t *task, what string, do func() error) {
 func (d *driver) delay(t *task) {
 	wait := retryDelay(t)
 	t.waited, t.waiting = t.try, true
-	d.out.mark(t.id, fmt.Sprintf("try %d of %d begins in %s", t.try+1, max(t.try, t.retry.Times)+1, briefly(wait)))
+	d.out.delayed(t, wait)
 	d.others.Go(func() {
 		timer := time.NewTimer(wait)
 		defer timer.Stop()

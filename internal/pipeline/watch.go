@@ -65,8 +65,8 @@ func (d *driver) watchOnce(seen *int64) error {
 // apply takes changes over, all of a message before anything is decided.
 func (d *driver) apply(changes []*controlv1.TaskChange, revision int64) {
 	for _, c := range changes {
-		if t, ok := d.byID[c.GetTaskId()]; ok {
-			t.apply(c)
+		if t, ok := d.byID[c.GetTaskId()]; ok && t.apply(c) {
+			d.out.changed(t, c.GetAt().AsTime())
 		}
 	}
 	d.seen = revision
