@@ -44,7 +44,7 @@ func TestReg1RegisterReturnsTheTaskInstanceAndTheClock(t *testing.T) {
 	}
 }
 
-func TestSpec1GetTaskSpecHasTheTokensIdentityAndTheStoredRest(t *testing.T) {
+func TestSpec1And2GetTaskSpecHasTheTokensIdentityAndTheStoredRest(t *testing.T) {
 	r := newRig()
 	want := &agentv1.TaskSpec{
 		TenantId: "acme", DagId: "dag", RunId: testIdentity.RunID, TaskId: "load", TryNumber: 2,

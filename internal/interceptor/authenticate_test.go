@@ -129,7 +129,7 @@ func TestAuth6TheTenantInTheContextIsTheTokens(t *testing.T) {
 	}
 }
 
-func TestARoleThatIsTooLowIsDenied(t *testing.T) {
+func TestAuth11ARoleThatIsTooLowIsDenied(t *testing.T) {
 	b := newBench(t, setup{})
 	calls := map[string]func(ctx context.Context) error{
 		"viewer": func(ctx context.Context) error {

@@ -186,9 +186,9 @@ func settleApart(t *testing.T, a *agent, mine, twins *operator) {
 	}
 }
 
-// TestIso3ForeignAndMissingLookAlike compares what an operator is told of another
+// TestIso3And4ForeignAndMissingLookAlike compares what an operator is told of another
 // tenant's run with what it is told of none.
-func TestIso3ForeignAndMissingLookAlike(t *testing.T) {
+func TestIso3And4ForeignAndMissingLookAlike(t *testing.T) {
 	p := start(t, server.Config{}, false)
 	left, right := p.operator("left", auth.RoleAdmin), p.operator("right", auth.RoleAdmin)
 	left.createRun(bash("t", "true"))
