@@ -1,0 +1,123 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/internal/terminal"
+)
+
+// The exit codes.
+const (
+	exitOK       = 0
+	exitBadUsage = 2 // a flag or an argument is wrong
+	exitOwnFault = 4 // the suite itself failed
+)
+
+const description = `The rules of the protocol between a Leoflow control plane and its agents.
+
+List what an agent must do:
+
+  leoflow-conformance list --side agent --level must
+
+Tell what a rule says, why, and what it takes to judge it:
+
+  leoflow-conformance explain STATE-4`
+
+type cli struct {
+	List    listCmd    `cmd:"" help:"List the rules."`
+	Explain explainCmd `cmd:"" help:"Tell all about a rule."`
+}
+
+// console is where a command writes to, and what it tells of.
+type console struct {
+	out, err io.Writer
+	rules    *conformance.Catalogue
+}
+
+// badUsage marks an error as one of the command line.
+type badUsage struct{ error }
+
+// run is the program: it returns the exit code.
+func run(args []string, out, errOut io.Writer) int {
+	rules, err := conformance.Load()
+	if err != nil {
+		return report(errOut, err)
+	}
+	var flags cli
+	helped := false
+	parser, err := newParser(&flags, out, errOut, func(int) { helped = true })
+	if err != nil {
+		return report(errOut, err)
+	}
+	// The parser would put other characters into what is no UTF-8.
+	for i, arg := range args {
+		if !utf8.ValidString(arg) {
+			return report(errOut, badUsage{fmt.Errorf("argument %d is not UTF-8: see leoflow-conformance --help", i+1)})
+		}
+	}
+	ctx, err := parser.Parse(args)
+	if helped {
+		return exitOK
+	}
+	if err != nil {
+		return report(errOut, badUsage{fmt.Errorf("%w; %s", err, remedy(err))})
+	}
+	return report(errOut, ctx.Run(&console{out: out, err: errOut, rules: rules}))
+}
+
+// newParser makes the parser of the command line. It calls exit once it has given help.
+func newParser(flags *cli, out, errOut io.Writer, exit func(int)) (*kong.Kong, error) {
+	return kong.New(flags,
+		kong.Name("leoflow-conformance"),
+		kong.Description(description),
+		kong.Writers(out, errOut),
+		kong.Exit(exit),
+		kong.Vars{
+			"levels":    either(conformance.Levels()),
+			"sides":     either(conformance.Sides()),
+			"evidences": either(conformance.Evidences()),
+		},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoAppDescFormat: true}),
+	)
+}
+
+// remedy says where a wrong command line is put right.
+func remedy(err error) string {
+	var parse *kong.ParseError
+	if errors.As(err, &parse) && parse.Context != nil {
+		if command := parse.Context.Selected(); command != nil {
+			return fmt.Sprintf("see %s --help", command.FullPath())
+		}
+	}
+	return "see leoflow-conformance --help"
+}
+
+// report tells an error, one line for each fault that it joins, and returns the exit
+// code that it means.
+func report(errOut io.Writer, err error) int {
+	if err == nil {
+		return exitOK
+	}
+	for _, line := range strings.Split(err.Error(), "\n") {
+		fmt.Fprintf(errOut, "leoflow-conformance: %s\n", terminal.Visible(line))
+	}
+	var bad badUsage
+	if errors.As(err, &bad) {
+		return exitBadUsage
+	}
+	return exitOwnFault
+}
+
+func (c *console) write(text string) error {
+	if _, err := io.WriteString(c.out, text); err != nil {
+		return fmt.Errorf("the output cannot be written: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,6 @@
+// Command leoflow-conformance tells the rules of the agent protocol.
+package main
+
+import "os"
+
+func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
