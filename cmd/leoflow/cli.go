@@ -66,7 +66,13 @@ type cli struct {
 	Variable   variableCmd   `cmd:"" help:"Store, list or delete variables."`
 	Connection connectionCmd `cmd:"" help:"Store, list or delete connections."`
 	Audit      auditCmd      `cmd:"" help:"List who got or wrote which secrets."`
+	Secrets    secretsCmd    `cmd:"" help:"Rotate the keys of secrets, or say which ones tasks get."`
+	Migrate    migrateCmd    `cmd:"" help:"Bring the database up to this version."`
+	Backup     backupCmd     `cmd:"" help:"Copy database, logs and keys into a file."`
+	Restore    restoreCmd    `cmd:"" help:"Make a data directory of a backup."`
+	Completion completionCmd `cmd:"" help:"Print a script that has a shell complete commands."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Complete   completeCmd   `cmd:"" hidden:"" help:"Complete a command line. This is what the scripts of completion call."`
 	Agent      agentCmd      `cmd:"" hidden:"" help:"Run one attempt, as the environment says. This is what run launches."`
 }
 

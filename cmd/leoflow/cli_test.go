@@ -54,6 +54,7 @@ func TestBadInputIsOneLineAndCodeTwo(t *testing.T) {
 		"within":           {[]string{"cancel", "d", "r", "--within", "25h"}, []string{"--within", "25h", "24h"}},
 		"no task":          {[]string{"retry", "d", "r"}, []string{"retry", "--failed"}},
 		"all and one":      {[]string{"retry", "d", "r", "t", "--failed"}, []string{"--failed", "not both"}},
+		"shell":            {[]string{"completion", "csh"}, []string{"bash", `"csh"`}},
 		"no value":         {[]string{"variable", "set", "k"}, []string{"KEY=VALUE"}},
 		"no URI":           {[]string{"connection", "set", "k"}, []string{"ID=URI"}},
 		"control bytes":    {[]string{"run", "\x1b[2J.yaml"}, []string{`\x1b[2J.yaml`}},
