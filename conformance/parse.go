@@ -126,28 +126,36 @@ func (r *reader) fault(path []any, format string, args ...any) {
 	r.faults = append(r.faults, fmt.Errorf(at+format, args...))
 }
 
-// line returns the line of what a path leads to, as far as it leads.
+// line returns the line of what a path of keys and indices leads to, as far as it leads.
 func line(node *yaml.Node, path []any) int {
-	if len(path) == 0 {
-		return node.Line
-	}
-	switch step := path[0].(type) {
-	case int:
-		if step < len(node.Content) {
-			return line(node.Content[step], path[1:])
-		}
-	case string:
-		for i := 0; i+1 < len(node.Content); i += 2 {
-			switch key := node.Content[i]; {
-			case key.Value != step:
-			case len(path) == 1:
-				return key.Line
-			default:
-				return line(node.Content[i+1], path[1:])
+	at := node.Line
+	for _, step := range path {
+		switch step := step.(type) {
+		case int:
+			if step >= len(node.Content) {
+				return at
 			}
+			node = node.Content[step]
+			at = node.Line
+		case string:
+			key, value := find(node, step)
+			if key == nil {
+				return at
+			}
+			node, at = value, key.Line
 		}
 	}
-	return node.Line
+	return at
+}
+
+// find returns a key of a mapping and its value; nil: it has no such key.
+func find(mapping *yaml.Node, name string) (key, value *yaml.Node) {
+	for i := 1; i < len(mapping.Content); i += 2 {
+		if mapping.Content[i-1].Value == name {
+			return mapping.Content[i-1], mapping.Content[i]
+		}
+	}
+	return nil, nil
 }
 
 func (r *reader) read() {
