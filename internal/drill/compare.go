@@ -23,6 +23,21 @@ type Verdict struct {
 // Clean reports whether nothing differs.
 func (v *Verdict) Clean() bool { return len(v.Lost)+len(v.Doubled)+len(v.Wrong) == 0 }
 
+// Differences lists what differs, each with its kind: the wrong first, which may
+// explain the others.
+func (v *Verdict) Differences() []string {
+	var out []string
+	for _, kind := range []struct {
+		name   string
+		faults []string
+	}{{"wrong", v.Wrong}, {"lost", v.Lost}, {"doubled", v.Doubled}} {
+		for _, fault := range kind.faults {
+			out = append(out, kind.name+": "+fault)
+		}
+	}
+	return out
+}
+
 func (v *Verdict) lost(format string, args ...any) {
 	v.Lost = append(v.Lost, fmt.Sprintf(format, args...))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
@@ -19,6 +20,9 @@ import (
 
 // runID names the run of a drill.
 const runID = "run"
+
+// compareWithin bounds the reading of what is stored.
+const compareWithin = time.Minute
 
 // maxReply is the largest reply taken from the server, in bytes.
 const maxReply = 16 << 20
@@ -62,7 +66,8 @@ type drill struct {
 
 // Run drills: it runs a pipeline on a server that it kills at random moments, reads
 // the store once the run has ended and the server was killed once more, and compares.
-// An error means that the drill could not be held; what differs is in the result.
+// An error means that the drill could not be held; what differs is in the result, and
+// so is that the run did not end as it should within ctx.
 func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -74,23 +79,29 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	}
 	defer func() { err = errors.Join(err, said.Close()) }()
 	d.plane = &plane{program: cfg.Program, data: filepath.Join(cfg.Dir, "data"), addr: "127.0.0.1:0", said: said}
+	defer d.plane.kill()
 	if err := d.plane.start(ctx); err != nil {
 		return nil, err
 	}
-	defer func() { d.plane.kill() }()
 	token, err := d.plane.token(ctx)
 	if err != nil {
 		return nil, err
 	}
-	kills, err := d.run(ctx, token, storm(random, cfg.Kills, d.plan.Lines()))
-	if err != nil {
-		return nil, err
+	kills, held := d.run(ctx, token, storm(random, cfg.Kills, d.plan.Lines()))
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return nil, held
 	}
+	// What a run came to that took too long, or ended badly, is worth a look too.
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), compareWithin)
+	defer cancel()
 	result, err := d.compare(ctx, token)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(held, err)
 	}
 	result.Kills = kills
+	if held != nil {
+		result.wrong("%v", held)
+	}
 	return result, d.plane.stop()
 }
 
@@ -104,34 +115,30 @@ func (d *drill) run(ctx context.Context, token string, moments []kill) (kills in
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, d.proxy.Close()) }()
-	ended, end := context.WithCancel(ctx)
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	striking, end := context.WithCancel(ctx) // until the run has ended
 	defer end()
-	var outcome error
-	done := make(chan struct{})
+	outcome := make(chan error, 1)
 	go func() {
-		defer close(done)
-		outcome = d.pipeline(ctx, token, file)
-		end()
+		defer end()
+		outcome <- d.pipeline(running, token, file)
 	}()
 	for i, moment := range moments {
 		next := d.plan.Lines()
 		if i+1 < len(moments) {
 			next = moments[i+1].lines
 		}
-		n, struck := d.strike(ended, moment, next)
+		n, struck := d.strike(striking, moment, next)
 		if kills += n; struck != nil {
-			err = fmt.Errorf("after %d of %d kills: %w", kills, len(moments), struck)
+			if striking.Err() == nil {
+				stop()
+			}
+			err = fmt.Errorf("after %d kills of %d moments to kill at: %w", kills, len(moments), struck)
 			break
 		}
 	}
-	if ended.Err() != nil {
-		err = fmt.Errorf("the run ended after %d kills: %w", kills, err)
-	}
-	if err != nil && ctx.Err() == nil && ended.Err() == nil {
-		return kills, err // the context ends the pipeline
-	}
-	<-done
-	return kills, errors.Join(err, outcome)
+	return kills, errors.Join(err, <-outcome)
 }
 
 // pipeline runs leoflow run to its end, which must be that of a run that failed: some

@@ -33,10 +33,8 @@ func TestCrash(t *testing.T) {
 		t.Fatalf("%v\n%s", err, said[max(0, len(said)-4096):])
 	}
 	t.Log(result)
-	for kind, faults := range map[string][]string{"lost": result.Lost, "doubled": result.Doubled, "wrong": result.Wrong} {
-		for _, fault := range faults {
-			t.Errorf("%s: %s", kind, fault)
-		}
+	for _, difference := range result.Differences() {
+		t.Error(difference)
 	}
 	if result.Kills < 4 || result.Lines < result.Plan.Lines() || result.Values == 0 || result.Reports < result.Attempts {
 		t.Errorf("too little to be worth something: %v, of a plan of %d lines", result, result.Plan.Lines())

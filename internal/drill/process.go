@@ -25,7 +25,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 }
 
 // plane is the control plane under drill: one process after the other, on one address
-// and one directory.
+// and one directory. The present one lives until it is killed, whatever the context.
 type plane struct {
 	program, data string
 	addr          string    // port 0 until the first one listens
@@ -40,9 +40,12 @@ type started struct {
 	err  error
 }
 
+// hurryAfter is how long a run that is given up may take to end its agents.
+const hurryAfter = 10 * time.Second
+
 // launch starts a process, and does not wait for it to listen.
 func (p *plane) launch(ctx context.Context) error {
-	cmd := command(ctx, p.program, "serve", "--addr", p.addr, "--data-dir", p.data, "--log-format", "json")
+	cmd := command(context.WithoutCancel(ctx), p.program, "serve", "--addr", p.addr, "--data-dir", p.data, "--log-format", "json")
 	cmd.Stderr = p.said
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
@@ -71,15 +74,17 @@ func (p *plane) start(ctx context.Context) error {
 		if err := p.launch(ctx); err != nil {
 			return fmt.Errorf("leoflow serve cannot be started: %w", err)
 		}
-		listens := <-p.listening
+		var listens started
+		select {
+		case listens = <-p.listening:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 		if listens.err == nil {
 			p.addr = listens.addr
 			return nil
 		}
 		p.kill()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if tries == 5 {
 			return fmt.Errorf("leoflow serve ended before it listened on %s: %w", p.addr, listens.err)
 		}
@@ -89,8 +94,11 @@ func (p *plane) start(ctx context.Context) error {
 	}
 }
 
-// kill ends the process by SIGKILL, and waits until it is gone.
+// kill ends the process, if there is one, by SIGKILL, and waits until it is gone.
 func (p *plane) kill() {
+	if p.process == nil {
+		return
+	}
 	_ = p.process.Process.Kill()
 	_ = p.process.Wait() // it was killed
 }
@@ -120,6 +128,11 @@ func runPipeline(ctx context.Context, program, addr, token, file string, paralle
 	cmd := command(ctx, program, "run", "--server", addr, "--run-id", runID, "--parallel", fmt.Sprint(parallel), file)
 	cmd.Env = append(cmd.Env, "LEOFLOW_TOKEN="+token)
 	cmd.Stdout, cmd.Stderr = out, errOut
+	// It ends its agents when it is asked to end, and kills them when asked twice.
+	cmd.Cancel = func() error {
+		time.AfterFunc(hurryAfter, func() { _ = cmd.Process.Signal(syscall.SIGTERM) })
+		return cmd.Process.Signal(syscall.SIGTERM)
+	}
 	cmd.WaitDelay = time.Minute
 	err = cmd.Run()
 	var exit *exec.ExitError

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 )
 
 // Stored is what a control plane holds of one run.
@@ -18,7 +19,7 @@ type Stored struct {
 	Tasks    map[string]*controlv1.Task
 	Attempts map[Attempt]*StoredAttempt
 	Values   map[string][]byte       // the return values, by their task
-	Changes  []*controlv1.TaskChange // from the first to the last that ended a task
+	Changes  []*controlv1.TaskChange // from the first to the last that made a task what it is
 }
 
 // StoredAttempt is an attempt and its log.
@@ -27,7 +28,7 @@ type StoredAttempt struct {
 	Log []*controlv1.LogRecord
 }
 
-// ReadBack reads a run that has ended through an operator's client.
+// ReadBack reads a run that nothing changes any more through an operator's client.
 func ReadBack(ctx context.Context, client controlv1.ControlServiceClient, dag, run string) (*Stored, error) {
 	s := &Stored{
 		Dag: dag, Run: run,
@@ -118,10 +119,9 @@ func (s *Stored) readChanges(ctx context.Context, client controlv1.ControlServic
 	}
 	missing := map[string]bool{}
 	for id, task := range s.Tasks {
-		if !terminal(task.GetState()) {
-			return fmt.Errorf("%s is %v: the run has not ended", id, task.GetState())
+		if task.GetState() != policyv1.TaskState_TASK_STATE_NONE { // which no change leads to
+			missing[id] = true
 		}
-		missing[id] = true
 	}
 	for len(missing) > 0 {
 		resp, err := stream.Recv()

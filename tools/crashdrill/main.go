@@ -90,10 +90,8 @@ func tell(result *drill.Result, err error) bool {
 		fmt.Fprintln(os.Stderr, "crashdrill:", err)
 		return false
 	}
-	for kind, faults := range map[string][]string{"lost": result.Lost, "doubled": result.Doubled, "wrong": result.Wrong} {
-		for _, fault := range faults {
-			fmt.Printf("%s: %s\n", kind, fault)
-		}
+	for _, difference := range result.Differences() {
+		fmt.Println(difference)
 	}
 	fmt.Println(result)
 	return result.Clean()
