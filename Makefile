@@ -13,7 +13,7 @@ PGV  := github.com/envoyproxy/protoc-gen-validate
 BASELINE := proto/baseline.binpb
 
 # Everything that `make generate` writes and git keeps.
-GENERATED := gen ent docs/rules.md
+GENERATED := gen ent docs/rules.md docs/reference
 
 .PHONY: help
 help: ## Lists the targets.
@@ -26,7 +26,7 @@ third-party: ## Fetches validate.proto out of the module that generates from it.
 	@install -m 644 "$$(go list -m -f '{{.Dir}}' $(PGV))/validate/validate.proto" third_party/validate/validate.proto
 
 .PHONY: generate
-generate: generate-proto generate-ent generate-rules ## Writes all generated code and pages anew.
+generate: generate-proto generate-ent generate-rules generate-reference ## Writes all generated code and pages anew.
 
 # Into a folder aside, then swapped in whole: what no proto asks for any more is gone.
 .PHONY: generate-proto
@@ -49,6 +49,10 @@ generate-rules: generate-proto
 	@mkdir -p bin docs
 	go run ./cmd/leoflow-conformance list -o markdown > bin/rules.md
 	@mv bin/rules.md docs/rules.md
+
+.PHONY: generate-reference
+generate-reference: ## Writes the reference page of the commands anew.
+	go generate ./cmd/leoflow
 
 .PHONY: check-generated
 check-generated: generate ## Fails when generating changes a byte of what is committed.

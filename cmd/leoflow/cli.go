@@ -44,7 +44,13 @@ Serve a control plane for others, and mint a token to call it with:
 See what became of its runs, as whoever has the token:
 
   leoflow runs list
-  leoflow logs -f timezones manual__2026-01-31T08:00:00Z extract`
+  leoflow logs -f timezones manual__2026-01-31T08:00:00Z extract
+
+Every flag is also a variable of the environment, and a key of a configuration file; the command line goes before the environment, and that before the file.
+
+What is listed or shown is a table or, with -o json, one object a line.
+
+The exit code is 0; 1 when a task failed, or what was asked for was refused or could not be done; 2 when a flag, a file or a value is wrong, and nothing was done; 128 and the number of the signal when one ended it.`
 
 // cli is the command line. Variables of the environment that stand for a flag name
 // their command, but for those of flags that several have, so that none is one of
@@ -72,6 +78,7 @@ type cli struct {
 	Restore    restoreCmd    `cmd:"" help:"Make a data directory of a backup."`
 	Completion completionCmd `cmd:"" help:"Print a script that has a shell complete commands."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
+	Reference  referenceCmd  `cmd:"" hidden:"" help:"Write the reference page. This is what make generate calls."`
 	Complete   completeCmd   `cmd:"" hidden:"" help:"Complete a command line. This is what the scripts of completion call."`
 	Agent      agentCmd      `cmd:"" hidden:"" help:"Run one attempt, as the environment says. This is what run launches."`
 }

@@ -82,7 +82,7 @@ func (f *File) Place(flag *kong.Flag) string {
 // Key returns where a flag of a command is set: at the top, as shared tells, or in the
 // section of the command; keys are joined by dots.
 func Key(app *kong.Application, command *kong.Node, flag *kong.Flag) (key string, shared bool) {
-	if isShared(app, flag) {
+	if isShared(app, command, flag) {
 		return flag.Name, true
 	}
 	return strings.Join(append([]string{sections}, append(words(command), flag.Name)...), "."), false
@@ -96,11 +96,14 @@ func words(command *kong.Node) []string {
 	return append(words(command.Parent), command.Name)
 }
 
-// isShared reports whether the variable of a flag names no command.
-func isShared(app *kong.Application, flag *kong.Flag) bool {
-	upper := func(name string) string { return strings.ToUpper(strings.ReplaceAll(name, "-", "_")) }
+// isShared reports whether the variable of a command's flag does not name the command.
+func isShared(app *kong.Application, command *kong.Node, flag *kong.Flag) bool {
+	variable := func(names ...string) string {
+		return strings.ToUpper(strings.ReplaceAll(strings.Join(append([]string{app.Name}, names...), "_"), "-", "_"))
+	}
+	own := variable(words(command)...) + "_"
 	for _, env := range flag.Envs {
-		if env == upper(app.Name)+"_"+upper(flag.Name) {
+		if env == variable(flag.Name) && !strings.HasPrefix(env, own) {
 			return true
 		}
 	}

@@ -75,7 +75,7 @@ func (r *reader) shared(e entry) *Error {
 		return fault(e.key, "write it below "+sections, "%q is a command", name)
 	}
 	for _, command := range r.app.Leaves(true) {
-		if flag := flagOf(command, name); flag != nil && isShared(r.app, flag) {
+		if flag := flagOf(command, name); flag != nil && isShared(r.app, command, flag) {
 			found = true
 			if err := r.set(flag, e); err != nil {
 				return err
