@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -162,6 +163,11 @@ func TestLog1SlowSinkIsNoHeldOutput(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, p.exited, "the end of the task")
+	for over := time.Now().Add(patient); !lines.heldUp(); runtime.Gosched() {
+		if time.Now().After(over) {
+			t.Fatal("the full backlog holds up no reader")
+		}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if p.drainedWithin(ctx, lines, time.Millisecond) || ctx.Err() == nil {
