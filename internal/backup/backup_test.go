@@ -220,6 +220,62 @@ func TestBackupTellsOfSecretsThatNobodyOpens(t *testing.T) {
 	}
 }
 
+// TestBackupTakesTheKeysThatOpenIt rotates and retires keys while backups are taken.
+func TestBackupTakesTheKeysThatOpenIt(t *testing.T) {
+	dir, to := dataDir(t), filepath.Join(t.TempDir(), "backup")
+	path := filepath.Join(dir, server.SecretsFile)
+	ctx, stop := context.WithCancel(context.Background())
+	rotated := make(chan int, 1)
+	go func() {
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			if err := rotate(dir, path); err != nil {
+				t.Error(err)
+				break
+			}
+		}
+		rotated <- n
+	}()
+	for range 10 {
+		sum, err := backup.Create(context.Background(), backup.Options{Dir: dir, To: to, Force: true})
+		if err != nil || sum.LostKeys != 0 {
+			t.Errorf("made %+v, %v", sum, err)
+		}
+		restored := t.TempDir()
+		if sum, err = backup.Restore(context.Background(), to, restored); err != nil || sum.LostKeys != 0 {
+			t.Errorf("restored %+v, %v", sum, err)
+		}
+		wantVariable(t, restored)
+	}
+	stop()
+	if n := <-rotated; n == 0 {
+		t.Error("nothing was rotated")
+	}
+	wantVariable(t, dir)
+}
+
+// rotate makes a new key the only one.
+func rotate(dir, path string) (err error) {
+	key, err := secrets.Rotate(path)
+	if err != nil {
+		return err
+	}
+	keys, err := secrets.OpenKeyring(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	s, err := store.Open(context.Background(), store.Config{Dir: dir, Sealer: keys})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if _, err := s.ResealSecrets(context.Background()); err != nil {
+		return err
+	}
+	_, err = secrets.Retire(path, key)
+	return err
+}
+
 func TestBackupRefusesWhatIsNoDataDirectory(t *testing.T) {
 	broken := dataDir(t)
 	if err := os.Chmod(filepath.Join(broken, server.SecretsFile), 0o644); err != nil {

@@ -81,48 +81,12 @@ func inTheWay(to string) error {
 // keyFiles are the contents of the files of keys; nil: they are left out.
 type keyFiles struct{ signing, sealing []byte }
 
-// takeDatabase takes a snapshot to path, and keys that open what is in it: a key is in
-// the keyset from before anything is sealed under it until nothing is any more.
+// takeDatabase takes a snapshot to path, and the keys. Until it is taken no key can be
+// added or retired, so that the keys are those that open what is in it.
 func takeDatabase(ctx context.Context, o Options, path string, sum *Summary) (*keyFiles, error) {
-	const tries = 3 // a rotation would have to begin and end during each
-	for try := 1; ; try++ {
-		before, err := readKeys(o)
-		if err != nil {
-			return nil, err
-		}
-		err = store.Snapshot(ctx, o.Dir, path)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%w: %s holds no database: give the data directory of a server that was started once", ErrRefused, o.Dir)
-		}
-		if err != nil {
-			return nil, err
-		}
-		state, err := store.CheckFile(ctx, path)
-		if err != nil {
-			return nil, fmt.Errorf("check the copy of the database: %w", err)
-		}
-		sum.Database = state.Database
-		after, err := readKeys(o)
-		if err != nil || after == nil {
-			return nil, err
-		}
-		for _, keys := range []*keyFiles{before, after} {
-			if sum.LostKeys, err = lostKeys(keys.sealing, state.SealedUnder); err != nil {
-				return nil, err
-			}
-			if sum.LostKeys == 0 || try == tries {
-				return keys, nil
-			}
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-}
-
-func readKeys(o Options) (*keyFiles, error) {
 	if o.WithoutKeys {
-		return nil, nil
+		_, err := snapshot(ctx, o.Dir, path, sum)
+		return nil, err
 	}
 	if _, err := auth.LoadKeys(filepath.Join(o.Dir, server.KeyFile)); err != nil {
 		return nil, noKeys(err)
@@ -131,11 +95,35 @@ func readKeys(o Options) (*keyFiles, error) {
 	if err != nil {
 		return nil, noKeys(err)
 	}
-	sealing, err := keyfile.Load(filepath.Join(o.Dir, server.SecretsFile))
-	if err != nil {
-		return nil, noKeys(err)
+	keyset := filepath.Join(o.Dir, server.SecretsFile)
+	keys := &keyFiles{signing: signing}
+	err = keyfile.Hold(keyset, func(sealing []byte) error {
+		keys.sealing = sealing
+		wanted, err := snapshot(ctx, o.Dir, path, sum)
+		if err != nil {
+			return err
+		}
+		sum.LostKeys, err = lostKeys(keyset, sealing, wanted)
+		return err
+	})
+	return keys, noKeys(err)
+}
+
+// snapshot takes and checks one, and returns the keys that secrets are sealed under.
+func snapshot(ctx context.Context, dir, path string, sum *Summary) ([]secrets.KeyID, error) {
+	err := store.Snapshot(ctx, dir, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s holds no database: give the data directory of a server that was started once", ErrRefused, dir)
 	}
-	return &keyFiles{signing, sealing}, nil
+	if err != nil {
+		return nil, err
+	}
+	state, err := store.CheckFile(ctx, path)
+	if err != nil {
+		return nil, fmt.Errorf("check the copy of the database: %w", err)
+	}
+	sum.Database = state.Database
+	return state.SealedUnder, nil
 }
 
 func noKeys(err error) error {
@@ -145,9 +133,9 @@ func noKeys(err error) error {
 	return err
 }
 
-// lostKeys counts the keys that a keyset lacks.
-func lostKeys(keyset []byte, wanted []secrets.KeyID) (lost int, err error) {
-	k, err := secrets.Parse(server.SecretsFile, keyset)
+// lostKeys counts the keys that the keyset of a file lacks.
+func lostKeys(path string, keyset []byte, wanted []secrets.KeyID) (lost int, err error) {
+	k, err := secrets.Parse(path, keyset)
 	if err != nil {
 		return 0, err
 	}

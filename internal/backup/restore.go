@@ -96,7 +96,7 @@ func check(ctx context.Context, dir string, sum *Summary) error {
 	}
 	keyset, err := keyfile.Load(filepath.Join(dir, server.SecretsFile))
 	if err == nil {
-		sum.LostKeys, err = lostKeys(keyset, state.SealedUnder)
+		sum.LostKeys, err = lostKeys(server.SecretsFile, keyset, state.SealedUnder)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: the backup is damaged: %w", ErrRefused, err)

@@ -14,24 +14,32 @@ import (
 // finds the old content or the new. Calls for one path, of any process, follow each
 // other, so that none undoes what another did. An error of update, or of a file that
 // [Load] refuses, leaves the file as it is.
-func Replace(path string, update func(old []byte) ([]byte, error)) (err error) {
+func Replace(path string, update func(old []byte) ([]byte, error)) error {
+	return Hold(path, func(old []byte) error {
+		data, err := update(old)
+		if err != nil {
+			return err
+		}
+		if err := put(path, data); err != nil {
+			return fmt.Errorf("replace key file %s: %w", path, err)
+		}
+		return nil
+	})
+}
+
+// Hold calls use with the content of the file at path, which [Replace] leaves as it is
+// until use returns. Its error is returned as it is.
+func Hold(path string, use func(data []byte) error) (err error) {
 	f, err := lock(path)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	old, err := io.ReadAll(f)
+	data, err := io.ReadAll(f)
 	if err != nil {
 		return fmt.Errorf("key file %s: %w", path, err)
 	}
-	data, err := update(old)
-	if err != nil {
-		return err
-	}
-	if err := put(path, data); err != nil {
-		return fmt.Errorf("replace key file %s: %w", path, err)
-	}
-	return nil
+	return use(data)
 }
 
 // lock opens the file at path with the right to replace it, which ends with the file's
