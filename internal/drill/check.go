@@ -17,7 +17,8 @@ const (
 )
 
 // Check holds what is stored against what must become of each task: state, tries,
-// causes, value, and every line that it prints, acknowledged or not.
+// causes, value, and every line that it prints, acknowledged or not. What differs is
+// wrong: only what was acknowledged can be lost.
 func (p *Plan) Check(v *Verdict, stored *Stored) {
 	attempts := 0
 	for i := range p.Tasks {
@@ -25,7 +26,7 @@ func (p *Plan) Check(v *Verdict, stored *Stored) {
 		attempts += len(task.Tries)
 		there, ok := stored.Tasks[task.ID]
 		if !ok {
-			v.lost("%s: the task", task.ID)
+			v.wrong("%s: the task", task.ID)
 			continue
 		}
 		if there.GetState() != task.State || int(there.GetTryNumber()) != len(task.Tries) {
@@ -47,7 +48,7 @@ func (p *Plan) Check(v *Verdict, stored *Stored) {
 func (p *Plan) checkTry(v *Verdict, stored *Stored, a Attempt, try Try) {
 	there, ok := stored.Attempts[a]
 	if !ok {
-		v.lost("%v: the attempt", a)
+		v.wrong("%v: the attempt", a)
 		return
 	}
 	if there.GetState() != try.State || there.GetCause() != try.Cause {
@@ -94,9 +95,9 @@ func (p *Plan) CheckShown(v *Verdict, output string) {
 		key := m[1] + " " + m[2]
 		switch last := shown[key]; {
 		case n <= last:
-			v.doubled("%s: line %d was shown again", key, n)
+			v.wrong("%s: line %d was shown again", key, n)
 		case n > last+1:
-			v.lost("%s: lines %d to %d were not shown", key, last+1, n-1)
+			v.wrong("%s: lines %d to %d were not shown", key, last+1, n-1)
 		}
 		shown[key] = max(shown[key], n)
 	}
@@ -104,7 +105,7 @@ func (p *Plan) CheckShown(v *Verdict, output string) {
 		for i, try := range task.Tries {
 			key := fmt.Sprintf("%s/%d", task.ID, i+1)
 			if shown[key+" o"] != try.Lines || shown[key+" e"] != try.Lines/2 {
-				v.lost("%s: %d and %d lines were shown, of %d and %d", key, shown[key+" o"], shown[key+" e"], try.Lines, try.Lines/2)
+				v.wrong("%s: %d and %d lines were shown, of %d and %d", key, shown[key+" o"], shown[key+" e"], try.Lines, try.Lines/2)
 			}
 		}
 	}

@@ -15,8 +15,8 @@ import (
 type Verdict struct {
 	// Reports, Values and Lines count what was acknowledged, each once.
 	Reports, Values, Lines int
-	// Lost is what was acknowledged and is not stored, Doubled what is stored more
-	// than once, Wrong every other difference; each in a line of words.
+	// Lost is what was acknowledged and is not stored as it was, Doubled what is stored
+	// more than once, Wrong every other difference; each in a line of words.
 	Lost, Doubled, Wrong []string
 }
 

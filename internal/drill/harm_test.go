@@ -2,8 +2,11 @@ package drill
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -77,7 +80,7 @@ var harms = []harm{
 	{"an attempt too many", func(_ *testing.T, s *Stored) {
 		s.Attempts[Attempt{harmed.Dag, harmed.Run, harmed.Task, 2}] = s.Attempts[harmed]
 	}, wrong, "attempts are stored, and should be"},
-	{"a task is missing", func(_ *testing.T, s *Stored) { delete(s.Tasks, "u1") }, lost, "u1: the task"},
+	{"a task is missing", func(_ *testing.T, s *Stored) { delete(s.Tasks, "u1") }, wrong, "u1: the task"},
 	{
 		"a task is in another state", func(_ *testing.T, s *Stored) { s.Tasks["u1"].State = policyv1.TaskState_TASK_STATE_SKIPPED },
 		wrong, "u1: it is TASK_STATE_SKIPPED",
@@ -292,4 +295,58 @@ func attempted(plan *Plan, a Attempt, try Try) (*Seen, *StoredAttempt) {
 	seen.stream("agent").Loose["a note"] = Loose{Sent: 1, Acked: 1}
 	there.Log = append(there.Log, &controlv1.LogRecord{Stream: "agent", Message: "a note"})
 	return seen, there
+}
+
+// TestCheckShownTellsWhatWasNotShown alters what leoflow run printed.
+func TestCheckShownTellsWhatWasNotShown(t *testing.T) {
+	plan := NewPlan(rand.New(rand.NewPCG(1, 2)), 1)
+	seen, _ := agreeing(plan)
+	var out strings.Builder
+	for a, of := range seen {
+		for stream, mark := range map[string]string{stdout: "│", stderr: "┃"} {
+			for n := 1; n <= len(of.Streams[stream].Sent); n++ {
+				out.WriteString(a.Task + "  " + mark + " " + plan.line(a, stream, n) + "\n")
+			}
+		}
+	}
+	line := "m1_2  │ " + plan.line(harmed, stdout, 7) + "\n"
+	for name, c := range map[string]struct{ output, want string }{
+		"all":      {out.String(), ""},
+		"one less": {strings.Replace(out.String(), line, "", 1), "m1_2/1 o: lines 7 to 7 were not shown"},
+		"one more": {out.String() + line, "m1_2/1 o: line 7 was shown again"},
+		"nothing":  {"", "m1_2/1: 0 and 0 lines were shown"},
+	} {
+		v := &Verdict{}
+		plan.CheckShown(v, c.output)
+		if got := strings.Join(v.Wrong, "\n"); (c.want == "") != v.Clean() || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+}
+
+// TestCheckBegunTellsATaskThatRanTwice looks at the marks that tasks leave.
+func TestCheckBegunTellsATaskThatRanTwice(t *testing.T) {
+	plan, dir := NewPlan(rand.New(rand.NewPCG(1, 2)), 1), t.TempDir()
+	if _, err := plan.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	begin := func(name string) {
+		t.Helper()
+		if err := os.Mkdir(filepath.Join(dir, "tries", name), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, task := range plan.Tasks {
+		for i := range task.Tries {
+			begin(fmt.Sprintf("%s.%d", task.ID, i+1))
+		}
+	}
+	v := &Verdict{}
+	if err := plan.CheckBegun(v, dir); err != nil || !v.Clean() {
+		t.Errorf("as planned: %v, %q", err, v.Wrong)
+	}
+	begin("r1.2")
+	if err := plan.CheckBegun(v, dir); err != nil || len(v.Wrong) != 1 {
+		t.Errorf("a task that ran twice: %v, %q", err, v.Wrong)
+	}
 }

@@ -26,7 +26,7 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	cfg := drill.Config{Out: os.Stdout}
-	flag.IntVar(&cfg.Kills, "kills", 10, "how often to kill, at the least: `number`")
+	flag.IntVar(&cfg.Kills, "kills", 10, "how often to kill, at the least: `number`; over ten a group leave agents too little time to ship their logs")
 	flag.IntVar(&cfg.Groups, "groups", 5, "groups of eight tasks in the pipeline: `number`")
 	flag.IntVar(&cfg.Parallel, "parallel", 8, "most agents at once: `number`")
 	flag.Uint64Var(&cfg.Seed, "seed", rand.Uint64N(1_000_000), "`number` that the pipeline and the moments come from; by default another each time") //nolint:gosec // no secret
