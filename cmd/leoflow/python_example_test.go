@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,14 +28,8 @@ func needPython(t *testing.T) {
 // shows of the report.
 func TestPythonExample(t *testing.T) {
 	needPython(t)
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("../../examples")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(dir, "out")); err != nil {
-		t.Fatal(err)
-	}
-	got := leoflow(t, "run", filepath.Join(dir, "timezones_python.yaml"))
+	dir := copyExamples(t)
+	got := leoflow(t, "run", "--var", "signing_key=@"+filepath.Join(dir, "etl", "signing-key.example"), filepath.Join(dir, "timezones_python.yaml"))
 	got.wantCode(t, exitOK)
 	got.wantIn(t, "extract       │ 312 zones in timezones/zone1970.tab\n", "report        │ # The world's time zones, by Python\n")
 	table := got.out[strings.LastIndex(got.out, "\nTASK "):]
@@ -41,10 +38,18 @@ func TestPythonExample(t *testing.T) {
 			t.Errorf("%s did not succeed:\n%s", task, table)
 		}
 	}
+	for _, row := range []string{`publish +success +2 +\d+\.\d+s`, `alarm +skipped +- +-`} {
+		if !regexp.MustCompile(`(?m)^` + row + `$`).MatchString(table) {
+			t.Errorf("no row %s:\n%s", row, table)
+		}
+	}
+	report, readme := readText(t, dir, "out/timezones_python.md"), readText(t, dir, "timezones/README.md")
+	sign := hmac.New(sha256.New, []byte("an-example-not-a-secret"))
+	sign.Write([]byte(report))
+	got.wantIn(t, fmt.Sprintf("publish       │ published out/timezones_python.md, signed %x\n", sign.Sum(nil)))
 	if got.errOut != "" {
 		t.Errorf("stderr: %s", got.errOut)
 	}
-	report, readme := readText(t, dir, "out/timezones_python.md"), readText(t, dir, "timezones/README.md")
 	_, shown, _ := strings.Cut(readme, "```text\n")
 	shown, _, ended := strings.Cut(shown, "```")
 	if !ended || !strings.HasPrefix(report, shown) {

@@ -13,13 +13,7 @@ import (
 
 // TestTimezonesExample runs the README's first command, on a copy.
 func TestTimezonesExample(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("../../examples")); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(dir, "out")); err != nil {
-		t.Fatal(err)
-	}
+	dir := copyExamples(t)
 	got := leoflow(t, "run", filepath.Join(dir, "timezones.yaml"))
 	got.wantCode(t, exitOK)
 	got.wantIn(t, "extract │ 312 zones\n", "report  │ # The world's time zones\n")

@@ -4,12 +4,17 @@ Plain functions: arguments in, JSON out. Python's standard library is all they n
 """
 
 import collections
+import hashlib
+import hmac
 import os
 import re
+import sys
 
 
-def extract(table):
-    """The rows of the table, with the coordinates in degrees."""
+def extract(table, asked):
+    """The rows of the table, with the coordinates in degrees. Forgets that publish was asked."""
+    if os.path.exists(asked):
+        os.remove(asked)
     rows = []
     with open(table, encoding="utf-8") as lines:
         for line in lines:
@@ -95,3 +100,24 @@ def report(summary, path):
         out.write("\n".join(lines) + "\n")
     print("\n".join(lines))
     return {"path": path, "lines": len(lines)}
+
+
+def publish(written, asked):
+    """Signs the report; fails when it is asked for the first time, as a service may that is busy."""
+    if not os.path.exists(asked):
+        open(asked, "w", encoding="utf-8").close()
+        raise RuntimeError("busy, try again later")
+    os.remove(asked)
+    key = os.environ.get("AIRFLOW_VAR_SIGNING_KEY")
+    if key is None:
+        print("the variable signing_key is not given: the report is not signed", file=sys.stderr)
+        return None
+    with open(written["path"], "rb") as report_file:
+        signature = hmac.new(key.encode(), report_file.read(), hashlib.sha256).hexdigest()
+    print(f"published {written['path']}, signed {signature}")
+    return signature
+
+
+def alarm(written=None):
+    """Says what was not published; written is absent where there is no report."""
+    print(f"not published: {written['path'] if written else 'the report, which was not written'}", file=sys.stderr)
