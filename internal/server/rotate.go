@@ -72,9 +72,8 @@ func (r *rotator) look(ctx context.Context) {
 	r.done, r.key, r.fault = true, key, ""
 }
 
-// rotate runs the rotator until stop is called, as reap does the reaper.
-func (s *Server) rotate() (stop func() error) {
-	r := &rotator{keys: s.keyring, store: s.store, logger: s.cfg.Logger}
+// start runs the rotator until stop is called, as reap does the reaper.
+func (r *rotator) start() (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -88,4 +87,8 @@ func (s *Server) rotate() (stop func() error) {
 		}
 		return nil
 	}
+}
+
+func (s *Server) rotate() (stop func() error) {
+	return (&rotator{keys: s.keyring, store: s.store, logger: s.cfg.Logger}).start()
 }
