@@ -84,3 +84,18 @@ func TestState6MessagesAreCutAtACharacter(t *testing.T) {
 		}
 	})
 }
+
+func TestAEnv4VariableOfAParameter(t *testing.T) {
+	for param, want := range map[string]string{
+		"rows":        "LEOFLOW_XCOM_ROWS",
+		"Max_2":       "LEOFLOW_XCOM_MAX_2",
+		"a.b-c d=e":   "LEOFLOW_XCOM_A_B_C_D_E",
+		"größe":       "LEOFLOW_XCOM_GR__E",
+		"\x00\nü\xff": "LEOFLOW_XCOM_____",
+		"":            "LEOFLOW_XCOM_",
+	} {
+		if got := domain.XComVariable(param); got != want {
+			t.Errorf("%q comes in %q, want %q", param, got, want)
+		}
+	}
+}

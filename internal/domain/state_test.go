@@ -69,3 +69,24 @@ func TestNextIsTheCallersOwn(t *testing.T) {
 		t.Error("a caller changed the table")
 	}
 }
+
+func TestNextOfAWordThatIsNoState(t *testing.T) {
+	for _, s := range []domain.TaskState{"", "nonsense"} {
+		if next := s.Next(); next != nil {
+			t.Errorf("%q may become %v", s, next)
+		}
+	}
+}
+
+// TestCausesAreEachOnce holds the list against the causes written out by hand.
+func TestCausesAreEachOnce(t *testing.T) {
+	want := []domain.Cause{
+		"exit_nonzero", "signalled", "timed_out", "cancelled", "lost", "superseded", "launch_failed", "rejected_output",
+	}
+	if got := domain.Causes(); !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("causes %v, want %v", got, want)
+	}
+	if slices.Contains(domain.Causes(), domain.CauseNone) {
+		t.Error("no cause is listed as one")
+	}
+}

@@ -18,7 +18,7 @@ import (
 )
 
 // courses is how many random courses must suffice to find a planted fault.
-const courses = 100
+const courses = 60
 
 // opener opens stores in a directory of their own, each with a fault planted in it.
 func opener(t *testing.T, plant func(*store.Store) storetest.Store) storetest.Opener {

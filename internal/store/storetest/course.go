@@ -41,7 +41,7 @@ var deeds = map[string]func(*course, event) error{
 }
 
 // weights says how often each deed comes, from 1.
-var weights = map[string]int{"report": 8, "report again": 3, "retry": 2, "launch": 4, "look": 2, "reap": 3}
+var weights = map[string]int{"report": 8, "report again": 3, "beat": 2, "retry": 2, "launch": 4, "look": 2, "reap": 3}
 
 // course is a run in a store and in the model.
 type course struct {
@@ -98,7 +98,7 @@ func events() *rapid.Generator[[]event] {
 		}
 	})
 	return rapid.Custom(func(t *rapid.T) []event {
-		n := rapid.SampledFrom([]int{10, 40, 80, 120}).Draw(t, "events")
+		n := rapid.SampledFrom([]int{10, 30, 60, 90}).Draw(t, "events")
 		return rapid.SliceOfN(one, n, n).Draw(t, "course")
 	})
 }

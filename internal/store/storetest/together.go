@@ -13,7 +13,7 @@ import (
 // them comes first nobody can say; but what each is told agrees with what is stored,
 // and the history is a path of the state table.
 func testTogether(t *testing.T, b *bed) {
-	const courses, callers = 20, 6
+	const courses, callers = 10, 6
 	for seed := range courses {
 		c, err := newCourse(b, fmt.Sprint("together ", seed))
 		wantNil(t, err)
