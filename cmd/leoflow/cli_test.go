@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -155,7 +156,9 @@ func TestServeDefaultsAreTheServers(t *testing.T) {
 	if err := errors.Join(err, err2); err != nil {
 		t.Fatal(err)
 	}
-	exported := cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".newID" || p.Last().String() == ".Logger" }, cmp.Ignore())
+	exported := cmp.FilterPath(func(p cmp.Path) bool {
+		return slices.Contains([]string{".newID", ".Logger", ".Clock"}, p.Last().String())
+	}, cmp.Ignore())
 	if diff := cmp.Diff(want, got, exported); diff != "" {
 		t.Errorf("(-server +serve)\n%s", diff)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,8 @@ Read the log of its first try, with the time of each line:
 
   leoflow logs --try 1 -o json timezones manual__2026-01-31T08:00:00Z extract
 
+A log that is followed is read on where it broke off when the server is back within a minute.
+
 A line begins with where it is from: │ is the output, ┃ the error output, ┊ the agent, ╌ a remark that nobody printed, such as missing lines. Control characters are shown as escapes.
 
 ` + remoteHelp
@@ -46,14 +49,27 @@ func (c *logsCmd) Run(con *console) error {
 	}
 	return c.call(subject, func(ctx context.Context, r *remote) error {
 		number := int32(c.Try) //nolint:gosec // checked above
-		if number == 0 {
+		if number == 0 || c.Follow {
+			// A server that is not there is told at once; only one that was is waited for.
 			newest, err := c.newest(ctx, r)
 			if err != nil {
 				return err
 			}
-			number = newest
+			number = cmp.Or(number, newest)
 		}
-		return c.read(ctx, con, r, number)
+		position := int64(0)
+		read := func() (more bool, err error) {
+			before := position
+			err = c.read(ctx, con, r, number, &position)
+			return position > before, err
+		}
+		if !c.Follow {
+			_, err := read()
+			return err
+		}
+		return outlast(ctx, outage, read, func(err error) {
+			fmt.Fprintf(con.err, "leoflow: %v; reading on once it is back\n", terminal.Visible(r.inWords(err, subject).Error()))
+		})
 	})
 }
 
@@ -69,11 +85,12 @@ func (c *logsCmd) newest(ctx context.Context, r *remote) (int32, error) {
 	return resp.GetAttempts()[0].GetTryNumber(), nil
 }
 
-func (c *logsCmd) read(ctx context.Context, con *console, r *remote, number int32) error {
+// read prints the log after position, and moves that on with what was printed.
+func (c *logsCmd) read(ctx context.Context, con *console, r *remote, number int32, position *int64) error {
 	ctx, cancel := context.WithCancel(ctx) // ends the stream when the output breaks
 	defer cancel()
 	stream, err := r.ReadLog(ctx, &controlv1.ReadLogRequest{
-		DagId: c.Dag, RunId: c.ID, TaskId: c.Task, TryNumber: number, Follow: c.Follow,
+		DagId: c.Dag, RunId: c.ID, TaskId: c.Task, TryNumber: number, After: *position, Follow: c.Follow,
 	})
 	if err != nil {
 		return err
@@ -99,5 +116,6 @@ func (c *logsCmd) read(ctx context.Context, con *console, r *remote, number int3
 		if err := writeOut(con.out, b.String()); err != nil {
 			return err
 		}
+		*position = max(*position, resp.GetNext())
 	}
 }

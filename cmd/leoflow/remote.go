@@ -14,6 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -90,6 +91,11 @@ func (f *remoteFlags) connect() (*remote, *grpc.ClientConn, error) {
 		grpc.WithPerRPCCredentials(bearer{token, plaintext}),
 		grpc.WithUserAgent("leoflow/"+currentVersion()),
 		grpc.WithDisableServiceConfig(),
+		// A server that is back is called soon, however long it was away.
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 10 * time.Second,
+		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)),
 		grpc.WithUnaryInterceptor(withTimeout),
 	)
