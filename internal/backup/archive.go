@@ -23,6 +23,8 @@ const (
 	format       = 1
 	// maxManifest is more than any manifest has, in bytes.
 	maxManifest = 64 << 10
+	// maxTail is more than follows the last entry of a tar archive, in bytes.
+	maxTail = 1 << 20
 )
 
 // manifest is the first entry of a backup.
@@ -111,7 +113,10 @@ func unpack(ctx context.Context, from io.Reader, root *os.Root) (m manifest, log
 		}
 	}
 	// What follows the last entry holds the sum over all.
-	if _, err := io.Copy(io.Discard, zip); err != nil {
+	switch _, err := io.CopyN(io.Discard, zip, maxTail); {
+	case err == nil:
+		return m, 0, noBackup(ctx, errors.New("something follows it"))
+	case !errors.Is(err, io.EOF):
 		return m, 0, noBackup(ctx, err)
 	}
 	return m, logFiles, nil

@@ -82,7 +82,7 @@ func (r *rotator) start() (stop func() error) {
 	}()
 	return func() error {
 		cancel()
-		if !endsWithin(ended, drainWithin) {
+		if !endsInTime(ended) {
 			return errors.New("sealing secrets anew does not end: the store hangs")
 		}
 		return nil

@@ -156,7 +156,7 @@ func (s *Server) reap() (stop func() error) {
 	}()
 	return func() error {
 		cancel()
-		if !endsWithin(ended, drainWithin) {
+		if !endsInTime(ended) {
 			return errors.New("the reaper does not end: the store hangs")
 		}
 		return nil
@@ -212,18 +212,19 @@ func (s *Server) drain() error {
 		s.grpc.GracefulStop()
 		close(stopped)
 	}()
-	if endsWithin(stopped, drainWithin) {
+	if endsInTime(stopped) {
 		return nil
 	}
 	go s.grpc.Stop() // it waits for handlers as well
-	if endsWithin(stopped, drainWithin) {
+	if endsInTime(stopped) {
 		return nil
 	}
 	return errors.New("a call under way does not end; what it was doing may be lost")
 }
 
-func endsWithin(ended <-chan struct{}, limit time.Duration) bool {
-	timer := time.NewTimer(limit)
+// endsInTime reports whether what a shutdown waits for ends within drainWithin.
+func endsInTime(ended <-chan struct{}) bool {
+	timer := time.NewTimer(drainWithin)
 	defer timer.Stop()
 	select {
 	case <-ended:
