@@ -19,6 +19,7 @@ import (
 func TestBadInputIsOneLineAndCodeTwo(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "keys.json"), "{}")
+	pipelineOfOne := pipelineFile(t, "name: p\ntasks: [{id: a, bash: 'true'}]\n")
 	for name, tc := range map[string]struct {
 		args []string
 		want []string // pieces of the line
@@ -33,10 +34,27 @@ func TestBadInputIsOneLineAndCodeTwo(t *testing.T) {
 		"life":             {[]string{"token", "--life=-1h"}, []string{"--life", "-1h", "give"}},
 		"no key":           {[]string{"token", "--data-dir", "/nowhere"}, []string{"/nowhere", "data directory of a server"}},
 		"broken key":       {[]string{"token", "--data-dir", dir}, []string{dir, "no signing key"}},
-		"address":          {[]string{"serve", "--addr", "7400"}, []string{`"7400"`, "host:port"}},
-		"remote plaintext": {[]string{"serve", "--addr", "0.0.0.0:0"}, []string{"0.0.0.0:0", "TLS"}},
-		"half of TLS":      {[]string{"serve", "--tls-cert", "c.pem"}, []string{"TLS", "both"}},
-		"no XCom":          {[]string{"serve", "--xcom-max-bytes", "0"}, []string{"--xcom-max-bytes"}},
+		"no tenant":        {[]string{"token", "--tenant", " "}, []string{"--tenant is empty", "give a name"}},
+		"no subject":       {[]string{"token", "--subject="}, []string{"--subject is empty", "give a name"}},
+		"address":          {[]string{"serve", "--addr", "7400"}, []string{"--addr", `"7400"`, "host:port"}},
+		"no address":       {[]string{"serve", "--addr="}, []string{"--addr is empty"}},
+		"no directory":     {[]string{"serve", "--data-dir="}, []string{"--data-dir is empty"}},
+		"metrics address":  {[]string{"serve", "--metrics-addr", "9090"}, []string{"--metrics-addr", `"9090"`, "host:port"}},
+		"remote plaintext": {[]string{"serve", "--addr", "0.0.0.0:0"}, []string{"--addr", "0.0.0.0:0", "TLS", "--allow-plaintext-remote"}},
+		"half of TLS":      {[]string{"serve", "--tls-cert", "c.pem"}, []string{"--tls-cert, --tls-key", "both"}},
+		"no certificate":   {[]string{"serve", "--tls-cert", "c.pem", "--tls-key", "k.pem"}, []string{"--tls-cert", `"c.pem"`, "give a PEM certificate"}},
+		"no XCom":          {[]string{"serve", "--xcom-max-bytes", "0"}, []string{"--xcom-max-bytes is 0", "1 or more"}},
+		"large XCom":       {[]string{"serve", "--xcom-max-bytes", "999999999"}, []string{"--xcom-max-bytes", "999999999", "between 1 and"}},
+		"XCom life":        {[]string{"serve", "--xcom-ttl=-1h"}, []string{"--xcom-ttl is -1h", "at least 1s"}},
+		"short XCom life":  {[]string{"serve", "--xcom-ttl=1ms"}, []string{"--xcom-ttl", "1ms", "at least one second"}},
+		"silence":          {[]string{"serve", "--silence-window", "0s"}, []string{"--silence-window is 0s", "at least 1s"}},
+		"short silence":    {[]string{"serve", "--silence-window", "1ms"}, []string{"--silence-window", "1ms", "at least one second"}},
+		"long queue":       {[]string{"serve", "--queue-window", "25h"}, []string{"--queue-window", "25h", "at most 24h"}},
+		"queue":            {[]string{"serve", "--queue-window", "soon"}, []string{"--queue-window", "soon"}},
+		"parallel":         {[]string{"run", "--parallel=-1", pipelineOfOne}, []string{"--parallel is -1", "give 1 or more"}},
+		"two planes":       {[]string{"run", "--server", "a:1", "--data-dir", "d", pipelineOfOne}, []string{"--server", "--data-dir", "leave one out"}},
+		"log form":         {[]string{"serve", "--log-format", "xml"}, []string{"--log-format", `"xml"`, "json"}},
+		"shell of none":    {[]string{"completion"}, []string{"<shell>", "leoflow completion --help"}},
 		"log level":        {[]string{"serve", "--log-level", "loud"}, []string{"--log-level", "loud"}},
 		"no subcommand":    {[]string{"runs"}, []string{`"list"`, "leoflow runs --help"}},
 		"no run":           {[]string{"runs", "show", "d"}, []string{"<run>", "leoflow runs show --help"}},

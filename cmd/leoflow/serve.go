@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -55,13 +56,12 @@ func (c *serveCmd) config(logger *slog.Logger) server.Config {
 
 // Run serves until a signal.
 func (c *serveCmd) Run(con *console) error {
-	// To the server, 0 is the default.
-	if c.XComMaxBytes < 1 || min(c.XComTTL, c.SilenceWindow, c.QueueWindow) <= 0 {
-		return badInput{errors.New("--xcom-max-bytes, --xcom-ttl, --silence-window or --queue-window is 0 or less: give more, or leave it out")}
+	if err := c.check(); err != nil {
+		return badInput{err}
 	}
 	cfg, err := c.config(newLogger(con.err, c.LogLevel, c.LogFormat)).Complete()
 	if err != nil {
-		return badInput{err}
+		return badInput{namingFlags(err)}
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -73,4 +73,50 @@ func (c *serveCmd) Run(con *console) error {
 		srv.Addr(), cfg.DataDir, quoteArg(cfg.DataDir))
 	context.AfterFunc(ctx, stop) // the next signal ends the process
 	return srv.Serve(ctx)
+}
+
+// check refuses what the server would take for its default.
+func (c *serveCmd) check() error {
+	for flag, value := range map[string]string{"--addr": c.Addr, "--data-dir": c.DataDir} {
+		if value == "" {
+			return fmt.Errorf("%s is empty: give one, or leave it out", flag)
+		}
+	}
+	if c.XComMaxBytes < 1 {
+		return fmt.Errorf("--xcom-max-bytes is %d: give 1 or more, or leave it out", c.XComMaxBytes)
+	}
+	for flag, value := range map[string]time.Duration{
+		"--xcom-ttl": c.XComTTL, "--silence-window": c.SilenceWindow, "--queue-window": c.QueueWindow,
+	} {
+		if value <= 0 {
+			return fmt.Errorf("%s is %v: give at least 1s, or leave it out", flag, value)
+		}
+	}
+	return nil
+}
+
+// fieldFlags are the flags of what the server's configuration calls otherwise.
+var fieldFlags = []struct{ field, flags string }{
+	{"TLS certificate", "--tls-cert, --tls-key"},
+	{"address", "--addr"},
+	{"metrics address", "--metrics-addr"},
+	{"data directory", "--data-dir"},
+	{"XCom limit", "--xcom-max-bytes"},
+	{"XCom life", "--xcom-ttl"},
+	{"window of silence", "--silence-window"},
+	{"queue window", "--queue-window"},
+}
+
+// namingFlags puts before each fault of a configuration the flag that is to be mended.
+func namingFlags(err error) error {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		for _, f := range fieldFlags {
+			if strings.HasPrefix(line, f.field) {
+				lines[i] = f.flags + ": " + strings.Replace(line, "allow plaintext explicitly", "give --allow-plaintext-remote", 1)
+				break
+			}
+		}
+	}
+	return errors.New(strings.Join(lines, "\n"))
 }

@@ -38,8 +38,10 @@ func (c *tokenCmd) Run(con *console) error {
 	if c.Life < time.Second {
 		return badInput{fmt.Errorf("--life is %v: give at least 1s", c.Life)}
 	}
-	if strings.TrimSpace(c.Tenant) == "" || strings.TrimSpace(c.Subject) == "" {
-		return badInput{errors.New("--tenant or --subject is empty: give a name")}
+	for flag, value := range map[string]string{"--tenant": c.Tenant, "--subject": c.Subject} {
+		if strings.TrimSpace(value) == "" {
+			return badInput{fmt.Errorf("%s is empty: give a name, or leave it out", flag)}
+		}
 	}
 	keys, err := auth.LoadKeys(filepath.Join(c.DataDir, server.KeyFile))
 	if errors.Is(err, fs.ErrNotExist) {
