@@ -135,6 +135,26 @@ func TestHelpTeachesByExample(t *testing.T) {
 	}
 }
 
+// TestFormsAreTheSameEverywhere holds that every command has -o table|json, by one
+// variable, but those that have nothing to tell in forms.
+func TestFormsAreTheSameEverywhere(t *testing.T) {
+	without := map[string]string{
+		"run": "--json", "serve": "a log", "token": "a token alone", "value": "bytes", "completion": "a script",
+	}
+	for _, command := range parser(t, &cli{}).Model.Leaves(true) {
+		i := slices.IndexFunc(command.Flags, func(f *kong.Flag) bool { return f.Name == "output" })
+		switch {
+		case i < 0 && without[command.Path()] == "":
+			t.Errorf("%s has no --output", command.Path())
+		case i >= 0:
+			f := command.Flags[i]
+			if f.Short != 'o' || f.Default != "table" || f.Enum != "table,json" || !slices.Equal(f.Envs, []string{"LEOFLOW_OUTPUT"}) {
+				t.Errorf("%s has another --output: %+v", command.Path(), f)
+			}
+		}
+	}
+}
+
 func TestVersion(t *testing.T) {
 	got := leoflow(t, "version")
 	got.wantCode(t, exitOK)

@@ -25,9 +25,30 @@ type connectionCmd struct {
 // secretsHelp is said by each command that sends values.
 const secretsHelp = `Values are taken over TLS only, unless the server was told otherwise, from a token of the role admin, and never come back. Other users of this machine see the command line, so read a value from a file with @ (@@ is a plain @); one line end at the end of it is left out.`
 
+// changeFlags are those of commands that store or delete.
+type changeFlags struct {
+	outputFlags
+	remoteFlags
+}
+
+// change is what became of a variable or a connection.
+type change struct {
+	Kind   string `json:"kind"`
+	Name   string `json:"name"`
+	Result string `json:"result"`
+}
+
+// tell tells one change.
+func (f *changeFlags) tell(con *console, c change) error {
+	if f.Output == "json" {
+		return f.print(con, c, nil)
+	}
+	return writeOut(con.out, fmt.Sprintf("%s %s is %s\n", c.Kind, terminal.Visible(c.Name), c.Result))
+}
+
 type variableSetCmd struct {
 	Pairs []string `arg:"" name:"key=value" sep:"none" help:"A key and its value, or @ and a file with the value."`
-	remoteFlags
+	changeFlags
 }
 
 // Help teaches by example.
@@ -53,7 +74,7 @@ func (c *variableSetCmd) Run(con *console) error {
 
 type connectionSetCmd struct {
 	Pairs []string `arg:"" name:"id=uri" sep:"none" help:"An id and its URI, or @ and a file with the URI."`
-	remoteFlags
+	changeFlags
 }
 
 // Help teaches by example.
@@ -78,13 +99,13 @@ func (c *connectionSetCmd) Run(con *console) error {
 }
 
 // set stores what is given, in the order of the names, and tells each that is stored.
-func (f *remoteFlags) set(con *console, kind string, given map[string]string, put func(ctx context.Context, r *remote, name, value string) error) error {
+func (f *changeFlags) set(con *console, kind string, given map[string]string, put func(ctx context.Context, r *remote, name, value string) error) error {
 	return f.call(kind, func(ctx context.Context, r *remote) error {
 		for _, name := range slices.Sorted(maps.Keys(given)) {
 			if err := put(ctx, r, name, given[name]); err != nil {
 				return fmt.Errorf("%s %q: %w", kind, name, r.inWords(err, kind))
 			}
-			if err := writeOut(con.out, fmt.Sprintf("%s %s is stored\n", kind, terminal.Visible(name))); err != nil {
+			if err := f.tell(con, change{kind, name, "stored"}); err != nil {
 				return err
 			}
 		}
@@ -164,7 +185,7 @@ func namesTable(head string, names []*controlv1.SecretName) terminal.Table {
 
 type variableDeleteCmd struct {
 	Key string `arg:"" help:"Key of the variable."`
-	remoteFlags
+	changeFlags
 }
 
 // Help teaches by example.
@@ -185,12 +206,12 @@ func (c *variableDeleteCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	return writeOut(con.out, fmt.Sprintf("variable %s is deleted\n", terminal.Visible(c.Key)))
+	return c.tell(con, change{"variable", c.Key, "deleted"})
 }
 
 type connectionDeleteCmd struct {
 	ID string `arg:"" help:"Id of the connection."`
-	remoteFlags
+	changeFlags
 }
 
 // Help teaches by example.
@@ -211,5 +232,5 @@ func (c *connectionDeleteCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	return writeOut(con.out, fmt.Sprintf("connection %s is deleted\n", terminal.Visible(c.ID)))
+	return c.tell(con, change{"connection", c.ID, "deleted"})
 }

@@ -35,6 +35,15 @@ func TestSecret1VariablesAndConnectionsOverTLS(t *testing.T) {
 	}
 
 	s.leoflow("variable", "delete", "region").wantRows(t, "variable region is deleted")
+	if told := s.leoflow("variable", "set", "b=1", "a=2", "-o", "json").entries(t); len(told) != 2 ||
+		told[0]["kind"] != "variable" || told[0]["name"] != "a" || told[0]["result"] != "stored" {
+		t.Errorf("told: %v", told)
+	}
+	for _, name := range []string{"a", "b"} {
+		if told := s.leoflow("variable", "delete", name, "-o", "json").parsed(t); told["result"] != "deleted" {
+			t.Errorf("told: %v", told)
+		}
+	}
 	s.leoflow("connection", "delete", "warehouse").wantRows(t, "connection warehouse is deleted")
 	again := s.leoflow("connection", "delete", "warehouse")
 	again.wantCode(t, exitFailed)
