@@ -26,6 +26,7 @@ type runCmd struct {
 	Parallel   int      `default:"0" env:"LEOFLOW_RUN_PARALLEL" placeholder:"N" help:"Most tasks at once; 0 is as many as there are CPUs, but at least 2."`
 	Var        []string `sep:"none" env:"LEOFLOW_RUN_VAR" placeholder:"KEY=VALUE" help:"A variable that the tasks get, as AIRFLOW_VAR_KEY. May be given again."`
 	Connection []string `sep:"none" env:"LEOFLOW_RUN_CONNECTION" placeholder:"ID=URI" help:"A connection that the tasks get, as AIRFLOW_CONN_ID. May be given again."`
+	Agent      string   `env:"LEOFLOW_RUN_AGENT" placeholder:"COMMAND" help:"Launch this for each attempt in place of the agent in this program, in the folder of the pipeline file; it is split at blanks, and {temp} becomes a directory of the attempt's own."`
 	JSON       bool     `name:"json" env:"LEOFLOW_RUN_JSON" help:"Tell what happens as JSON, an object a line, in place of lines for a person."`
 	NoColor    bool     `env:"LEOFLOW_RUN_NO_COLOR" help:"Do not colour the output; NO_COLOR does the same."`
 	Verbose    bool     `short:"v" env:"LEOFLOW_RUN_VERBOSE" help:"Show the log of the control plane too, on standard error."`
@@ -73,9 +74,13 @@ func (c *runCmd) Run(con *console) error {
 	if err := c.check(); err != nil {
 		return badInput{err}
 	}
+	agent, err := agentCommand(c.Agent)
+	if err != nil {
+		return badInput{err}
+	}
 	signals := catchSignals()
 	defer signals.release()
-	result, err := c.run(signals.ctx, con, p, secrets, signals.hurry)
+	result, err := c.run(signals.ctx, con, p, secrets, agent, signals.hurry)
 	switch {
 	case signals.caught() != 0:
 		if err != nil {
@@ -108,7 +113,7 @@ func (c *runCmd) check() error {
 }
 
 // run runs the pipeline on its control plane, and removes what is temporary.
-func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secrets secretFlags, hurry <-chan struct{}) (_ pipeline.Result, err error) {
+func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secrets secretFlags, agent []string, hurry <-chan struct{}) (_ pipeline.Result, err error) {
 	temp, err := os.MkdirTemp("", "leoflow-run-")
 	if err != nil {
 		return pipeline.Result{}, fmt.Errorf("no place for temporary files: %w", err)
@@ -122,12 +127,8 @@ func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secret
 	if err := secrets.put(v); err != nil {
 		return pipeline.Result{}, err
 	}
-	launcher, err := v.launcher(p.Dir, temp)
-	if err != nil {
-		return pipeline.Result{}, err
-	}
 	return pipeline.Run(v.ctx, pipeline.Options{
-		Pipeline: p, Client: v.client, Launcher: launcher,
+		Pipeline: p, Client: v.client, Launcher: v.launcher(agent, p.Dir, temp),
 		RunID: cmp.Or(c.Resume, c.RunID), Parallel: c.Parallel, Hurry: hurry,
 		// A control plane that has just begun in this process is known to no earlier agent.
 		Resume: c.Resume != "", Orphaned: c.Resume != "" && c.Server == "",

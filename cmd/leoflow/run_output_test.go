@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -49,4 +50,17 @@ tasks:
 	if !strings.Contains(string(last), `"cause":"CAUSE_EXIT_NONZERO"`) || got.errOut != "" {
 		t.Errorf("%s\n%s", last, got.errOut)
 	}
+}
+
+// TestRunWithAnAgentOfAnotherMake has an agent that only says that it was launched,
+// and one that is not there.
+func TestRunWithAnAgentOfAnotherMake(t *testing.T) {
+	path := pipelineFile(t, "name: other\ntasks:\n  - {id: a, bash: 'true'}\n")
+	writeFile(t, filepath.Join(filepath.Dir(path), "agent.sh"), `echo "for $LEOFLOW_CONTROL_PLANE_ADDR in $1"; exit 7`)
+	got := leoflow(t, "run", "--agent", "bash agent.sh {temp}", path)
+	got.wantCode(t, exitFailed)
+	got.wantIn(t, "a ┊ agent: for 127.0.0.1:", "/attempt-", "lost (code 7): the agent ended with code 7")
+	got = leoflow(t, "run", "--agent", "./no-such-agent", path)
+	got.wantCode(t, exitBadInput)
+	got.wantOneLine(t, "--agent: ", "no-such-agent", "name a program that is there")
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
@@ -23,18 +25,35 @@ type venue struct {
 	close     func() error
 }
 
-// launcher launches agents of this program, which work in dir and keep what is
-// temporary in temp.
-func (v *venue) launcher(dir, temp string) (*pipeline.Exec, error) {
-	program, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("this program cannot find itself to launch agents: %w", err)
+// agentCommand is the command line of the agents: of this program where command is
+// empty. Its errors are of input.
+func agentCommand(command string) ([]string, error) {
+	words := strings.Fields(command)
+	if len(words) == 0 {
+		program, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("this program cannot find itself to launch agents: %w; name another by --agent", err)
+		}
+		return []string{program, "agent", "--temp-dir", "{temp}"}, nil
 	}
+	program, err := exec.LookPath(words[0])
+	if err == nil {
+		program, err = filepath.Abs(program) // agents work in another directory
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--agent: %w; name a program that is there", err)
+	}
+	return append([]string{program}, words[1:]...), nil
+}
+
+// launcher launches agents by a command, which work in dir and keep what is temporary
+// in temp.
+func (v *venue) launcher(command []string, dir, temp string) *pipeline.Exec {
 	return &pipeline.Exec{
-		Command: []string{program, "agent", "--temp-dir", "{temp}"},
+		Command: command,
 		Addr:    v.addr, CAFile: v.caFile, Plaintext: v.plaintext,
 		Dir: dir, TempDir: temp, Environ: os.Environ(),
-	}, nil
+	}
 }
 
 // host starts a control plane in this process, for as long as the run.
