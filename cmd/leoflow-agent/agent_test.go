@@ -17,7 +17,7 @@ const (
 // TestBareServerIsEnough goes through all of an attempt with a control plane that
 // knows none of the protocol's later fields.
 func TestBareServerIsEnough(t *testing.T) {
-	b, addr := serve(t, `echo "$LEOFLOW_XCOM_ALL|${LEOFLOW_XCOM_NONE-unset}|$AIRFLOW_VAR_KEY|$OWN|$LEOFLOW_CALL_ARGS_JSON"
+	b := newBare(`echo "$LEOFLOW_XCOM_ALL|${LEOFLOW_XCOM_NONE-unset}|$AIRFLOW_VAR_KEY|$OWN|$LEOFLOW_CALL_ARGS_JSON"
 printf 'one\n\nlast'; echo oops >&2; echo '{"n": 1}' > "$LEOFLOW_RETURN_VALUE_PATH"`)
 	b.values, b.secret = map[string]string{"a": "1", "c": "words"}, "a secret"
 	b.spec.Environment = map[string]string{"OWN": "own"}
@@ -25,18 +25,21 @@ printf 'one\n\nlast'; echo oops >&2; echo '{"n": 1}' > "$LEOFLOW_RETURN_VALUE_PA
 	b.spec.XcomInputMapping = map[string]*agentv1.XComUpstreams{
 		"all": {TaskIds: []string{"c", "b", "a"}}, "none": {TaskIds: []string{"b"}},
 	}
-	r := command(t, addr)
+	r := command(t, b)
 	r.start()
 	r.end()
 	b.wantOutcome(t, success, 0, "")
+	b.mu.Lock()
+	calls, pushes := b.calls, b.pushes
+	b.mu.Unlock()
 	want := []string{
 		"StreamLogs", "Register", "GetTaskSpec", "FetchXCom c", "FetchXCom b", "FetchXCom a",
 		"GetVariables", "GetConnections", "TASK_STATE_RUNNING", "PushXCom", "TASK_STATE_SUCCESS",
 	}
-	slices.Sort(b.calls[:2]) // the stream is opened first, and may be taken up second
+	slices.Sort(calls[:2]) // the stream is opened first, and may be taken up second
 	slices.Sort(want[:2])
-	if !slices.Equal(b.calls, want) {
-		t.Errorf("called %q, want %q", b.calls, want)
+	if !slices.Equal(calls, want) {
+		t.Errorf("called %q, want %q", calls, want)
 	}
 	if got, want := b.texts("stdout"), []string{`["words",null,1]|unset|a secret|own|{"x":1}`, "one", "", "last"}; !slices.Equal(got, want) {
 		t.Errorf("stdout %q, want %q", got, want)
@@ -44,14 +47,14 @@ printf 'one\n\nlast'; echo oops >&2; echo '{"n": 1}' > "$LEOFLOW_RETURN_VALUE_PA
 	if got := b.texts("stderr"); !slices.Equal(got, []string{"oops"}) {
 		t.Errorf("stderr %q", got)
 	}
-	if len(b.pushes) != 1 || string(b.pushes[0].GetValue()) != "{\"n\": 1}\n" || b.pushes[0].GetContentType() != "application/json" {
-		t.Errorf("pushed %v", b.pushes)
+	if len(pushes) != 1 || string(pushes[0].GetValue()) != "{\"n\": 1}\n" || pushes[0].GetContentType() != "application/json" {
+		t.Errorf("pushed %v", pushes)
 	}
 }
 
 func TestBareServerLearnsOfAFailure(t *testing.T) {
-	b, addr := serve(t, "echo why >&2; exit 3")
-	r := command(t, addr)
+	b := newBare("echo why >&2; exit 3")
+	r := command(t, b)
 	r.start()
 	r.end()
 	b.wantOutcome(t, failure, 3, "exited with code 3: why")
@@ -59,12 +62,12 @@ func TestBareServerLearnsOfAFailure(t *testing.T) {
 
 // TestBareServerStops has it ask to stop without a reason.
 func TestBareServerStops(t *testing.T) {
-	b, addr := serve(t, "echo up; sleep 1000 & wait")
+	b := newBare("echo up; sleep 1000 & wait")
 	b.beaten = func() bool {
 		b.awaitLine(t, "stdout", "up")
 		return true
 	}
-	r := command(t, addr)
+	r := command(t, b)
 	r.start()
 	r.end()
 	b.wantOutcome(t, failure, -15, "stopped: the control plane asked to stop (killed by signal 15 (terminated))")
@@ -79,7 +82,9 @@ func TestBadEnvironmentIsOneLine(t *testing.T) {
 	}
 }
 
-// TestRun3SignalStopsPolitely also holds that the agent says which signal it was.
+// TestRun3SignalStopsPolitely also holds that the agent says which signal it was. The
+// tasks of these tests are busy, as a shell that begins to wait in the moment of a
+// signal may not heed it.
 func TestRun3SignalStopsPolitely(t *testing.T) {
 	for _, sig := range []struct {
 		number syscall.Signal
@@ -87,8 +92,8 @@ func TestRun3SignalStopsPolitely(t *testing.T) {
 	}{{syscall.SIGTERM, "SIGTERM"}, {syscall.SIGINT, "SIGINT"}} {
 		for _, place := range places(t) {
 			t.Run(sig.name+" "+place.name, func(t *testing.T) {
-				b, addr := serve(t, `trap 'echo asked; exit 4' TERM; echo "parent $PPID"; sleep 1000 & wait`)
-				r := command(t, addr)
+				b := newBare(`trap 'echo asked; exit 4' TERM; echo "parent $PPID"; while :; do :; done`)
+				r := command(t, b)
 				place.put(r.cmd)
 				r.start()
 				b.awaitLine(t, "stdout", "parent "+place.parent(r.cmd))
@@ -104,8 +109,8 @@ func TestRun3SignalStopsPolitely(t *testing.T) {
 func TestRun3SecondSignalKillsAtOnce(t *testing.T) {
 	for _, place := range places(t) {
 		t.Run(place.name, func(t *testing.T) {
-			b, addr := serve(t, `trap 'echo asked' TERM; echo up; while :; do sleep 1000 & wait; done`)
-			r := command(t, addr)
+			b := newBare(`trap 'echo asked' TERM; echo up; while :; do :; done`)
+			r := command(t, b)
 			place.put(r.cmd)
 			r.start()
 			b.awaitLine(t, "stdout", "up")
@@ -120,9 +125,9 @@ func TestRun3SecondSignalKillsAtOnce(t *testing.T) {
 
 // TestRunPassesSignalsOn: those that mean nothing to the agent reach the task's group.
 func TestRunPassesSignalsOn(t *testing.T) {
-	b, addr := serve(t, `for s in HUP QUIT USR1 USR2; do trap "echo got $s" $s; done; trap 'exit 0' TERM
-echo up; while :; do sleep 1000 & wait; done`)
-	r := command(t, addr)
+	b := newBare(`for s in HUP QUIT USR1 USR2; do trap "echo got $s" $s; done; trap 'exit 0' TERM
+echo up; while :; do :; done`)
+	r := command(t, b)
 	r.start()
 	b.awaitLine(t, "stdout", "up")
 	for sig, name := range map[syscall.Signal]string{

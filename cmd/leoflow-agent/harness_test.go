@@ -37,7 +37,7 @@ func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "leoflow-agent-test-")
 	if err == nil {
-		err = os.Chmod(dir, 0o755) //nolint:gosec // other users run what is in it
+		err = os.Chmod(dir, 0o755) // other users run what is in it
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -70,10 +70,16 @@ type bare struct {
 	reports []*agentv1.ReportStateRequest
 }
 
-// serve serves it until the end of the test.
-func serve(t *testing.T, script string) (*bare, string) {
+func newBare(script string) *bare {
+	return &bare{
+		spec:    &agentv1.TaskSpec{Operator: "bash", Entrypoint: script, TaskId: "task", TryNumber: 1},
+		changed: make(chan struct{}),
+	}
+}
+
+// serve serves it until the end of the test, and returns where.
+func (b *bare) serve(t *testing.T) (addr string) {
 	t.Helper()
-	b := &bare{spec: &agentv1.TaskSpec{Operator: "bash", Entrypoint: script, TaskId: "task", TryNumber: 1}, changed: make(chan struct{})}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +92,7 @@ func serve(t *testing.T, script string) (*bare, string) {
 		_ = srv.Serve(l)
 	}()
 	t.Cleanup(func() { srv.Stop(); <-done })
-	return b, l.Addr().String()
+	return l.Addr().String()
 }
 
 func (b *bare) called(name string) {
@@ -226,17 +232,17 @@ type agentRun struct {
 	said bytes.Buffer
 }
 
-// command is the program, about to run against a control plane on addr.
-func command(t *testing.T, addr string) *agentRun {
+// command serves the control plane, and returns the program about to run against it.
+func command(t *testing.T, b *bare) *agentRun {
 	t.Helper()
+	addr := b.serve(t)
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	t.Cleanup(cancel)
 	r := &agentRun{t: t, cmd: exec.CommandContext(ctx, program)}
-	temp, err := os.MkdirTemp("", "leoflow-agent-test-") // not the test's own, which other users cannot reach
-	if err != nil {
+	temp := t.TempDir()
+	if err := os.Chmod(filepath.Dir(temp), 0o755); err != nil { // another user may run it
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(temp) })
 	r.cmd.Dir = temp
 	r.cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "TMPDIR=" + temp,

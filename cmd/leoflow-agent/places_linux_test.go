@@ -57,8 +57,8 @@ for i in {1..100}; do (true &); done # some end with the task
 exit 7`
 	for _, place := range places(t) {
 		t.Run(place.name, func(t *testing.T) {
-			b, addr := serve(t, script)
-			r := command(t, addr)
+			b := newBare(script)
+			r := command(t, b)
 			place.put(r.cmd)
 			r.start()
 			r.end()
@@ -76,7 +76,7 @@ const nobody = 65534
 // TestStart1TaskCannotReachTheToken runs a task of the agent's user, who may look into
 // any other process of theirs.
 func TestStart1TaskCannotReachTheToken(t *testing.T) {
-	b, addr := serve(t, `
+	b := newBare(`
 for what in environ maps auxv fd fdinfo; do
 	{ ls /proc/$PPID/$what/ || head -c 1 /proc/$PPID/$what; } > /dev/null 2>&1 && echo "reads $what"
 done
@@ -84,7 +84,7 @@ done
 env; tr '\0' ' ' < /proc/$$/cmdline; tr '\0' ' ' < /proc/$PPID/cmdline; echo
 tr '\0' '\n' < /proc/$$/environ > /dev/null && echo "reads its own"
 id -u`)
-	r := command(t, addr)
+	r := command(t, b)
 	uid := os.Getuid()
 	if uid == 0 {
 		uid = nobody

@@ -27,7 +27,6 @@ type plane struct {
 	mu      sync.Mutex
 	listens *bufconn.Listener // nil: it is down
 	server  *grpc.Server
-	tokens  []string
 	kept    []*report
 }
 

@@ -58,6 +58,9 @@ func TestSignalsForTheTask(t *testing.T) {
 	}
 }
 
+// The tasks of these tests are busy, as a shell that begins to wait in the moment of a
+// signal may not heed it.
+
 // TestRun3KillEndsTheGrace stops a deaf task for each reason, and kills it then.
 func TestRun3KillEndsTheGrace(t *testing.T) {
 	for name, want := range map[string]string{
@@ -67,7 +70,7 @@ func TestRun3KillEndsTheGrace(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			held, gone := fifo(t)
-			f := &fake{spec: bash("exec 9>'" + held + "'; trap 'echo asked' TERM; echo up; while :; do sleep 1000 & wait; done")}
+			f := &fake{spec: bash("exec 9>'" + held + "'; trap 'echo asked' TERM; echo up; while :; do :; done")}
 			ctx, cancel := context.WithCancelCause(t.Context())
 			defer cancel(nil)
 			kill, up := make(chan struct{}), make(chan struct{})
@@ -116,7 +119,7 @@ func TestRunPassesSignalsOn(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
 		t.Run(sig.String(), func(t *testing.T) {
 			pass := make(chan os.Signal)
-			f := &fake{spec: bash(fmt.Sprintf("trap 'exit 5' %d; echo up; sleep 1000 & wait", int(sig)))}
+			f := &fake{spec: bash(fmt.Sprintf("trap 'exit 5' %d; echo up; while :; do :; done", int(sig)))}
 			b := newBench(t, f)
 			f.onCall = func(m string, nth int) error {
 				if m == "GetTaskSpec" && nth == 1 {
