@@ -43,8 +43,10 @@ func TestETLExample(t *testing.T) {
 	got.wantCode(t, exitOK)
 	got.wantIn(t, "publish       ┃ busy, try again later\n", "publish       ╌ try 2 of 3 begins in ", "│ | region | 9 | America | 38 % |\n",
 		"│ | hemisphere | 4 | north-east | 37 % |\n", "│ | country | 247 | US | 9 % |\n")
-	rows := []string{`extract +success +1 `, `by_region +success +1 `, `by_hemisphere +success +1 `, `by_country +success +1 `,
-		`reduce +success +1 `, `report +success +1 `, `publish +success +2 `, `alarm +skipped +- `, `tidy +success +1 `}
+	rows := []string{
+		`extract +success +1 `, `by_region +success +1 `, `by_hemisphere +success +1 `, `by_country +success +1 `,
+		`reduce +success +1 `, `report +success +1 `, `publish +success +2 `, `alarm +skipped +- `, `tidy +success +1 `,
+	}
 	got.wantRowsLike(t, rows...)
 	report, signature, signed := strings.Cut(readText(t, dir, "out/etl.md"), "\nSignature: ")
 	sum := sha256.Sum256([]byte("an-example-not-a-secret\n" + report))

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,7 @@ func (f *fakePlane) history(task string) string {
 	var words []string
 	for _, c := range f.changes {
 		if c.GetTaskId() == task {
-			words = append(words, string(rune('0'+c.GetTryNumber()))+" "+string(stateOf(c.GetState())))
+			words = append(words, fmt.Sprint(c.GetTryNumber(), " ", stateOf(c.GetState())))
 		}
 	}
 	return strings.Join(words, ", ")
