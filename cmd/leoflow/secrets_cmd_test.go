@@ -2,6 +2,7 @@ package main
 
 import (
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -58,7 +59,11 @@ func sealedUnder(t *testing.T, data string) map[secrets.KeyID]int {
 func TestSecret6RotateByCommand(t *testing.T) {
 	s, serve := serveSecrets(t)
 	path := filepath.Join(s.data, "secrets.json")
+	const more = 80
 	s.put("before", "1")
+	for i := range more {
+		s.put(fmt.Sprint(i), "v")
+	}
 	s.createRun("r", task("t"))
 	a := s.launch("r", "t", 1)
 	first, err := secrets.Load(path)
@@ -78,7 +83,7 @@ func TestSecret6RotateByCommand(t *testing.T) {
 	serve.signal(syscall.SIGKILL) // wherever it is
 	serve.end()
 
-	s.rotateAlone(path, 3)
+	s.rotateAlone(path, 3, more+1)
 	if got := sealedUnder(t, s.data); len(got) != 1 || got[first.Primary()] != 0 {
 		t.Errorf("sealed under %v", got)
 	}
@@ -90,17 +95,17 @@ func TestSecret6RotateByCommand(t *testing.T) {
 	}
 	next := s.again(s.data, "--allow-plaintext-secrets")
 	got, err := agentv1.NewAgentServiceClient(next.dial()).GetVariables(a.ctx, &agentv1.GetVariablesRequest{})
-	if err != nil || got.GetVariables()["before"] != "1" {
+	if err != nil || got.GetVariables()["before"] != "1" || len(got.GetVariables()) != more+1 {
 		t.Errorf("delivered %v, %v", got, err)
 	}
 }
 
 // rotateAlone rotates where no server runs.
-func (s *served) rotateAlone(path string, keys int) {
+func (s *served) rotateAlone(path string, keys, count int) {
 	s.t.Helper()
 	got := leoflow(s.t, "secrets", "rotate", "--data-dir", s.data)
 	got.wantCode(s.t, exitOK)
-	got.wantIn(s.t, "is new, and seals secrets from now on; sealed anew: 1\n")
+	got.wantIn(s.t, fmt.Sprintf("is new, and seals secrets from now on; sealed anew: %d\n", count))
 	if k, err := secrets.Load(path); err != nil || k.Len() != keys {
 		s.t.Errorf("keyset %+v, %v", k, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,23 +16,23 @@ import (
 )
 
 // turning is a keyset whose primary key is set.
-type turning struct{ primary secrets.KeyID }
+type turning struct{ primary atomic.Uint32 }
 
 func (*turning) Reload(context.Context)   {}
-func (k *turning) Primary() secrets.KeyID { return k.primary }
+func (k *turning) Primary() secrets.KeyID { return secrets.KeyID(k.primary.Load()) }
 
 // passes is a store that tells the given outcomes, one a pass, and then nothing to do.
 type passes struct {
 	outcomes []error
-	made     int
+	made     atomic.Int32
 }
 
 func (p *passes) ResealSecrets(context.Context) (store.Resealed, error) {
-	p.made++
-	if p.made > len(p.outcomes) {
+	made := int(p.made.Add(1))
+	if made > len(p.outcomes) {
 		return store.Resealed{}, nil
 	}
-	return store.Resealed{Done: 1}, p.outcomes[p.made-1]
+	return store.Resealed{Done: 1}, p.outcomes[made-1]
 }
 
 // TestSecretSealingAnewIsTriedUntilItEnds: a pass that fails is made again, and one that
@@ -39,27 +40,28 @@ func (p *passes) ResealSecrets(context.Context) (store.Resealed, error) {
 func TestSecretSealingAnewIsTriedUntilItEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		keys, fault := &turning{primary: 1}, errors.New("disk full")
+		keys, fault := &turning{}, errors.New("disk full")
 		p := &passes{outcomes: []error{fault, fault, nil}}
 		r := &rotator{keys: keys, store: p, logger: slog.New(slog.NewTextHandler(&log, nil))}
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		go r.run(ctx)
-		wait := func(made int) { // on the bubble's clock
+		stop := r.start()
+		wait := func(made int32) { // on the bubble's clock
 			t.Helper()
 			<-time.After(10 * lookAtFilesEvery)
 			synctest.Wait()
-			if p.made != made {
-				t.Errorf("%d passes, want %d:\n%s", p.made, made, log.String())
+			if got := p.made.Load(); got != made {
+				t.Errorf("%d passes, want %d", got, made)
 			}
 		}
 		wait(3)
+		keys.primary.Store(2)
+		wait(4)
+		wait(4)
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
 		if n := strings.Count(log.String(), "disk full"); n != 1 {
 			t.Errorf("the fault is told %d times:\n%s", n, log.String())
 		}
-		keys.primary = 2
-		wait(4)
-		wait(4)
 	})
 }
 
