@@ -131,7 +131,7 @@ func (f *remoteFlags) channel(host string) (_ credentials.TransportCredentials, 
 // AfterApply decides, of two flags that exclude each other, for the one that the command
 // line says rather than the environment, and that rather than the configuration file.
 // Where both are said in one place, both stay, and are refused together.
-func (f *accessFlags) AfterApply(ctx *kong.Context) error {
+func (f *accessFlags) AfterApply(ctx *kong.Context) error { //nolint:unparam // kong calls nothing else
 	if f.Token != "" && f.TokenFile != "" {
 		switch c := cmp.Compare(sourceOf(ctx, "token"), sourceOf(ctx, "token-file")); {
 		case c > 0:
