@@ -16,6 +16,9 @@ import (
 // errEndedEarly says that the server ended a log stream that was not half-closed.
 var errEndedEarly = status.Error(codes.Unknown, "the control plane ended the log stream early")
 
+// errMoved says that grpc has begun a log stream again, on which nothing can be sent.
+var errMoved = status.Error(codes.Unavailable, "the log stream broke before it began")
+
 // shipper sends a backlog over StreamLogs, and opens the stream again when it
 // breaks. Whatever becomes of it, it never fails the task (A-LOG-3).
 type shipper struct {
@@ -160,9 +163,8 @@ func (s *shipper) send(stream agentv1.AgentService_StreamLogsClient, in *acks) e
 		switch {
 		case e != nil:
 			err := stream.Send(e.line)
-			if errors.Is(err, io.EOF) { // the status is on the receiving side
-				<-in.done
-				return early(in.err)
+			if errors.Is(err, io.EOF) {
+				return in.status()
 			}
 			if err != nil {
 				return err
@@ -184,6 +186,24 @@ func (s *shipper) send(stream agentv1.AgentService_StreamLogsClient, in *acks) e
 				return early(in.err)
 			}
 		}
+	}
+}
+
+// statusWithin bounds the wait for the status of a stream that takes no more lines.
+const statusWithin = time.Second
+
+// status returns why a stream takes no more lines. The receiving side has been told,
+// or is at once: but where the connection broke before the stream's first frame was
+// sent, grpc begins the stream again on the next one when that side asks, and tells
+// the sending side an end all the same. That stream would be quiet for ever.
+func (in *acks) status() error {
+	timer := time.NewTimer(statusWithin)
+	defer timer.Stop()
+	select {
+	case <-in.done:
+		return early(in.err)
+	case <-timer.C:
+		return errMoved
 	}
 }
 
