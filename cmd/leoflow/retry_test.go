@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -93,4 +94,24 @@ func TestRetryTakesTheLiveByForceOnly(t *testing.T) {
 	none := s.leoflow("retry", "etl", "r", "none")
 	none.wantCode(t, exitFailed)
 	none.wantOneLine(t, "not found", `task "none" of run "r"`)
+}
+
+// TestRetryThenResume does what the help teaches: what failed is mended, waits for
+// another try, and is launched by a run that goes on.
+func TestRetryThenResume(t *testing.T) {
+	s := servePlain(t)
+	file := pipelineFile(t, `
+name: mended
+tasks:
+  - {id: load, bash: 'test -e mended && echo 3 >"$LEOFLOW_RETURN_VALUE_PATH"'}
+  - {id: report, bash: 'echo "got $LEOFLOW_XCOM_N"', inputs: {n: load}}
+`)
+	broken := s.leoflow("run", "--server", s.addr, "--run-id", "r", file)
+	broken.wantCode(t, exitFailed)
+	writeFile(t, filepath.Join(filepath.Dir(file), "mended"), "")
+	s.leoflow("retry", "mended", "r", "--failed").wantRows(t, `load +failed +2 .*`, `report  upstream_failed  1 .*`)
+	got := s.leoflow("run", "--server", s.addr, "--resume", "r", file)
+	got.wantCode(t, exitOK)
+	got.wantIn(t, "report │ got 3\n")
+	s.leoflow("tasks", "mended", "r").wantRows(t, `load +success  2 .*`, `report +success  1 .*`)
 }
