@@ -26,18 +26,28 @@ func Load(path string, app *kong.Application, isSecret func(*kong.Flag) bool) (*
 	if err != nil {
 		return nil, &Error{Path: path, Problem: "it cannot be read: " + plainCause(err), Remedy: "give a file that can be, or leave --config out"}
 	}
-	root, fault := decode(text)
+	f, fault := parse(text, app)
 	if fault == nil {
-		r := &reader{app: app, file: &File{path: path, values: map[*kong.Flag]setting{}}}
-		if fault = r.read(root); fault == nil {
-			fault = checkMode(mode, r.file, isSecret)
-		}
-		if fault == nil {
-			return r.file, nil
-		}
+		f.path, fault = path, checkMode(mode, f, isSecret)
 	}
-	fault.Path = path
-	return nil, fault
+	if fault != nil {
+		fault.Path = path
+		return nil, fault
+	}
+	return f, nil
+}
+
+// parse reads the text of a file.
+func parse(text []byte, app *kong.Application) (*File, *Error) {
+	root, fault := decode(text)
+	if fault != nil {
+		return nil, fault
+	}
+	r := &reader{app: app, file: &File{values: map[*kong.Flag]setting{}}}
+	if fault := r.read(root); fault != nil {
+		return nil, fault
+	}
+	return r.file, nil
 }
 
 // plainCause leaves the path out, which the error tells anyway.
