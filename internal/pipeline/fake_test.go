@@ -44,12 +44,6 @@ type fakeTask struct {
 	logs   map[int32]*fakeLog // by try
 }
 
-// fakeLog is the log of a try.
-type fakeLog struct {
-	records []*controlv1.LogRecord
-	ended   bool
-}
-
 // fakePlane is a ControlService that keeps one run in memory. It holds what the
 // protos say of states, tries, revisions and positions.
 type fakePlane struct {
@@ -300,12 +294,17 @@ func (f *fakePlane) report(task string, try int32, c *controlv1.TaskChange) {
 	}
 }
 
-func (f *fakePlane) log(task string, try int, r *controlv1.LogRecord) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	log := f.tasks[task].logs[int32(try)]
-	log.records = append(log.records, r)
-	f.changed()
+// await waits for a task to be in a state.
+func (f *fakePlane) await(task string, state policyv1.TaskState) {
+	for {
+		f.mu.Lock()
+		is, news := f.tasks[task].state, f.news
+		f.mu.Unlock()
+		if is == state {
+			return
+		}
+		<-news
+	}
 }
 
 func (f *fakePlane) WatchRun(req *controlv1.WatchRunRequest, stream grpc.ServerStreamingServer[controlv1.WatchRunResponse]) error {
@@ -329,38 +328,6 @@ func (f *fakePlane) WatchRun(req *controlv1.WatchRunRequest, stream grpc.ServerS
 				return err
 			}
 			next, sent = c.GetRevision(), sent+1
-		}
-		if err := f.wait(stream.Context(), news); err != nil {
-			return err
-		}
-	}
-}
-
-func (f *fakePlane) ReadLog(req *controlv1.ReadLogRequest, stream grpc.ServerStreamingServer[controlv1.ReadLogResponse]) error {
-	f.mu.Lock()
-	f.reads = append(f.reads, req)
-	err, limit := f.asked(req), f.readLimit
-	f.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	next := req.GetAfter()
-	for sent := 0; ; {
-		f.mu.Lock()
-		log := f.tasks[req.GetTaskId()].logs[req.GetTryNumber()]
-		news, fresh, ended := f.news, slices.Clone(log.records[next:]), log.ended
-		f.mu.Unlock()
-		for _, r := range fresh {
-			if limit > 0 && sent == limit {
-				return status.Error(codes.Unavailable, "shutting down")
-			}
-			next, sent = next+1, sent+1
-			if err := stream.Send(&controlv1.ReadLogResponse{Records: []*controlv1.LogRecord{r}, Next: next}); err != nil {
-				return err
-			}
-		}
-		if ended {
-			return nil
 		}
 		if err := f.wait(stream.Context(), news); err != nil {
 			return err

@@ -97,8 +97,11 @@ func TestSlotIsFreeWhileATaskWaits(t *testing.T) {
 	s.opts.Parallel = 1
 	s.task("a").Retry = file.Retry{Times: 1, Delay: time.Hour, DelayMax: time.Hour}
 	s.launcher.scripts["a"] = fail
-	var began <-chan struct{}
-	s.launcher.scripts["b"], began = begun(untilTold)
+	act, began := begun(untilTold)
+	s.launcher.scripts["b"] = func(b *agentSim) Exit {
+		s.plane.await("a", upForRetry)
+		return act(b)
+	}
 	result, err := s.run(stopOnce(t, began))
 	if !errors.Is(err, errTest) {
 		t.Errorf("error %v", err)
