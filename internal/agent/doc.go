@@ -3,9 +3,11 @@
 //
 // [Run] keeps the order that the protocol's agents have always kept: open the log
 // stream, register, read the specification, fetch the inputs and the secrets,
-// report RUNNING, run the command under heartbeats, finish the log, push the
-// return value, report the outcome. It works unchanged against a control plane
-// that knows none of the protocol's later fields.
+// report RUNNING, run the command, finish the log, push the return value, report the
+// outcome. It beats all the while, from the registration until the outcome is
+// acknowledged. It works unchanged against a control plane that knows none of the
+// protocol's later fields. [Standalone] is that for a process of its own: with signals,
+// orphans to reap, and a token to keep from the task.
 //
 // It runs the operators "bash" (a script) and "python" (module:function, called by a
 // small embedded runtime), which differ in the command alone. It needs a Unix system:
