@@ -109,7 +109,7 @@ func TestBeat2Terminate(t *testing.T) {
 				t.Errorf("exit code %d", code)
 			}
 			await(t, gone, "the end of the task")
-			for key := range f.tokens {
+			for key := range f.used() {
 				if strings.Contains(key, "never-together") {
 					t.Error("TOKEN-1: took a token that came with a termination")
 				}
@@ -183,8 +183,8 @@ func TestBeat3RenewedToken(t *testing.T) {
 		t.Fatalf("exit code %d", code)
 	}
 	for _, want := range []string{"Heartbeat Bearer renewed.token", "ReportState SUCCESS Bearer renewed.token", "StreamLogs Bearer " + testToken} {
-		if !f.tokens[want] {
-			t.Errorf("no call %q among %v", want, f.tokens)
+		if !f.used()[want] {
+			t.Errorf("no call %q among %v", want, f.used())
 		}
 	}
 	if strings.Contains(b.log.String(), "renewed.token") {

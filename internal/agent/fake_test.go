@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"path"
 	"slices"
@@ -216,6 +217,26 @@ func (f *fake) called(method string) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.counts[method]
+}
+
+// used, counted and arrived return copies of what the fake wrote down: a heartbeat that
+// the agent has given up may still arrive when the agent has ended.
+func (f *fake) used() map[string]bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.tokens)
+}
+
+func (f *fake) counted() map[string]int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return maps.Clone(f.counts)
+}
+
+func (f *fake) arrived() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.order)
 }
 
 // terminal returns the one terminal report, which must be the last one (A-RUN-1).

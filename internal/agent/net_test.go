@@ -47,7 +47,7 @@ func TestNet1UnavailableIsRetried(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	wantOutcome(t, f.terminal(t), success, 0, "")
-	for method, n := range f.counts {
+	for method, n := range f.counted() {
 		if method != "Heartbeat" && n != 3 {
 			t.Errorf("%s was called %d times", method, n)
 		}
@@ -235,8 +235,8 @@ func TestStart4TLS(t *testing.T) {
 				wantOutcome(t, f.terminal(t), success, 0, "")
 				return
 			}
-			if code != ExitUnreported || len(f.order) != 0 || !strings.Contains(b.log.String(), c.says) {
-				t.Errorf("exit code %d after %q; said %s", code, f.order, b.log.String())
+			if code != ExitUnreported || len(f.arrived()) != 0 || !strings.Contains(b.log.String(), c.says) {
+				t.Errorf("exit code %d after %q; said %s", code, f.arrived(), b.log.String())
 			}
 		})
 	}

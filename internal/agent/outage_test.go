@@ -184,8 +184,8 @@ func TestNet2RenewedTokenIsTriedFirst(t *testing.T) {
 	if code := b.run(t); code != ExitUnreported { // the renewed one is refused as well
 		t.Errorf("exit code %d", code)
 	}
-	if n := f.called("ReportState SUCCESS"); n != 2 || !f.tokens["ReportState SUCCESS Bearer renewed.token"] {
-		t.Errorf("reported %d times, with %v", n, f.tokens)
+	if n := f.called("ReportState SUCCESS"); n != 2 || !f.used()["ReportState SUCCESS Bearer renewed.token"] {
+		t.Errorf("reported %d times, with %v", n, f.used())
 	}
 }
 

@@ -24,14 +24,14 @@ func TestRun1OrderOfCalls(t *testing.T) {
 	if code := b.run(t); code != ExitOK {
 		t.Fatalf("exit code %d", code)
 	}
-	order := slices.DeleteFunc(f.order, func(m string) bool { return m == "Heartbeat" })
+	order := slices.DeleteFunc(f.arrived(), func(m string) bool { return m == "Heartbeat" })
 	wantLines(t, order, "StreamLogs", "Register", "GetTaskSpec", "FetchXCom", "GetVariables", "GetConnections",
 		"ReportState", "PushXCom", "ReportState")
 	if len(f.reports) != 2 || f.reports[0].GetState() != agentv1.TaskState_TASK_STATE_RUNNING {
 		t.Errorf("reported %v", f.reports)
 	}
 	wantOutcome(t, f.terminal(t), success, 0, "")
-	for key := range f.tokens {
+	for key := range f.used() {
 		if !strings.HasSuffix(key, " Bearer "+testToken) {
 			t.Errorf("A-START-1: called with %q", key)
 		}
@@ -151,8 +151,8 @@ func TestRunBadConfig(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, f)
 			change(&b.cfg)
-			if code := b.run(t); code != ExitBadConfig || b.log.String() == "" || len(f.order) != 0 {
-				t.Errorf("exit code %d, said %q, called %q", code, b.log.String(), f.order)
+			if code := b.run(t); code != ExitBadConfig || b.log.String() == "" || len(f.arrived()) != 0 {
+				t.Errorf("exit code %d, said %q, called %q", code, b.log.String(), f.arrived())
 			}
 		})
 	}

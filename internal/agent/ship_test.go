@@ -199,7 +199,7 @@ func TestLog3UnauthenticatedStreamIsOpenedAgainWithARenewedToken(t *testing.T) {
 	newBench(t, f).run(t)
 	wantOutcome(t, f.terminal(t), success, 0, "")
 	wantLines(t, f.texts("stdout"), "one")
-	if !f.tokens["StreamLogs Bearer renewed.token"] {
+	if !f.used()["StreamLogs Bearer renewed.token"] {
 		t.Error("the stream was not opened with the renewed token")
 	}
 }
