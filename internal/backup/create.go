@@ -11,10 +11,12 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/keyfile"
+	"github.com/neochaotic/leoflow/internal/logs"
 	"github.com/neochaotic/leoflow/internal/secrets"
 	"github.com/neochaotic/leoflow/internal/server"
 	"github.com/neochaotic/leoflow/internal/store"
@@ -199,33 +201,51 @@ func (a *archive) addFile(name, path string) (err error) {
 
 // addLogs adds the segment files below dir as they are: they are only ever appended to,
 // and a line that is half written at their end is cut off when the log is opened again,
-// as after a crash. Segments that are begun later are left out.
+// as after a crash. Segments that are begun later are left out, and so is what is no log.
 func (a *archive) addLogs(dir string) (files int, err error) {
+	if _, err := os.Lstat(dir); errors.Is(err, fs.ErrNotExist) { // none was written yet
+		return 0, nil
+	}
+	dir, err = filepath.EvalSymlinks(dir) // whose link is not followed below
+	if err != nil {
+		return 0, fmt.Errorf("copy the logs: %w", err)
+	}
 	err = filepath.WalkDir(dir, func(at string, entry fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) { // none was written yet, or its directory has just gone
+		rel, inside := strings.CutPrefix(at, dir+string(filepath.Separator))
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it has just gone
+			return nil
+		case inside && entry.IsDir() && !logs.Holds(rel, true):
+			return filepath.SkipDir
+		case err != nil || entry.IsDir():
+			return err
+		case entry.Type()&fs.ModeSymlink != 0 && logs.Holds(rel, true):
+			return fmt.Errorf("%s is a link: only %s itself may be one", at, server.LogsDir)
+		case !entry.Type().IsRegular() || !logs.Holds(rel, false):
 			return nil
 		}
-		if err != nil || !entry.Type().IsRegular() {
-			return err
+		added, err := a.addSegment(at, rel)
+		if added {
+			files++
 		}
-		text, err := a.readSegment(at)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(dir, at)
-		if err != nil {
-			return err
-		}
-		files++
-		return a.addBytes(path.Join(server.LogsDir, filepath.ToSlash(rel)), text)
+		return err
 	})
 	if err != nil {
 		return files, fmt.Errorf("copy the logs: %w", err)
 	}
 	return files, nil
+}
+
+// addSegment adds a segment, unless it has just gone.
+func (a *archive) addSegment(at, rel string) (added bool, err error) {
+	text, err := a.readSegment(at)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, a.addBytes(path.Join(server.LogsDir, filepath.ToSlash(rel)), text)
 }
 
 // readSegment reads a segment whole, some 16 MiB at most: its size is told before its

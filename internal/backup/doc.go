@@ -7,6 +7,6 @@
 // it. A log may hold lines of after the database was copied; whoever logs next to it
 // goes on after a visible mark (LOG-3).
 //
-// It may import internal/store, secrets, auth and keyfile, and internal/server for what
+// It may import internal/store, secrets, auth, logs and keyfile, and internal/server for what
 // a data directory holds.
 package backup

@@ -24,6 +24,32 @@ func (r Ref) relDir() string {
 		strconv.Itoa(r.TryNumber))
 }
 
+// refLevels is how many directories relDir has.
+const refLevels = 5
+
+// Holds reports whether something at rel, a path below the root of a [Dir], belongs to
+// a log: a segment, or, if dir, a directory that may hold some. Whatever else is there
+// is not of this package, such as what a file system keeps at its own root.
+func Holds(rel string, dir bool) bool {
+	names := strings.Split(filepath.ToSlash(rel), "/")
+	if !dir {
+		last := len(names) - 1
+		if _, ok := baseOf(names[last]); !ok || last != refLevels {
+			return false
+		}
+		names = names[:last]
+	}
+	for _, name := range names {
+		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return !strings.ContainsRune(nameCharacters, r) }) {
+			return false
+		}
+	}
+	return len(names) <= refLevels
+}
+
+// nameCharacters are those that fileName makes names of.
+const nameCharacters = "abcdefghijklmnopqrstuvwxyz0123456789-_%"
+
 // fileName maps identifiers one to one to file names (ISO-1). The names hold only
 // a-z, 0-9, - _ and %, so they stay distinct where case is ignored or Unicode is
 // normalised, and none is "." or "..". A name that would be too long ends in

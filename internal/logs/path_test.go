@@ -113,3 +113,31 @@ func TestLog1OpeningWithoutLinesLeavesNothing(t *testing.T) {
 		t.Fatalf("%v, %v", entries, err)
 	}
 }
+
+func TestHoldsWhatBelongsToALog(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ref := Ref{
+			TenantID: identifiers().Draw(t, "tenant"), DagID: identifiers().Draw(t, "dag"), RunID: identifiers().Draw(t, "run"),
+			TaskID: identifiers().Draw(t, "task"), TryNumber: rapid.IntRange(1, 1<<31-1).Draw(t, "try"),
+		}
+		segment := filepath.Join(ref.relDir(), segmentName(rapid.Int64Min(0).Draw(t, "base")))
+		if !Holds(segment, false) || Holds(segment, true) {
+			t.Errorf("segment %s: %v, %v", segment, Holds(segment, false), Holds(segment, true))
+		}
+		for dir := ref.relDir(); dir != "."; dir = filepath.Dir(dir) {
+			if !Holds(dir, true) || Holds(dir, false) {
+				t.Errorf("directory %s: %v, %v", dir, Holds(dir, true), Holds(dir, false))
+			}
+		}
+	})
+	for _, name := range []string{"", ".", "..", "lost+found", "A", "a/../b", "a/b/c/d/1/2", "a//b"} {
+		if Holds(name, true) {
+			t.Errorf("directory %q", name)
+		}
+	}
+	for _, name := range []string{"", segmentName(0), "a/b/c/d/1/0.jsonl", "a/b/c/d/1/note", "a/b/c/../1/" + segmentName(0)} {
+		if Holds(name, false) {
+			t.Errorf("segment %q", name)
+		}
+	}
+}

@@ -29,6 +29,13 @@ func openFile(path string, flag int) (file, error) { return os.OpenFile(path, fl
 
 func segmentName(base int64) string { return fmt.Sprintf("%020d%s", base, segmentSuffix) }
 
+// baseOf returns the base that a segment's name tells; false: it is none.
+func baseOf(name string) (int64, bool) {
+	digits, ok := strings.CutSuffix(name, segmentSuffix)
+	base, err := strconv.ParseInt(digits, 10, 64)
+	return base, ok && err == nil && segmentName(base) == name
+}
+
 // listSegments returns the bases of the segments in dir, ascending; none if there
 // is no such directory.
 func listSegments(dir string) ([]int64, error) {
@@ -41,11 +48,7 @@ func listSegments(dir string) ([]int64, error) {
 	}
 	var bases []int64
 	for _, e := range entries {
-		digits, ok := strings.CutSuffix(e.Name(), segmentSuffix)
-		if !ok {
-			continue
-		}
-		if base, err := strconv.ParseInt(digits, 10, 64); err == nil && segmentName(base) == e.Name() {
+		if base, ok := baseOf(e.Name()); ok {
 			bases = append(bases, base)
 		}
 	}
