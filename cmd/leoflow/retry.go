@@ -7,6 +7,9 @@ import (
 	"slices"
 	"strconv"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 	"github.com/neochaotic/leoflow/internal/terminal"
@@ -31,7 +34,7 @@ Try one task again:
 
   leoflow retry timezones manual__2026-01-31T08:00:00Z extract
 
-Below a task that is tried again, those that were settled without an attempt, as skipped or because of a failure, are opened again too. Nothing is launched by this command: whoever drives the run launches what waits. That is the leoflow run --server that is under way, or, once it has ended, another:
+Below a task that is tried again, those that were settled without an attempt, as skipped or because of a failure, are opened again too: those that take values from it by this command, and those that the file orders by after alone by whoever drives the run, since only the file says so. Nothing is launched by this command: whoever drives the run launches what waits. That is the leoflow run --server that is under way, or, once it has ended, another:
 
   leoflow run --server 127.0.0.1:7400 --resume manual__2026-01-31T08:00:00Z examples/timezones.yaml
 
@@ -148,8 +151,8 @@ type retried struct {
 	TaskID        string `json:"task_id"`
 	State         string `json:"state"` // before
 	Changed       bool   `json:"changed"`
-	Reopened      bool   `json:"reopened"` // it was not asked for by name
-	NextTryNumber int32  `json:"next_try_number"`
+	Reopened      bool   `json:"reopened"`        // it was not asked for by name
+	NextTryNumber int32  `json:"next_try_number"` // 0: it has moved on meanwhile
 }
 
 // retry has the tasks wait for another try, in their order; it ends at the first that is
@@ -160,7 +163,8 @@ func (c *retryCmd) retry(ctx context.Context, r *remote, tasks []*controlv1.Task
 		resp, err := r.RetryTask(ctx, &controlv1.RetryTaskRequest{
 			DagId: c.Dag, RunId: c.ID, TaskId: t.GetTaskId(), TryNumber: t.GetTryNumber(),
 		})
-		if err != nil {
+		// Whoever drives the run opens it again too, and may have launched it already.
+		if moved := settledUntried(t) && len(done) > 0 && status.Code(err) == codes.FailedPrecondition; err != nil && !moved {
 			subject := taskName{c.runName, t.GetTaskId()}.String()
 			return done, fmt.Errorf("%s: %w", subject, r.inWords(err, subject))
 		}
@@ -177,6 +181,8 @@ func retriedTable(done []retried) terminal.Table {
 	for _, d := range done {
 		result := "waits for its next try"
 		switch {
+		case d.NextTryNumber == 0:
+			result = "has moved on meanwhile"
 		case !d.Changed:
 			result = "waited for it before"
 		case d.Reopened:

@@ -97,7 +97,8 @@ func TestRetryTakesTheLiveByForceOnly(t *testing.T) {
 }
 
 // TestRetryThenResume does what the help teaches: what failed is mended, waits for
-// another try, and is launched by a run that goes on.
+// another try, and is launched by a run that goes on, which also opens again what only
+// the file says is below.
 func TestRetryThenResume(t *testing.T) {
 	s := servePlain(t)
 	file := pipelineFile(t, `
@@ -105,13 +106,14 @@ name: mended
 tasks:
   - {id: load, bash: 'test -e mended && echo 3 >"$LEOFLOW_RETURN_VALUE_PATH"'}
   - {id: report, bash: 'echo "got $LEOFLOW_XCOM_N"', inputs: {n: load}}
+  - {id: tidy, bash: 'echo tidied', after: [report]}
 `)
 	broken := s.leoflow("run", "--server", s.addr, "--run-id", "r", file)
 	broken.wantCode(t, exitFailed)
 	writeFile(t, filepath.Join(filepath.Dir(file), "mended"), "")
-	s.leoflow("retry", "mended", "r", "--failed").wantRows(t, `load +failed +2 .*`, `report  upstream_failed  1 .*`)
+	s.leoflow("retry", "mended", "r", "load").wantRows(t, `load +failed +2 .*`, `report  upstream_failed  1 .*`)
 	got := s.leoflow("run", "--server", s.addr, "--resume", "r", file)
 	got.wantCode(t, exitOK)
-	got.wantIn(t, "report │ got 3\n")
+	got.wantIn(t, "report │ got 3\n", "tidy   │ tidied\n")
 	s.leoflow("tasks", "mended", "r").wantRows(t, `load +success  2 .*`, `report +success  1 .*`)
 }

@@ -50,7 +50,8 @@ func newDriver(ctx context.Context, opts Options) *driver {
 	}
 	for _, t := range d.tasks {
 		for _, id := range opts.Pipeline.Upstream(t.id) {
-			t.upstream = append(t.upstream, d.byID[id])
+			up := d.byID[id]
+			t.upstream, up.below = append(t.upstream, up), append(up.below, t)
 		}
 	}
 	d.out = newOutput(opts)

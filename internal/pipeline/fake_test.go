@@ -191,6 +191,24 @@ func (f *fakePlane) retry(task string, try int32) (*controlv1.RetryTaskResponse,
 	return &controlv1.RetryTaskResponse{Changed: true, NextTryNumber: try + 1}, nil
 }
 
+// reopen is a person's RetryTask.
+func (f *fakePlane) reopen(task string, try int32) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, err := f.retry(task, try); err != nil {
+		f.t.Errorf("retry of %s: %v", task, err)
+	}
+}
+
+// settleAll settles tasks without an attempt.
+func (f *fakePlane) settleAll(state policyv1.TaskState, tasks ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range tasks {
+		f.move(id, &controlv1.TaskChange{State: state})
+	}
+}
+
 // CancelRun makes cancels pending, which no agent of these tests learns by a beat.
 func (f *fakePlane) CancelRun(_ context.Context, req *controlv1.CancelRunRequest) (*controlv1.CancelRunResponse, error) {
 	f.mu.Lock()

@@ -66,6 +66,16 @@ func TestState11ResumeSettlesOrphans(t *testing.T) {
 	}
 }
 
+// TestResumeReopensWhatIsBelow has a person ask for another try of a task alone, once
+// the run has ended: what was given up because of it waits for it again.
+func TestResumeReopensWhatIsBelow(t *testing.T) {
+	s := driven(t, []string{"bad:", "next: bad", "last: next", "other:", "never: other"},
+		map[string]*controlv1.TaskChange{"bad": {State: failed}, "other": {State: failed}})
+	s.plane.settleAll(upstreamFailed, "next", "last", "never")
+	s.plane.reopen("bad", 1)
+	wantStates(t, s.mustRun(), "bad=success next=success last=success other=failed never=upstream_failed")
+}
+
 func TestResumeRefusesAnotherContent(t *testing.T) {
 	s := driven(t, []string{"a:"}, nil)
 	s.task("a").Entrypoint = "something else"

@@ -29,7 +29,7 @@ func (d *driver) schedule() {
 	for _, t := range d.tasks {
 		switch {
 		case t.busy, t.waiting, t.lost, t.expectant(), t.state.Live():
-		case t.retryDue():
+		case t.retryDue(), t.stale:
 			d.retry(t)
 		case t.state.Terminal():
 		case t.state == domain.TaskStateUpForRetry && t.asked == t.try && t.waited < t.try:

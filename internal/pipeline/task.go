@@ -19,6 +19,7 @@ type task struct {
 	when     file.When
 	retry    file.Retry
 	upstream []*task
+	below    []*task // those that wait for it
 
 	state    domain.TaskState
 	try      int
@@ -35,6 +36,7 @@ type task struct {
 	waited  int      // the last try after which we began to wait
 	waiting bool     // for the delay of a retry to pass
 	lost    bool     // a call about it failed: no outcome need ever come
+	stale   bool     // settled without an attempt, by an outcome that holds no more
 }
 
 // span is a try as the watch told; times are zero where it has not happened.
@@ -51,14 +53,28 @@ func (t *task) apply(c *controlv1.TaskChange) bool {
 	if try < t.try {
 		return false // of a try that another one has followed
 	}
+	was := t.outcome()
 	t.changes++
+	t.stale = false
 	t.state, t.try, t.cause = stateOf(c.GetState()), try, causeOf(c.GetCause())
 	t.exitCode, t.message = int(c.GetExitCode()), c.GetMessage()
 	t.record(c.GetAt().AsTime())
 	if a := t.attempt; a != nil && t.try >= a.try && (!t.state.Live() || t.try > a.try) {
 		a.settle(t.state == domain.TaskStateUpForRetry || t.cause == domain.CauseSuperseded || t.try > a.try)
 	}
+	if was != "" && t.outcome() == "" {
+		t.reopenBelow()
+	}
 	return true
+}
+
+// reopenBelow marks what was settled without an attempt and waits for a task that
+// somebody has opened again. The control plane knows of inputs alone, so whoever asked
+// it to may have left out what the file orders by "after".
+func (t *task) reopenBelow() {
+	for _, b := range t.below {
+		b.stale = b.try == 0 && b.state.Terminal()
+	}
 }
 
 // record keeps when what happened to the present try.
