@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -17,6 +18,14 @@ import (
 // it can reap it: there may be no init that does (in a container).
 func adoptOrphans() error {
 	return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+}
+
+// taskAttr makes a task's process the leader of a group, and has it killed when its
+// agent dies: nobody would stop it any more, and a retry may run beside it. That
+// reaches the leader alone. What it started goes on to its own end, unless whoever
+// launched the agent ends that too, as a container does.
+func taskAttr() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
 // awaitEnd returns once a command's process has ended, and leaves it to be reaped:

@@ -12,6 +12,10 @@ import (
 // which reaps them at once.
 func adoptOrphans() error { return nil }
 
+// taskAttr makes a task the leader of a process group. That it ends when its agent is
+// killed cannot be asked for here.
+func taskAttr() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
 // awaitEnd returns once a command's process has ended. It is reaped by that, as there is
 // no portable way to leave it: its group keeps its number while it has members.
 func awaitEnd(cmd *exec.Cmd) { _ = cmd.Wait() }

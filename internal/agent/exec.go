@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,7 +47,7 @@ func launch(c command, lines *backlog, kin *children) (*process, error) {
 	cmd := exec.Command(c.argv[0], c.argv[1:]...) //nolint:gosec // running what the task says is the work
 	p := &process{cmd: cmd, kin: kin, exited: make(chan struct{}), drained: make(chan struct{})}
 	p.cmd.Env = c.env.list()
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	p.cmd.SysProcAttr = taskAttr()
 	stdout, err := p.pipe()
 	if err != nil {
 		return nil, err
@@ -60,16 +61,27 @@ func launch(c command, lines *backlog, kin *children) (*process, error) {
 	defer func() { _ = stderr.Close() }()
 	// Files, not writers: so that Wait does not wait for whoever inherited them.
 	p.cmd.Stdout, p.cmd.Stderr = stdout, stderr
-	if err := kin.start(p.cmd); err != nil {
+	started := make(chan error)
+	go p.run(started)
+	if err := <-started; err != nil {
 		p.closeOutputs()
 		return nil, err
 	}
 	go p.read(lines)
-	go func() {
-		defer close(p.exited)
-		awaitEnd(p.cmd)
-	}()
 	return p, nil
+}
+
+// run starts the leader and stays until it ended. It keeps its thread: Linux takes the
+// end of the thread that started a process for that of its parent.
+func (p *process) run(started chan<- error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	err := p.kin.start(p.cmd)
+	started <- err
+	if err == nil {
+		awaitEnd(p.cmd)
+		close(p.exited)
+	}
 }
 
 // pipe returns the writing end of a new output.
@@ -162,7 +174,8 @@ func (p *process) stop(grace time.Duration, kill <-chan struct{}) {
 
 // drain waits for the output of an ended process to end, then kills what is left of
 // the group, lets go of outputs that something outside it still holds, and releases the
-// process. It reports whether it had to cut off the output. Until ctx is done a full backlog may hold up the reading.
+// process. It reports whether it had to cut off the output. Until ctx is done a full
+// backlog may hold up the reading.
 func (p *process) drain(ctx context.Context, lines *backlog, linger time.Duration) (held bool) {
 	held = !p.drainedWithin(ctx, lines, linger)
 	p.signal(syscall.SIGKILL)
