@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -54,12 +55,8 @@ func (r *remote) line(f refusal, subject string) string {
 func (r *remote) message(f refusal, word, subject string) string {
 	switch {
 	case f.Code() == codes.Unavailable && f.requestID == "":
-		channel := "TLS"
-		if r.plaintext {
-			channel = "plaintext"
-		}
 		return fmt.Sprintf("no control plane at %s answers in %s: %s; check --server, that it serves, and whether it wants --ca",
-			r.addr, channel, f.Message())
+			r.addr, r.channel(), reach(f.Message()))
 	case f.Code() == codes.Unavailable:
 		return r.addr + ": " + f.Message()
 	case f.Code() == codes.DeadlineExceeded:
@@ -72,6 +69,25 @@ func (r *remote) message(f refusal, word, subject string) string {
 		return subject
 	}
 	return f.Message()
+}
+
+// channel is how the control plane is called.
+func (r *remote) channel() string {
+	if r.plaintext {
+		return "plaintext"
+	}
+	return "TLS"
+}
+
+// unreached is what the library says before what went wrong with a connection.
+var unreached = regexp.MustCompile(`^connection error: desc = "(?:transport: )?(?:Error while dialing: )?(.*)"$`)
+
+// reach is why a server was not reached, without the library's own words.
+func reach(message string) string {
+	if m := unreached.FindStringSubmatch(message); m != nil {
+		return strings.ReplaceAll(m[1], `\"`, `"`)
+	}
+	return message
 }
 
 func readRefusal(s *status.Status) refusal {

@@ -125,9 +125,9 @@ func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secret
 	}
 	defer func() { err = errors.Join(err, v.close()) }()
 	if err := secrets.put(v); err != nil {
-		return pipeline.Result{}, err
+		return pipeline.Result{}, v.inWords(err)
 	}
-	return pipeline.Run(v.ctx, pipeline.Options{
+	result, err := pipeline.Run(v.ctx, pipeline.Options{
 		Pipeline: p, Client: v.client, Launcher: v.launcher(agent, p.Dir, temp),
 		RunID: cmp.Or(c.Resume, c.RunID), Parallel: c.Parallel, Hurry: hurry,
 		// A control plane that has just begun in this process is known to no earlier agent.
@@ -137,6 +137,7 @@ func (c *runCmd) run(ctx context.Context, con *console, p *file.Pipeline, secret
 		Live:  !c.Verbose && pipeline.IsTerminal(con.out, os.Getenv),
 		Width: func() int { return pipeline.Width(con.out) },
 	})
+	return result, v.inWords(err)
 }
 
 // venue is a control plane elsewhere where one is named, else one in this process.
@@ -144,7 +145,7 @@ func (c *runCmd) venue(ctx context.Context, temp string, con *console) (*venue, 
 	if c.Server == "" {
 		return host(ctx, planeConfig{tenant: c.Tenant, dataDir: c.DataDir, temp: temp, logger: c.logger(con.err)})
 	}
-	return visit(ctx, &remoteFlags{Server: c.Server, accessFlags: c.accessFlags})
+	return visit(ctx, &remoteFlags{Server: c.Server, accessFlags: c.accessFlags}, con.err)
 }
 
 func (c *runCmd) logger(w io.Writer) *slog.Logger {

@@ -4,14 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/pipeline"
+	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // venue is the control plane that a run takes place on.
@@ -22,7 +30,36 @@ type venue struct {
 	addr      string
 	caFile    string // what agents trust; empty: the system's authorities
 	plaintext bool
+	remote    *remote // nil: it is in this process
 	close     func() error
+}
+
+// inWords says of a control plane elsewhere, as every other command does, that it is
+// not there or takes no such call; all else stays as it is.
+func (v *venue) inWords(err error) error {
+	switch status.Code(err) { //nolint:exhaustive // all others last
+	case codes.Unavailable, codes.Unauthenticated, codes.PermissionDenied:
+		if v.remote != nil {
+			return v.remote.inWords(err, "the run")
+		}
+	}
+	return err
+}
+
+// firstContact is how long a control plane may take before it is told that it is waited for.
+const firstContact = 2 * time.Second
+
+// awaitContact returns once the connection stands, or is waited for and that is told.
+func (r *remote) awaitContact(ctx context.Context, conn *grpc.ClientConn, out io.Writer) {
+	ctx, cancel := context.WithTimeout(ctx, firstContact)
+	defer cancel()
+	conn.Connect()
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		if state == connectivity.TransientFailure || !conn.WaitForStateChange(ctx, state) {
+			fmt.Fprintf(out, "leoflow: no control plane at %s answers in %s yet; waiting a minute for it\n", terminal.Visible(r.addr), r.channel())
+			return
+		}
+	}
 }
 
 // agentCommand is the command line of the agents: of this program where command is
@@ -88,14 +125,15 @@ func host(ctx context.Context, cfg planeConfig) (_ *venue, err error) {
 	}, nil
 }
 
-// visit uses a control plane that runs elsewhere. Its errors are of input.
-func visit(ctx context.Context, flags *remoteFlags) (*venue, error) {
+// visit uses a control plane that runs elsewhere, and tells out where it is not there
+// yet. Its errors are of input.
+func visit(ctx context.Context, flags *remoteFlags, out io.Writer) (*venue, error) {
 	r, conn, err := flags.connect()
 	if err != nil {
 		return nil, badInput{err}
 	}
 	v := &venue{
-		ctx: ctx, client: r, admin: r, addr: r.addr, plaintext: r.plaintext, close: conn.Close,
+		ctx: ctx, client: r, admin: r, addr: r.addr, plaintext: r.plaintext, remote: r, close: conn.Close,
 	}
 	if flags.CA != "" {
 		// Agents work in another directory.
@@ -103,5 +141,6 @@ func visit(ctx context.Context, flags *remoteFlags) (*venue, error) {
 			return nil, errors.Join(badInput{fmt.Errorf("--ca %s: %w", flags.CA, err)}, conn.Close())
 		}
 	}
+	r.awaitContact(ctx, conn, out)
 	return v, nil
 }
