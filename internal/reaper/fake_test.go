@@ -163,7 +163,7 @@ func (f *fake) ReapAttempt(ctx context.Context, seen domain.Attempt, cause domai
 		domain.CauseLost:         silent,
 		domain.CauseLaunchFailed: silent && !e.registered,
 		domain.CauseTimedOut:     e.State == seen.State,
-		domain.CauseCancelled:    !e.StopBy.IsZero() && e.StopBy.Equal(seen.StopBy),
+		domain.CauseCancelled:    !e.StopBy.IsZero() && e.StopBy.Equal(seen.StopBy) && (silent || seen.HeartbeatAt.IsZero()),
 	}
 	if !e.State.Live() || !still[cause] {
 		return false, nil

@@ -112,7 +112,11 @@ func (r *Reaper) settle(ctx context.Context, over []due) {
 	for _, d := range over[:min(len(over), maxSettled)] {
 		ref := d.pulse.seen.Ref
 		args := []any{"tenant", ref.TenantID, "task_instance_id", ref.TaskInstanceID, "try", ref.TryNumber, "cause", d.cause}
-		settled, err := r.store.ReapAttempt(domain.WithTenant(limited, ref.TenantID), d.pulse.seen, d.cause, r.message(d))
+		seen := d.pulse.seen
+		if d.cause == domain.CauseCancelled && !d.silent {
+			seen.HeartbeatAt = time.Time{} // a beat saves it no more
+		}
+		settled, err := r.store.ReapAttempt(domain.WithTenant(limited, ref.TenantID), seen, d.cause, r.message(d))
 		switch {
 		case ctx.Err() != nil:
 			return

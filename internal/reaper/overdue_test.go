@@ -132,6 +132,25 @@ func TestBeat5SilentPastTheDeadlineOfItsCancelIsCancelled(t *testing.T) {
 	})
 }
 
+// TestBeat5ABeatAtTheLastMomentBringsTheGraceBack: the agent is there, and may yet say
+// what became of its task (STATE-10). Over its grace it is settled though it beats.
+func TestBeat5ABeatAtTheLastMomentBringsTheGraceBack(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		e := r.start(0)
+		r.beat(e)
+		r.cancel(e, 30*time.Second)
+		r.do(func() { r.onReap = func(domain.Attempt) error { r.beat(e); return nil } })
+		r.run()
+		r.at(2 * time.Minute)
+		r.want(e, live)
+		r.beats(r.ctx, e, 13*time.Second)
+		r.at(30*time.Second + DefaultGrace - 1)
+		r.want(e, live)
+		r.at(30*time.Second + DefaultGrace + 15*time.Second)
+		r.want(e, domain.CauseCancelled)
+	})
+}
+
 func TestXcom5ExpiredValuesAreSweptInBatches(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		r.expired = 3*sweepBatch + 5

@@ -21,7 +21,8 @@ type Store interface {
 	// ProbeWrite returns nil only when it has written something durably.
 	ProbeWrite(ctx context.Context, ref domain.AttemptRef) error
 	// ReapAttempt settles an attempt of the context's tenant as failed, in one
-	// conditional write: false where it is no more as it was seen.
+	// conditional write: false where it is no more as it was seen. One that is cancelled
+	// may have beaten since, where seen has no heartbeat.
 	ReapAttempt(ctx context.Context, seen domain.Attempt, cause domain.Cause, message string) (bool, error)
 	// DeleteExpiredXCom deletes at most limit values that expired by now, of any tenant.
 	DeleteExpiredXCom(ctx context.Context, now time.Time, limit int) (int, error)

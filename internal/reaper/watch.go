@@ -121,7 +121,7 @@ func (w *watch) convert(p, before *pulse, l look) {
 type due struct {
 	pulse  *pulse
 	cause  domain.Cause
-	silent bool // for a whole window
+	silent bool // for a whole window, and it is over for no other reason
 }
 
 // judge returns which attempts are over at now, and whether so many of those that
@@ -140,7 +140,7 @@ func (w *watch) judge(now time.Duration, cfg *Config) (over []due, most bool) {
 			}
 		}
 		if cause, ok := p.over(now, cfg); ok {
-			over = append(over, due{p, cause, p.silent(now, cfg)})
+			over = append(over, due{p, cause, p.silent(now, cfg) && !p.pastGrace(now, cfg)})
 		}
 	}
 	return over, (silent > 0 || w.alarm) && beating >= leastForAlarm && 2*quiet >= beating
@@ -152,11 +152,16 @@ func (p *pulse) silent(now time.Duration, cfg *Config) bool {
 	return p.beats() && quiet >= cfg.Silence || p.starting() && quiet >= startWindows*cfg.Silence
 }
 
+// pastGrace reports whether the attempt has outlived the deadline of its cancel too far.
+func (p *pulse) pastGrace(now time.Duration, cfg *Config) bool {
+	return !p.seen.StopBy.IsZero() && now >= p.stopBy+cfg.Grace
+}
+
 // over reports whether the attempt must be settled at now, and why.
 func (p *pulse) over(now time.Duration, cfg *Config) (domain.Cause, bool) {
 	switch quiet := now - p.since; {
 	// Whose agent may be gone gets no grace: it was asked to stop, and that is why it ends.
-	case !p.seen.StopBy.IsZero() && (now >= p.stopBy+cfg.Grace || now >= p.stopBy && p.silent(now, cfg)):
+	case p.pastGrace(now, cfg), !p.seen.StopBy.IsZero() && now >= p.stopBy && p.silent(now, cfg):
 		return domain.CauseCancelled, true
 	case p.seen.State == domain.TaskStateRunning && p.seen.Timeout > 0 && now >= p.started+p.seen.Timeout+cfg.Grace:
 		return domain.CauseTimedOut, true

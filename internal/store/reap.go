@@ -75,7 +75,8 @@ func (s *Store) ProbeWrite(ctx context.Context, ref domain.AttemptRef) error {
 //   - lost: the state, and exactly the heartbeat stamp;
 //   - launch_failed: that, and that no agent has registered;
 //   - timed_out: the state;
-//   - cancelled: a cancel is pending, with the deadline that was seen.
+//   - cancelled: a cancel is pending, with the deadline that was seen; and the heartbeat
+//     stamp, unless seen has none: it is then over however its agent beats.
 //
 // Another cause is domain.ErrPrecondition. The message is cut at 16 KiB.
 func (s *Store) ReapAttempt(ctx context.Context, seen domain.Attempt, cause domain.Cause, message string) (bool, error) {
@@ -116,7 +117,11 @@ func unchanged(seen domain.Attempt, cause domain.Cause) ([]predicate.Attempt, er
 	case domain.CauseTimedOut:
 		return same, nil
 	case domain.CauseCancelled:
-		return []predicate.Attempt{attempt.CancelRequestedAtNotNil(), attempt.CancelStopBy(seen.StopBy.UnixMicro())}, nil
+		pending := []predicate.Attempt{attempt.CancelRequestedAtNotNil(), attempt.CancelStopBy(seen.StopBy.UnixMicro())}
+		if !seen.HeartbeatAt.IsZero() {
+			pending = append(pending, beatAt(seen.HeartbeatAt))
+		}
+		return pending, nil
 	}
 	return nil, fmt.Errorf("%w: nothing is reaped as %q", domain.ErrPrecondition, cause)
 }

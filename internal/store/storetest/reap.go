@@ -163,6 +163,11 @@ func testReapSignOfLife(t *testing.T, b *bed) {
 		"registered": {domain.CauseLaunchFailed, nil, func(id auth.AgentIdentity) {
 			wantNil(t, b.RegisterAgent(as(id.TenantID), id, domain.AgentInfo{Version: "v"}))
 		}},
+		"beat past the deadline": {
+			domain.CauseCancelled,
+			func(id auth.AgentIdentity) { beat(id); b.mustCancel(t, id, b.clock()) },
+			func(id auth.AgentIdentity) { wantError(t, b.RecordHeartbeat(as(id.TenantID), id), domain.ErrCancelled) },
+		},
 		"earlier deadline": {
 			domain.CauseCancelled,
 			func(id auth.AgentIdentity) { b.mustCancel(t, id, b.clock().Add(time.Hour)) },
