@@ -12,9 +12,14 @@ import (
 // Replace puts what update makes of the content of the file at path in its place:
 // whole, on disk, and mode 0600, so that whoever reads it meanwhile or after a crash
 // finds the old content or the new. Calls for one path, of any process, follow each
-// other, so that none undoes what another did. An error of update, or of a file that
-// [Load] refuses, leaves the file as it is.
+// other, so that none undoes what another did. Where path is a link, what it points to
+// is replaced, and it stays. An error of update, or of a file that [Load] refuses,
+// leaves the file as it is.
 func Replace(path string, update func(old []byte) ([]byte, error)) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return fmt.Errorf("key file: %w", err)
+	}
 	return Hold(path, func(old []byte) error {
 		data, err := update(old)
 		if err != nil {
@@ -90,7 +95,11 @@ func put(path string, data []byte) error {
 // Sync makes durable that the file at path is the one that is there now, for whoever
 // finds it changed while [Replace] is still under way.
 func Sync(path string) error {
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	target, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		err = syncDir(filepath.Dir(target))
+	}
+	if err != nil {
 		return fmt.Errorf("key file %s: %w", path, err)
 	}
 	return nil

@@ -74,3 +74,23 @@ func TestReplaceLeavesWhatItRefuses(t *testing.T) {
 		t.Errorf("it holds %q, %v", data, err)
 	}
 }
+
+// TestReplaceFollowsALink: a key that is kept on another disk stays there.
+func TestReplaceFollowsALink(t *testing.T) {
+	path, kept := filepath.Join(t.TempDir(), "key"), filepath.Join(t.TempDir(), "kept")
+	if err := errors.Join(os.WriteFile(kept, []byte("old"), 0o600), os.Symlink(kept, path)); err != nil {
+		t.Fatal(err)
+	}
+	err := errors.Join(
+		keyfile.Replace(path, func([]byte) ([]byte, error) { return []byte("new"), nil }),
+		keyfile.Sync(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if target, err := os.Readlink(path); err != nil || target != kept {
+		t.Errorf("it links to %q, %v", target, err)
+	}
+	if data, err := os.ReadFile(kept); err != nil || string(data) != "new" {
+		t.Errorf("there it holds %q, %v", data, err)
+	}
+}
