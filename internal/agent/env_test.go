@@ -2,6 +2,7 @@ package agent
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"reflect"
 	"slices"
@@ -233,5 +234,27 @@ func TestEnv4FileCannotBeWritten(t *testing.T) {
 	b.run(t)
 	if got := f.terminal(t); !strings.HasPrefix(got.GetErrorMessage(), `the input "in" could not be written to a file: `) {
 		t.Errorf("reported %v", got)
+	}
+}
+
+// TestEnv4ManyInputs gives a task more than the system passes in all, by values each of
+// which it would pass.
+func TestEnv4ManyInputs(t *testing.T) {
+	const n, size = 80, 127 << 10
+	held, mapping := map[string]string{"small": "1"}, map[string][]string{"small": {"small"}}
+	for i := range n {
+		source := fmt.Sprintf("big%02d", i)
+		held[source], mapping[source] = strings.Repeat("x", size), []string{source}
+	}
+	f := &fake{spec: bash(`for p in ${!LEOFLOW_XCOM_BIG*}; do case $p in *_PATH) wc -c < "${!p}";; esac; done
+echo "small $LEOFLOW_XCOM_SMALL"`), onFetch: values(held)}
+	f.spec.XcomInputMapping = inputs(mapping)
+	if code := newBench(t, f).run(t); code != ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	wantOutcome(t, f.terminal(t), success, 0, "")
+	want := append(slices.Repeat([]string{fmt.Sprint(size)}, n), "small 1")
+	if out := f.texts("stdout"); !slices.Equal(out, want) {
+		t.Errorf("got %q", out)
 	}
 }

@@ -24,6 +24,24 @@ const secretTries = 2
 type command struct {
 	argv []string
 	env  environment
+	// spare are the entries of env that a file holds as well.
+	spare []string
+}
+
+// lighten leaves out the longest of the spare entries; false: there is none left.
+func (c *command) lighten() bool {
+	if len(c.spare) == 0 {
+		return false
+	}
+	longest := 0
+	for i, name := range c.spare {
+		if len(c.env[name]) > len(c.env[c.spare[longest]]) {
+			longest = i
+		}
+	}
+	delete(c.env, c.spare[longest])
+	c.spare = slices.Delete(c.spare, longest, longest+1)
+	return true
 }
 
 // input is a parameter of a task and the file that holds its value.
@@ -38,6 +56,9 @@ func (a *attempt) prepare(ctx context.Context, spec *agentv1.TaskSpec) (command,
 	op, err := runnable(spec)
 	if err != nil {
 		return command{}, err
+	}
+	if a.dir, err = os.MkdirTemp(a.cfg.TempDir, "leoflow-agent-"); err != nil {
+		return command{}, fmt.Errorf("the task could not be started: no directory of its own: %w", err)
 	}
 	given := environment{}
 	inputs, err := a.inputs(ctx, spec, given)
@@ -60,7 +81,13 @@ func (a *attempt) prepare(ctx context.Context, spec *agentv1.TaskSpec) (command,
 	if err != nil {
 		return command{}, fmt.Errorf("the task could not be started: %w", err)
 	}
-	return command{argv: argv, env: env}, nil
+	var spare []string
+	for _, in := range inputs {
+		if name := domain.XComVariable(in.param); in.path != "" && env[name] != "" {
+			spare = append(spare, name)
+		}
+	}
+	return command{argv: argv, env: env, spare: spare}, nil
 }
 
 // inputs fetches the inputs, in the order of their names, into files and env.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // attempt is the one that this agent runs.
@@ -31,7 +33,7 @@ type attempt struct {
 	ship   *shipper
 	beats  *beats
 	task   atomic.Pointer[process] // nil: none was started
-	dir    string                  // private to the attempt, removed at the end
+	dir    string                  // private to the attempt, removed at the end; empty: not made yet
 }
 
 // Run runs the attempt that the configuration's token names, and returns one of the
@@ -55,18 +57,17 @@ func Run(ctx context.Context, cfg Config) int {
 		return ExitBadConfig
 	}
 	defer func() { _ = conn.Close() }()
-	dir, err := os.MkdirTemp(cfg.TempDir, "leoflow-agent-")
-	if err != nil {
-		cfg.Logger.Error("the agent cannot start without a directory of its own", "error", err)
-		return ExitBadConfig
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
 	a := &attempt{
-		cfg: cfg, pace: cfg.pace, log: cfg.Logger, token: token, dir: dir,
+		cfg: cfg, pace: cfg.pace, log: cfg.Logger, token: token,
 		client: agentv1.NewAgentServiceClient(conn), calls: caller{conn: conn, pace: cfg.pace, token: token},
 	}
 	a.beats = &beats{attempt: a}
 	a.ship = a.newShipper(newSession())
+	defer func() {
+		if a.dir != "" {
+			_ = os.RemoveAll(a.dir)
+		}
+	}()
 	return a.run(ctx)
 }
 
@@ -197,7 +198,7 @@ func (a *attempt) execute(ctx context.Context, cmd command, limit time.Duration)
 	if err := adoptOrphans(); err != nil {
 		a.log.Warn("what the task leaves behind cannot be reaped", "error", err)
 	}
-	p, err := launch(cmd, a.ship.backlog, a.cfg.kin)
+	p, err := a.launch(cmd)
 	if err != nil {
 		return failed(0, "the task could not be started: %v", err)
 	}
@@ -241,6 +242,20 @@ func (a *attempt) execute(ctx context.Context, cmd command, limit time.Duration)
 	out := judge(p.result())
 	out.at = ended
 	return out
+}
+
+// launch starts the task. Where the system passes so much in one value but not in all,
+// the longest inputs are given by their files alone (A-ENV-4).
+func (a *attempt) launch(cmd command) (*process, error) {
+	p, err := launch(cmd, a.ship.backlog, a.cfg.kin)
+	left := 0
+	for ; errors.Is(err, syscall.E2BIG) && cmd.lighten(); left++ {
+		p, err = launch(cmd, a.ship.backlog, a.cfg.kin)
+	}
+	if left > 0 {
+		a.say(slog.LevelWarn, "%d inputs are given as files alone: the system does not pass so much in the environment", left)
+	}
+	return p, err
 }
 
 // stopped is the outcome of a task that the control plane had stopped (A-BEAT-2).
@@ -293,11 +308,12 @@ func (a *attempt) endLog(ctx context.Context, out outcome) {
 
 // say tells something in the agent's own log, and in the attempt's as stream "agent".
 func (a *attempt) say(level slog.Level, format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
+	// A log line's length at most, as a specification may put any length into it.
+	text := domain.CutString(strings.ToValidUTF8(fmt.Sprintf(format, args...), "\uFFFD"), domain.MaxLogLineBytes)
 	a.log.Log(context.Background(), level, text)
 	wire := agentv1.LogLevel_LOG_LEVEL_WARN
 	if level >= slog.LevelError {
 		wire = agentv1.LogLevel_LOG_LEVEL_ERROR
 	}
-	a.ship.note(wire, strings.ToValidUTF8(text, "\uFFFD"))
+	a.ship.note(wire, text)
 }

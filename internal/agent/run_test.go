@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -146,7 +145,6 @@ func TestRunBadConfig(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"address": func(c *Config) { c.Addr = "nowhere" },
 		"token":   func(c *Config) { c.Token = "" },
-		"dir":     func(c *Config) { c.TempDir = filepath.Join(c.TempDir, "missing") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, f)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 func TestStart1TokenStaysWithAgent(t *testing.T) {
@@ -123,5 +125,37 @@ func TestStart3FailingStartIsReported(t *testing.T) {
 				t.Error("the task ran")
 			}
 		})
+	}
+}
+
+// TestStart3NoPlaceForFiles has nowhere to make the attempt's directory, as on a full disk.
+func TestStart3NoPlaceForFiles(t *testing.T) {
+	f := &fake{spec: bash("echo ran")}
+	b := newBench(t, f)
+	b.cfg.TempDir = filepath.Join(b.cfg.TempDir, "none")
+	if code := b.run(t); code != ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	got := f.terminal(t)
+	if got.GetState() != failure || !strings.HasPrefix(got.GetErrorMessage(), "the task could not be started: no directory of its own: ") {
+		t.Errorf("reported %v", got)
+	}
+	if len(f.reports) != 1 {
+		t.Error("RUNNING was reported")
+	}
+}
+
+// TestStart3LongReasonLeavesTheLog refuses a specification whose every word is too long
+// for a log line.
+func TestStart3LongReasonLeavesTheLog(t *testing.T) {
+	f := &fake{spec: withEnv(strings.Repeat("n", 5<<20)+"=", "v")}
+	if code := newBench(t, f).run(t); code != ExitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if got := f.terminal(t); got.GetState() != failure || len(got.GetErrorMessage()) > domain.MaxErrorMessageBytes {
+		t.Errorf("reported %v, %d bytes", got.GetState(), len(got.GetErrorMessage()))
+	}
+	if said := f.texts("agent"); len(said) != 1 || len(said[0]) > domain.MaxLogLineBytes {
+		t.Errorf("%d lines of the agent's own", len(said))
 	}
 }
