@@ -49,7 +49,7 @@ func (r *rig) agent(addr, token string) *agent {
 
 func (a *agent) signal(sig syscall.Signal) { _ = a.cmd.Process.Signal(sig) }
 
-// kill kills the agent and waits for its end; its task knows nothing of it.
+// kill kills the agent and waits for its end; nobody tells how its task ended.
 func (a *agent) kill() {
 	a.signal(syscall.SIGKILL)
 	<-a.ended
