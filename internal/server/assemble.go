@@ -20,6 +20,7 @@ import (
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/agentrpc"
 	"github.com/neochaotic/leoflow/internal/controlrpc"
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/interceptor"
 	"github.com/neochaotic/leoflow/internal/policy"
 	"github.com/neochaotic/leoflow/internal/xcom"
@@ -49,6 +50,10 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	if s.cfg.AllowPlaintextSecrets {
 		s.cfg.Logger.WarnContext(ctx, "secrets are delivered over plaintext channels too, as configured")
+	}
+	if window := s.cfg.SilenceWindow; window < 2*domain.BeatInterval {
+		s.cfg.Logger.WarnContext(ctx, "the window of silence is too short for deployed agents: one late beat, and healthy work is lost",
+			"window", window, "they_beat_every", domain.BeatInterval)
 	}
 	s.agents = agentrpc.NewServer(s.tokens, s.store, values)
 	s.agents.SetLogger(s.cfg.Logger)

@@ -108,3 +108,19 @@ func TestBeat7TheIntervalFitsTheWindow(t *testing.T) {
 		}
 	}
 }
+
+// TestBeat5AWindowTooShortForDeployedAgentsIsTold: they beat every 15 s whatever they are
+// asked, and their healthy work would be lost.
+func TestBeat5AWindowTooShortForDeployedAgentsIsTold(t *testing.T) {
+	for window, want := range map[time.Duration]bool{
+		2*domain.BeatInterval - time.Second: true, 2 * domain.BeatInterval: false, 0: false,
+	} {
+		log := newTold()
+		start(t, server.Config{SilenceWindow: window, Logger: log.logger()}, false)
+		log.mu.Lock()
+		if got := strings.Contains(log.text.String(), "window of silence"); got != want {
+			t.Errorf("window %v: told %v in:\n%s", window, got, log.text.String())
+		}
+		log.mu.Unlock()
+	}
+}
