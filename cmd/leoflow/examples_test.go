@@ -69,7 +69,7 @@ func TestCancelledExampleByASignal(t *testing.T) {
 	run.signal(syscall.SIGINT)
 	got := run.end()
 	got.wantCode(t, 130)
-	got.wantIn(t, "tidied up\n", "cancelled (code 1)")
+	got.wantIn(t, "by the signal interrupt; the tasks that run are asked to end, and killed by a second signal\n", "tidied up\n", "cancelled (code 1)")
 	got.wantRowsLike(t, `work +failed +1 `, `publish +skipped +- `)
 }
 

@@ -17,7 +17,7 @@ func TestTimezonesExample(t *testing.T) {
 	got := leoflow(t, "run", filepath.Join(dir, "timezones.yaml"))
 	got.wantCode(t, exitOK)
 	got.wantIn(t, "extract │ 312 zones\n", "report  │ # The world's time zones\n")
-	table := regexp.MustCompile(`\n\nTASK +STATE +TRY +DURATION +CAUSE\nextract +success +1 +\d+\.\d+s\nreport +success +1 +\d+\.\d+s\n\nTIMELINE +0s +\d+\.\d+s\nextract +░*█+\nreport +░*█+\n░ agent starts .*\n$`)
+	table := regexp.MustCompile(`\n\nTASK +STATE +TRY +DURATION +CAUSE\nextract +success +1 +\d+\.\d+s\nreport +success +1 +\d+\.\d+s\n\nTIMELINE +0s +\d+\.\d+s\nextract +░*█+\nreport +░*█+\n░ agent starts .*\n\ntimezones: 2 success in \d+\.\d+s\n$`)
 	if !table.MatchString(got.out) {
 		t.Errorf("no such table:\n%s", got.out)
 	}
@@ -33,7 +33,8 @@ func TestTimezonesExample(t *testing.T) {
 func TestFailingExample(t *testing.T) {
 	got := leoflow(t, "run", "--parallel", "1", mustAbs(t, "../../examples/failing.yaml"))
 	got.wantCode(t, exitFailed)
-	got.wantIn(t, "check   ┃ the check failed\n", "exit_nonzero (code 3)", "check did not succeed")
+	got.wantIn(t, "check   ┃ the check failed\n", "exit_nonzero (code 3)", "check did not succeed",
+		"\nfailing: 2 success, 1 failed, 1 upstream_failed in ")
 	for _, row := range []string{`prepare +success +1 `, `check +failed +1 `, `publish +upstream_failed +- +- `, `tidy +success +1 `} {
 		if !regexp.MustCompile(`(?m)^` + row).MatchString(got.out) {
 			t.Errorf("no row %s:\n%s", row, got.out)

@@ -161,6 +161,9 @@ func (e *events) remark(task string, try int, text string) {
 	e.tell(notice{Event: "notice", Time: stamp(e.now()), TaskID: task, Try: try, Source: "log", Message: text})
 }
 
+// stopping is told at the end, by run_ended.
+func (e *events) stopping(error, bool) {}
+
 func (e *events) ended(r Result, stopped error) error {
 	event := runEnded{Event: "run_ended", Time: stamp(e.now()), Succeeded: r.Succeeded() && stopped == nil, Tasks: []taskEnd{}}
 	if stopped != nil {

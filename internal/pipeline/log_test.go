@@ -116,6 +116,18 @@ func TestLog11AllLinesBeforeTheTable(t *testing.T) {
 	}
 }
 
+// TestALongNamePushesNoOtherLineAside holds that the lines of others stay short.
+func TestALongNamePushesNoOtherLineAside(t *testing.T) {
+	long := strings.Repeat("n", 3*maxName)
+	s := newScene(t, long+":", "b:")
+	s.mustRun()
+	for _, line := range []string{long + " │ this is " + long + "\n", "\nb" + strings.Repeat(" ", maxName-1) + " │ this is b\n"} {
+		if !strings.Contains(s.out.String(), line) {
+			t.Errorf("no line %q:\n%s", line, s.out.String())
+		}
+	}
+}
+
 func TestLogThatCannotBeReadIsTold(t *testing.T) {
 	s := newScene(t, "a:")
 	s.plane.refuse = func(call any) error {

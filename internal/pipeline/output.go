@@ -19,6 +19,9 @@ type output interface {
 	// agent tells what an agent said of itself, and remark what there is to know of a log.
 	agent(task string, try int, text string)
 	remark(task string, try int, text string)
+	// stopping tells why a run is stopped while tasks run, which are asked to end, and
+	// whether they can be killed by asking again.
+	stopping(cause error, again bool)
 	// ended tells the result and why the run was stopped, if it was, and returns the
 	// first failure to write anything.
 	ended(r Result, stopped error) error

@@ -27,7 +27,7 @@ type printer struct {
 	*lines
 	color  bool
 	width  func() int
-	prefix map[string]string // by task id: the padded, coloured id
+	prefix map[string]string // by task id: the coloured id, padded as far as most others are
 }
 
 func newPrinter(opts Options) *printer {
@@ -44,7 +44,7 @@ func newPrinter(opts Options) *printer {
 	}
 	for i := range opts.Pipeline.Tasks {
 		id := opts.Pipeline.Tasks[i].ID
-		p.prefix[id] = p.paint(taskColors[i%len(taskColors)], terminal.Pad(terminal.Visible(id), widest))
+		p.prefix[id] = p.paint(taskColors[i%len(taskColors)], terminal.Pad(terminal.Visible(id), min(widest, maxName)))
 	}
 	return p
 }
@@ -85,6 +85,14 @@ func (p *printer) changed(t *task, _ time.Time) {
 
 func (p *printer) delayed(t *task, wait time.Duration) {
 	p.remark(t.id, t.try, fmt.Sprintf("try %d of %d begins in %s", t.try+1, max(t.try, t.retry.Times)+1, briefly(wait)))
+}
+
+func (p *printer) stopping(cause error, again bool) {
+	text := cause.Error() + "; the tasks that run are asked to end"
+	if again {
+		text += ", and killed by a second signal"
+	}
+	p.write(p.paint(colorYellow, terminal.Visible(text)) + "\n")
 }
 
 // records prints a piece of a task's log.

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -121,7 +122,29 @@ func (p *printer) ended(r Result, _ error) error {
 	}); drawn != "" {
 		p.write("\n" + drawn)
 	}
+	p.write("\n" + p.summary(r) + "\n")
 	return p.failure()
+}
+
+// summary is the last line: how many tasks have which state, and how long it all took.
+func (p *printer) summary(r Result) string {
+	n := map[domain.TaskState]int{}
+	var order []domain.TaskState
+	for _, t := range r.Tasks {
+		if n[t.State]++; n[t.State] == 1 {
+			order = append(order, t.State)
+		}
+	}
+	slices.SortStableFunc(order, func(a, b domain.TaskState) int { return n[b] - n[a] })
+	var parts []string
+	for _, state := range order {
+		parts = append(parts, p.paint(stateColor(state), fmt.Sprintf("%d %s", n[state], state)))
+	}
+	text := terminal.Visible(r.DagID) + ": " + strings.Join(parts, ", ")
+	if from, to := extent(r); !from.IsZero() {
+		text += " in " + briefly(to.Sub(from))
+	}
+	return text
 }
 
 func stateColor(s domain.TaskState) string {

@@ -21,6 +21,9 @@ func (d *driver) stop(cause error) {
 	}
 	d.stopCause = cause
 	close(d.stopping)
+	if d.slots > 0 {
+		d.out.stopping(cause, d.opts.Hurry != nil)
+	}
 	d.pending++
 	d.others.Go(func() {
 		d.cancelRun()
