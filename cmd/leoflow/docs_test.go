@@ -105,6 +105,30 @@ func TestEveryPipelineOfThePagesIsValid(t *testing.T) {
 	}
 }
 
+// TestThePipelinesOfThePageRun runs them as who follows the page does, in a folder of
+// their own, the modules beside them.
+func TestThePipelinesOfThePageRun(t *testing.T) {
+	needPython(t)
+	page, dir := docs(t)["pipelines.md"], t.TempDir()
+	for _, module := range blocks(page, "python") {
+		name, _, _ := strings.Cut(strings.TrimPrefix(module, "# "), ",")
+		writeFile(t, filepath.Join(dir, name), module)
+	}
+	path := filepath.Join(dir, "page.yaml")
+	var out string
+	for _, pipeline := range blocks(page, "yaml") {
+		writeFile(t, path, pipeline)
+		got := leoflow(t, "run", "--var", "region=equator", path)
+		got.wantCode(t, exitOK)
+		out += got.out
+	}
+	for _, line := range []string{`of ["Oslo", "Quito"] the north is Oslo`, `equator: [{"sky": "clear"},{"sky": "rain"}]`, "weather: 4 success, 1 skipped in ", "square: 2 success in "} {
+		if !strings.Contains(out, line) {
+			t.Errorf("no line %q:\n%s", line, out)
+		}
+	}
+}
+
 // What the page of troubles quotes is said somewhere.
 func TestEveryTroubleIsSaidBySomeSource(t *testing.T) {
 	quotes := regexp.MustCompile("(?m)^### `(.*)`$").FindAllStringSubmatch(docs(t)["troubleshooting.md"], -1)
