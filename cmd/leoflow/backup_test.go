@@ -212,3 +212,12 @@ func TestBackupCommandLine(t *testing.T) {
 		t.Errorf("keys: %v", err)
 	}
 }
+
+// TestBackupIntoTheWorkingDirectory writes where the command is called, as the page of
+// serving does.
+func TestBackupIntoTheWorkingDirectory(t *testing.T) {
+	s := servePlain(t)
+	got := leoflow(t, "backup", "--data-dir", s.data, "--to", "backup.tar.gz")
+	got.wantCode(t, exitOK)
+	got.wantIn(t, "backup.tar.gz holds the database")
+}

@@ -104,8 +104,11 @@ func prepareFile(path string) error {
 }
 
 // dataSource returns the driver's name for the file at path, whatever characters
-// are in it.
+// are in it. A relative path would be read as the name of a host.
 func dataSource(path, txlock string, pragmas ...string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
+	}
 	query := url.Values{"_txlock": {txlock}}
 	query.Add("_pragma", fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()))
 	for _, p := range pragmas {
