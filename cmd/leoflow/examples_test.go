@@ -74,7 +74,7 @@ func TestCancelledExampleByASignal(t *testing.T) {
 }
 
 func TestCancelledExampleByLeoflowCancel(t *testing.T) {
-	s := servePlain(t)
+	s := servePlain(t, "--silence-window", "20s") // agents learn of a cancel by a beat: the shorter the window, the sooner
 	run := s.start("run", "--server", s.addr, "--run-id", "r", filepath.Join(copyExamples(t), "cancelled.yaml"))
 	run.awaitLine("work    │ step 1")
 	s.leoflow("cancel", "cancelled", "r").wantCode(t, exitOK)

@@ -32,10 +32,10 @@ type served struct {
 }
 
 // servePlain starts a server without TLS.
-func servePlain(t *testing.T) *served {
+func servePlain(t *testing.T, flags ...string) *served {
 	t.Helper()
 	s := &served{t: t, data: filepath.Join(t.TempDir(), "data"), creds: insecure.NewCredentials()}
-	_, s.addr, _ = startServe(t, s.data)
+	_, s.addr, _ = startServe(t, s.data, flags...)
 	return s.connect()
 }
 
