@@ -51,11 +51,11 @@ const firstContact = 2 * time.Second
 
 // awaitContact returns once the connection stands, or is waited for and that is told.
 func (r *remote) awaitContact(ctx context.Context, conn *grpc.ClientConn, out io.Writer) {
-	ctx, cancel := context.WithTimeout(ctx, firstContact)
+	patience, cancel := context.WithTimeout(ctx, firstContact)
 	defer cancel()
 	conn.Connect()
-	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
-		if state == connectivity.TransientFailure || !conn.WaitForStateChange(ctx, state) {
+	for state := conn.GetState(); state != connectivity.Ready && ctx.Err() == nil; state = conn.GetState() {
+		if state == connectivity.TransientFailure || !conn.WaitForStateChange(patience, state) && ctx.Err() == nil {
 			fmt.Fprintf(out, "leoflow: no control plane at %s answers in %s yet; waiting a minute for it\n", terminal.Visible(r.addr), r.channel())
 			return
 		}

@@ -192,6 +192,21 @@ func TestSomebodysRetryIsLaunched(t *testing.T) {
 	}
 }
 
+// TestRetryThatOvertakesASettlement has a person retry a task in the moment in which
+// what waits for it is given up because of it.
+func TestRetryThatOvertakesASettlement(t *testing.T) {
+	s := newScene(t, "a:", "b: a")
+	s.launcher.scripts["a"] = failing(1)
+	s.plane.refuse = func(call any) error {
+		if req, ok := call.(*controlv1.SettleTaskRequest); ok && req.GetTaskId() == "b" {
+			_, err := s.plane.retry("a", 1)
+			return err
+		}
+		return nil
+	}
+	wantStates(t, s.mustRun(), "a=success b=success")
+}
+
 // TestSupersededAttemptIsReplaced has a person retry a task that runs: its agent is
 // asked to end, killed when it does not, and only then the next try begins.
 func TestSupersededAttemptIsReplaced(t *testing.T) {

@@ -55,13 +55,14 @@ func (t *task) apply(c *controlv1.TaskChange) bool {
 	}
 	was := t.outcome()
 	t.changes++
-	t.stale = false
 	t.state, t.try, t.cause = stateOf(c.GetState()), try, causeOf(c.GetCause())
 	t.exitCode, t.message = int(c.GetExitCode()), c.GetMessage()
 	t.record(c.GetAt().AsTime())
 	if a := t.attempt; a != nil && t.try >= a.try && (!t.state.Live() || t.try > a.try) {
 		a.settle(t.state == domain.TaskStateUpForRetry || t.cause == domain.CauseSuperseded || t.try > a.try)
 	}
+	// It may have been settled after what it waits for was opened again.
+	t.stale = t.state == domain.TaskStateUpstreamFailed && t.try == 0 && t.fate() != fateFail
 	if was != "" && t.outcome() == "" {
 		t.reopenBelow()
 	}
