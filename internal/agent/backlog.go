@@ -51,6 +51,9 @@ type lane struct {
 // (LOG-6). When nothing moved for the stall time, lines are dropped instead until
 // something does, so that a dead control plane never holds up the task (A-LOG-3).
 // Dropped lines keep their numbers: the gap shows (LOG-4).
+//
+// Lines sent and not acknowledged are bounded, too. A control plane that acknowledges
+// while lines flow is sent no more until it does; of one that does not, the oldest go.
 type backlog struct {
 	session uint64
 	stall   time.Duration
@@ -67,8 +70,10 @@ type backlog struct {
 	waiting  int       // readers that a full queue holds up now
 	waited   bool      // one was, since heldUp was last asked
 	shedding bool
-	dropped  int // lines dropped since the last note about it
-	lost     int // lines dropped in all
+	dropped  int  // lines dropped since the last note about it
+	lost     int  // lines dropped in all
+	acking   bool // acks release lines while lines flow
+	rechecks bool // next is to be asked again after the stall time
 	ended    bool
 	dead     bool
 }
@@ -158,7 +163,7 @@ func (b *backlog) wake() {
 
 // next returns the oldest line that was not sent, without taking it. When there is
 // none it returns a channel that closes at the next change, and whether the log has
-// ended, so that none will come.
+// ended, so that none will come. While sent ones must be acknowledged first, there is none.
 func (b *backlog) next() (e *entry, changed <-chan struct{}, ended bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,10 +172,36 @@ func (b *backlog) next() (e *entry, changed <-chan struct{}, ended bool) {
 			e = ln.entries[ln.sent]
 		}
 	}
+	if e != nil && b.mustWait(e) {
+		return nil, b.changed, false
+	}
 	if e != nil {
 		e.lane.high = max(e.lane.high, e.line.GetLineNumber())
 	}
 	return e, b.changed, b.ended || b.dead
+}
+
+// mustWait reports whether a line is not to be sent before others are acknowledged. It
+// is for no longer than the stall time, and not above a hole, which acks may never pass.
+func (b *backlog) mustWait(e *entry) bool {
+	if !b.acking || b.lost > 0 || b.kept+e.size <= maxKept {
+		return false
+	}
+	left := b.stall - time.Since(b.moved)
+	if left <= 0 {
+		b.acking = false
+		return false
+	}
+	if !b.rechecks {
+		b.rechecks = true
+		time.AfterFunc(left, func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.rechecks = false
+			b.wake()
+		})
+	}
+	return true
 }
 
 // commit marks a line from next as sent. An unnumbered one is let go: its resend
@@ -247,6 +278,7 @@ func (b *backlog) ack(stream string, through int64) bool {
 	}
 	b.release(ln, n)
 	if n > 0 {
+		b.acking = true
 		b.progress()
 	}
 	b.wake()
