@@ -44,8 +44,10 @@ func (b *bearer) GetRequestMetadata(context.Context, ...string) (map[string]stri
 // RequireTransportSecurity keeps the token off a plaintext connection that nobody asked for.
 func (b *bearer) RequireTransportSecurity() bool { return !b.plaintext }
 
+// renew takes a token into use. One that is in use already is no renewal: what was
+// refused with it would be refused again.
 func (b *bearer) renew(token string) {
-	if usableToken(token) {
+	if usableToken(token) && token != *b.token.Load() {
 		b.token.Store(&token)
 	}
 }

@@ -67,6 +67,18 @@ func TestNet2RenewedTokenOpensTheLogAgain(t *testing.T) {
 	}
 }
 
+// TestNet2SameTokenIsNoRenewal: a refusal is tried again for another token alone.
+func TestNet2SameTokenIsNoRenewal(t *testing.T) {
+	b := newBearer("one", true)
+	before := b.token.Load()
+	if b.renew("one"); b.token.Load() != before {
+		t.Error("the token in use counts as a renewed one")
+	}
+	if b.renew("two"); *b.token.Load() != "two" {
+		t.Errorf("in use is %q", *b.token.Load())
+	}
+}
+
 // TestLog2StreamRefusedForItsRateIsOpenedAgain, more often than one that fails for good.
 func TestLog2StreamRefusedForItsRateIsOpenedAgain(t *testing.T) {
 	busy, err := status.New(codes.ResourceExhausted, "busy").WithDetails(&errdetails.RetryInfo{RetryDelay: durationpb.New(time.Millisecond)})
