@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -44,7 +45,7 @@ func TestRun3KilledAgentLeavesNoTask(t *testing.T) {
 	}()
 	select {
 	case err := <-over:
-		if err != io.EOF {
+		if !errors.Is(err, io.EOF) {
 			t.Error(err)
 		}
 	case <-time.After(deadline):
