@@ -258,7 +258,8 @@ func (m *model) reap(t *modelTask, seen modelAttempt, cause domain.Cause, messag
 		domain.CauseLost:         silent,
 		domain.CauseLaunchFailed: silent && a.Agent == domain.AgentInfo{},
 		domain.CauseTimedOut:     a.State == seen.State,
-		domain.CauseCancelled:    a.cancelling() && a.StopBy.Equal(seen.StopBy),
+		domain.CauseCancelled: a.cancelling() && a.StopBy.Equal(seen.StopBy) &&
+			(seen.HeartbeatAt.IsZero() || a.HeartbeatAt.Equal(seen.HeartbeatAt)),
 	}[cause]
 	switch {
 	case !known:
