@@ -129,13 +129,8 @@ func (b *Bed) PrepareAttempt(ctx context.Context, req *conformancev1.PrepareAtte
 		return nil, err
 	}
 	id := auth.IdentityOf(launched.Ref)
-	for _, report := range []domain.TaskState{domain.TaskStateRunning, state} {
-		if state == domain.TaskStateQueued || report == state && report == domain.TaskStateRunning {
-			continue
-		}
-		if err := b.server.Store().ReportState(ctx, id, report, 0, ""); err != nil {
-			return nil, err
-		}
+	if err := b.bring(ctx, id, state); err != nil {
+		return nil, err
 	}
 	token, _, err := b.server.Tokens().MintAgent(id, tokenLife)
 	if err != nil {
@@ -145,6 +140,18 @@ func (b *Bed) PrepareAttempt(ctx context.Context, req *conformancev1.PrepareAtte
 		TenantId: id.TenantID, DagId: id.DagID, RunId: id.RunID, TaskId: id.TaskID,
 		TaskInstanceId: id.TaskInstanceID, TryNumber: int32(id.TryNumber), //nolint:gosec // a try of a test
 	}}, nil
+}
+
+// bring takes a queued attempt to a state, through RUNNING.
+func (b *Bed) bring(ctx context.Context, id auth.AgentIdentity, to domain.TaskState) error {
+	if to == domain.TaskStateQueued {
+		return nil
+	}
+	err := b.server.Store().ReportState(ctx, id, domain.TaskStateRunning, 0, "")
+	if err == nil && to != domain.TaskStateRunning {
+		err = b.server.Store().ReportState(ctx, id, to, 0, "")
+	}
+	return err
 }
 
 // CancelAttempt implements FixtureService.
