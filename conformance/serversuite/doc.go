@@ -10,6 +10,8 @@ package serversuite
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"slices"
 
@@ -30,11 +32,19 @@ type Target struct {
 	Fixtures conformancev1.FixtureServiceClient
 	// Capabilities are what the adapter says that the server offers.
 	Capabilities *conformancev1.GetCapabilitiesResponse
+
+	// run is in every name that this run makes: another one, with the same seed, meets
+	// the same server.
+	run string
 }
 
 // NewTarget asks the adapter what the server offers.
 func NewTarget(ctx context.Context, conn grpc.ClientConnInterface, confidential bool, fixtures grpc.ClientConnInterface) (*Target, error) {
-	target := &Target{Conn: conn, Confidential: confidential, Fixtures: conformancev1.NewFixtureServiceClient(fixtures)}
+	run := make([]byte, 6)
+	if _, err := rand.Read(run); err != nil {
+		return nil, fmt.Errorf("make a name for the run: %w", err)
+	}
+	target := &Target{run: hex.EncodeToString(run), Conn: conn, Confidential: confidential, Fixtures: conformancev1.NewFixtureServiceClient(fixtures)}
 	var err error
 	if target.Capabilities, err = target.Fixtures.GetCapabilities(ctx, &conformancev1.GetCapabilitiesRequest{}); err != nil {
 		return nil, fmt.Errorf("ask the fixtures what the server offers: %w", err)
