@@ -36,7 +36,7 @@ func runTrials() []trial {
 		}},
 		{"A-RUN-2", "time-out", "a time-out is FAILED", 15 * time.Second, rpcs, func(s *scene) {
 			s.spec.ExecutionTimeoutSeconds = 1
-			s.launch("sleep 1000 & wait\n")
+			s.launch("sleep 300 & wait\n")
 			s.until("the task's start", started)
 			if out := s.wantFailed(); out.GetExitCode() == 0 {
 				s.Errorf("a task that was stopped was reported with exit code 0")
@@ -83,11 +83,11 @@ const (
 `
 	deaf = `trap 'tell asked' TERM
 `
-	deafKid = `bash -c 'trap "" TERM; echo "child $$" >&8; while :; do sleep 1000; done' &
+	deafKid = `bash -c 'trap "" TERM; echo "child $$" >&8; while :; do sleep 300; done' &
 `
-	waiting = `tell ready; while :; do sleep 1000 & wait $!; done
+	waiting = `tell ready; while :; do sleep 300 & wait $!; done
 `
-	heedsKid = `bash -c 'trap "echo kid-asked >&8; exit" TERM; echo "child $$" >&8; sleep 1000 & wait' &
+	heedsKid = `bash -c 'trap "echo kid-asked >&8; exit" TERM; echo "child $$" >&8; sleep 300 & wait' &
 `
 )
 
@@ -116,7 +116,7 @@ func stopTrials() []trial {
 		}},
 		{"A-RUN-3", "group", "a child that heeds nothing is killed as well", graceful, rpcs, func(s *scene) {
 			limited(s)
-			s.launch(deafKid, "sleep 1000 & wait\n")
+			s.launch(deafKid, "sleep 300 & wait\n")
 			s.until("the child", said("child"))
 			s.wantFailed()
 			s.wantGone()

@@ -1,6 +1,7 @@
 package agentsuite
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -168,8 +169,25 @@ func (s *scene) sweep() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
+	s.killMarked()
 	if !s.wait(ctx, gone) {
 		s.Note("a process that the task started lives on")
+	}
+}
+
+// killMarked kills the processes that still have the scene's directory in their
+// environment, where the system tells: the others that the task started.
+func (s *scene) killMarked() {
+	paths, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is a good one
+	mark := []byte("TMPDIR=" + filepath.Join(s.dir, "tmp"))
+	for _, path := range paths {
+		environ, err := os.ReadFile(path)
+		if err != nil || !bytes.Contains(environ, mark) {
+			continue
+		}
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+			_ = syscall.Kill(pid, syscall.SIGKILL)
+		}
 	}
 }
 

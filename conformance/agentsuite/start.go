@@ -48,7 +48,15 @@ func everyRPC(s *scene) {
 	s.until("a heartbeat", called(heartbeat, 1))
 	s.letGo()
 	s.wantSuccess()
-	for _, m := range s.now() {
+	ms := s.now()
+	for _, method := range []string{
+		register, getTaskSpec, fetchXCom, getVariables, getConnections, reportState, heartbeat, streamLogs, pushXCom,
+	} {
+		if !called(method, 1)(ms) {
+			s.Errorf("%s was never called", method)
+		}
+	}
+	for _, m := range ms {
 		if m.isCall() && m.token != "Bearer "+s.token {
 			s.Errorf("%s came with the authorization %q, not with the token", m.method, m.token)
 		}

@@ -56,14 +56,16 @@ func NewTarget(command ...string) (*Target, error) {
 	return &Target{Command: append([]string{path}, command[1:]...)}, nil
 }
 
-// Probe launches the agent once and wants it to make one call within the time. The error
+// Probe launches the agent once and wants it to make one call within the time, which is
+// over 2 s. The error
 // wraps [ErrUnreachable], and is one line.
 func (g *Target) Probe(ctx context.Context, within time.Duration) error {
-	calls := false
+	calls, last := false, ""
 	probe := trial{
-		rule: "A-START-2", word: "probe", name: "calls the control plane", within: within, rpcs: []string{register},
+		rule: "A-START-2", word: "probe", name: "calls the control plane", within: within - patience, rpcs: []string{register},
 		run: func(s *scene) {
 			s.launch()
+			s.Cleanup(func() { last = s.lastWords() })
 			s.until("a call of any kind", func(ms moments) bool { return slices.ContainsFunc(ms, moment.isCall) })
 			calls = true
 		},
@@ -80,6 +82,9 @@ func (g *Target) Probe(ctx context.Context, within time.Duration) error {
 		return ctx.Err()
 	}
 	reason, _, _ := strings.Cut(results.Checks[0].Reason, "\n")
+	if said := strings.Join(strings.Fields(last), " "); said != "" {
+		reason += "; it printed: " + said
+	}
 	return fmt.Errorf("%w: %s: %s", ErrUnreachable, strings.Join(g.Command, " "), reason)
 }
 
@@ -112,6 +117,9 @@ type trial struct {
 	run              func(*scene)
 }
 
+// deadline is how long the check may take.
+func (t trial) deadline() time.Duration { return t.within + patience }
+
 func (t trial) check(target *Target) suite.Check {
 	rpcs := make([]conformance.RPC, len(t.rpcs))
 	for i, method := range t.rpcs {
@@ -119,7 +127,7 @@ func (t trial) check(target *Target) suite.Check {
 	}
 	return suite.Check{
 		ID: t.rule + "/" + t.word, Rule: t.rule, RPCs: rpcs, Name: t.name, Parallel: true,
-		Deadline: t.within + patience, Run: func(on *suite.T) { t.run(newScene(on, target, t.within+patience)) },
+		Deadline: t.deadline(), Run: func(on *suite.T) { t.run(newScene(on, target, t.deadline())) },
 	}
 }
 

@@ -55,7 +55,7 @@ func logMutants() []Mutant {
 		},
 		{
 			Name: "forgets-lines", Fault: "it keeps no line that it has sent", Kills: "A-LOG-2/resent", Also: []string{"A-LOG-2/end"},
-			ackAll: true,
+			ackAll: true, Slow: true,
 		},
 		{
 			Name: "fails-with-log", Fault: "it reports FAILED when its log could not be sent", Kills: "A-LOG-3/unimplemented",

@@ -68,7 +68,7 @@ func Find(name string) (*Mutant, error) {
 	all := All()
 	i := slices.IndexFunc(all, func(m Mutant) bool { return m.Name == name })
 	switch {
-	case name == "none":
+	case slices.Contains([]string{"none", Liar, Denier}, name):
 		return &Mutant{Name: name}, nil
 	case i < 0:
 		return nil, fmt.Errorf("there is no mutant %q", name)
@@ -100,6 +100,9 @@ func Run(name string) (int, error) {
 		return agent.ExitBadConfig, err
 	}
 	defer func() { _ = conn.Close() }()
+	if name == Liar || name == Denier {
+		return pretend(cfg, agentv1.NewAgentServiceClient(conn), name)
+	}
 	r := &relay{mutant: m, up: agentv1.NewAgentServiceClient(conn), token: cfg.Token}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
