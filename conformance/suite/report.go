@@ -26,7 +26,7 @@ func (r *Results) Text(visible func(string) string) string {
 		r.tellReasons(&out, s, visible)
 	}
 	if len(r.Unchecked) > 0 {
-		fmt.Fprintf(&out, "unchecked: %s has no check yet: %s\n", count(len(r.Unchecked), "rule"), strings.Join(r.Unchecked, ", "))
+		fmt.Fprintf(&out, "unchecked, for want of a check: %s: %s\n", count(len(r.Unchecked), "rule"), strings.Join(r.Unchecked, ", "))
 	}
 	if r.Interrupted {
 		out.WriteString("interrupted: not every check ran\n")
