@@ -10,6 +10,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/agentsuite"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
@@ -34,12 +35,17 @@ Tell what a rule says, why, and what it takes to judge it:
 
 Judge a control plane:
 
-  leoflow-conformance server --addr 127.0.0.1:7400 --fixtures-addr 127.0.0.1:7401`
+  leoflow-conformance server --addr 127.0.0.1:7400 --fixtures-addr 127.0.0.1:7401
+
+Judge an agent:
+
+  leoflow-conformance agent -- ./my-agent`
 
 type cli struct {
 	List    listCmd    `cmd:"" help:"List the rules."`
 	Explain explainCmd `cmd:"" help:"Tell all about a rule."`
 	Server  serverCmd  `cmd:"" help:"Judge a control plane."`
+	Agent   agentCmd   `cmd:"" help:"Judge an agent."`
 }
 
 // console is where a command writes to, and what it tells of.
@@ -90,6 +96,7 @@ func newParser(flags *cli, out, errOut io.Writer, exit func(int)) (*kong.Kong, e
 			"levels":    either(conformance.Levels()),
 			"sides":     either(conformance.Sides()),
 			"evidences": either(conformance.Evidences()),
+			"lacking":   either(agentsuite.Optional()),
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoAppDescFormat: true}),
 	)

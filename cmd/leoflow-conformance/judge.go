@@ -23,7 +23,7 @@ type judging struct {
 	Level        string   `placeholder:"LEVEL" help:"Only rules of this level: ${levels}."`
 	Repeat       int      `default:"1" placeholder:"N" help:"How often each check runs, in an order of its own each time."`
 	Seed         uint64   `placeholder:"N" help:"Makes the order and the choices of a run again; 0, the default, takes a new one."`
-	Parallel     int      `default:"8" placeholder:"N" help:"How many checks run at once, by default ${default}."`
+	Parallel     int      `default:"${parallel}" placeholder:"N" help:"How many checks run at once, by default ${default}."`
 	TimeScale    float64  `default:"1" placeholder:"X" help:"Stretches every deadline and wait."`
 	KnownFailing string   `placeholder:"FILE" help:"Checks or rules that are known to fail: on each line an id, a space, and the reason."`
 	Output       string   `short:"o" default:"text" enum:"text,json" placeholder:"FORM" help:"Form of the results: text or json; by default ${default}."`

@@ -29,7 +29,7 @@ type serverCmd struct {
 	FixturesAddr string `required:"" placeholder:"HOST:PORT" help:"Where its adapter serves FixtureService, in plaintext."`
 	TLS          bool   `name:"tls" help:"Speak TLS to the control plane, and trust whom this machine trusts."`
 	TLSCA        string `name:"tls-ca" placeholder:"FILE" help:"Speak TLS, and trust the certificates in this file, as PEM."`
-	judging
+	judging      `set:"parallel=8"`
 }
 
 // Help teaches by example.

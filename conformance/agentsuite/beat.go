@@ -157,7 +157,7 @@ func (s *scene) wantStopped() {
 func renewTrials() []trial {
 	return []trial{
 		{"A-BEAT-3", "calls", "a renewed token is used on new calls", 3 * defaultBeat, []string{heartbeat, pushXCom, reportState}, func(s *scene) {
-			s.needs("renewal")
+			s.needs(renewal)
 			renewed := s.renew()
 			s.launch("gate\n", returnValue)
 			s.until("a heartbeat with the renewed token", bearing(heartbeat, renewed))
@@ -171,8 +171,8 @@ func renewTrials() []trial {
 			}
 		}},
 		{"A-BEAT-3", "stream", "a renewed token is used when the log stream is opened again", 3 * defaultBeat, []string{heartbeat, streamLogs}, func(s *scene) {
-			s.needs("renewal")
-			s.needs("resume")
+			s.needs(renewal)
+			s.needs(resume)
 			renewed := s.renew()
 			s.on(streamLogs, func(c *call) error {
 				if c.n > 1 || c.lines == 0 {

@@ -112,7 +112,7 @@ func resumeTrials() []trial {
 	rpcs := []string{streamLogs}
 	return []trial{
 		{"A-LOG-2", "resent", "what was not acknowledged is sent again", 20 * time.Second, rpcs, func(s *scene) {
-			s.needs("resume")
+			s.needs(resume)
 			s.noAcks = true
 			s.on(streamLogs, func(c *call) error {
 				switch {
@@ -133,7 +133,7 @@ func resumeTrials() []trial {
 			s.wantResent(2, 2)
 		}},
 		{"A-LOG-2", "end", "what was not acknowledged by the end of the task is sent again", 20 * time.Second, rpcs, func(s *scene) {
-			s.needs("resume")
+			s.needs(resume)
 			s.noAcks = true
 			s.on(streamLogs, func(c *call) error {
 				if c.n > 1 {

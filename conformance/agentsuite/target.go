@@ -32,8 +32,8 @@ type Target struct {
 	Command []string
 	// Outage is how long A-NET-1 has the server be down; 0: [DefaultOutage].
 	Outage time.Duration
-	// Lacks are optional abilities of the catalogue that the agent does not have: rules
-	// that need one are skipped.
+	// Lacks are those of [Optional] that the agent does not have: rules that need one are
+	// skipped.
 	Lacks []string
 }
 
@@ -130,6 +130,15 @@ func (t trial) check(target *Target) suite.Check {
 		Deadline: t.deadline(), Run: func(on *suite.T) { t.run(newScene(on, target, t.deadline())) },
 	}
 }
+
+// The optional abilities of agents that the suite knows.
+const (
+	renewal = "renewal"
+	resume  = "resume"
+)
+
+// Optional are the abilities that a target may lack.
+func Optional() []string { return []string{renewal, resume} }
 
 // needs skips the check for an agent that lacks an ability.
 func (s *scene) needs(ability string) {
