@@ -80,12 +80,12 @@ func cell(rule, word string, rpc conformance.RPC, name string, run func(*suite.T
 
 // refused is the check that a call with a credential is UNAUTHENTICATED and has no
 // effect, while the same call of the attempt's own agent is taken.
-func refused(target *Target, rpc conformance.RPC, make func(*attempt) credential) func(*suite.T) {
+func refused(target *Target, rpc conformance.RPC, as func(*attempt) credential) func(*suite.T) {
 	return func(t *suite.T) {
 		w := newWorld(t, target)
 		a := exercised(w, rpc)
 		a.control(rpc, 1)
-		a.wantUnauthenticated(rpc, make(a), exercises[rpc].request(w, 2))
+		a.wantUnauthenticated(rpc, as(a), exercises[rpc].request(w, 2))
 		a.control(rpc, 2)
 	}
 }

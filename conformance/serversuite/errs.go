@@ -67,66 +67,73 @@ func errorChecks(target *Target) []suite.Check {
 	var out []suite.Check
 	for _, r := range refusals() {
 		out = append(out,
-			single(target, "ERR-1", r.word, "the refusal has a correlation id, and nothing internal", func(w *world) {
-				err := r.make(w)
-				w.wantCode(err, r.code, "the call")
-				if found := internals.FindString(status.Convert(err).Message()); found != "" {
-					w.t.Fatalf("the error says %q: %q", found, status.Convert(err).Message())
-				}
-				if info := detail[*errdetails.RequestInfo](err); info.GetRequestId() == "" {
-					w.t.Fatalf("the error has no google.rpc.RequestInfo with a request id")
-				}
-				if other := detail[*errdetails.RequestInfo](r.make(newWorld(w.t, w.target))); other.GetRequestId() == detail[*errdetails.RequestInfo](err).GetRequestId() {
-					w.t.Fatalf("two calls have the correlation id %q", other.GetRequestId())
-				}
-				if detail[*errdetails.DebugInfo](err) != nil {
-					w.t.Fatalf("the error carries google.rpc.DebugInfo")
-				}
-			}, r.rpc),
-			single(target, "ERR-3", r.word, "the refusal has a stable reason", func(w *world) {
-				err := r.make(w)
-				w.wantCode(err, r.code, "the call")
-				first := detail[*errdetails.ErrorInfo](err)
-				if first.GetReason() == "" {
-					w.t.Fatalf("the error has no google.rpc.ErrorInfo with a reason")
-				}
-				if again := detail[*errdetails.ErrorInfo](r.make(newWorld(w.t, w.target))); again.GetReason() != first.GetReason() {
-					w.t.Fatalf("the reason is %q, and then %q", first.GetReason(), again.GetReason())
-				}
-			}, r.rpc),
-		)
+			single(target, "ERR-1", r.word, "the refusal has a correlation id, and nothing internal", r.tellsNothing, r.rpc),
+			single(target, "ERR-3", r.word, "the refusal has a stable reason", r.hasReason, r.rpc))
 	}
 	for _, rpc := range agentRPCs() {
-		if invalid := exercises[rpc].invalid; invalid != nil {
-			out = append(out, cell("ERR-3", "field", rpc, "what is invalid is named", func(t *suite.T) {
-				w := newWorld(t, target)
-				a := exercised(w, rpc)
-				a.control(rpc, 1)
-				request, field := invalid()
-				_, err := w.call(rpc, a.as(), request)
-				w.wantCode(err, codes.InvalidArgument, "an invalid "+rpc.Method())
-				violations := detail[*errdetails.BadRequest](err).GetFieldViolations()
-				if !slices.ContainsFunc(violations, func(v *errdetails.BadRequest_FieldViolation) bool { return v.GetField() == field }) {
-					t.Fatalf("google.rpc.BadRequest names %v, not the field %s", violations, field)
-				}
-			}))
+		if exercises[rpc].invalid != nil {
+			out = append(out, cell("ERR-3", "field", rpc, "what is invalid is named", func(t *suite.T) { fieldNamed(newWorld(t, target), rpc) }))
 		}
 		out = append(out,
-			cell("ERR-4", "unknown", rpc, "unknown fields and metadata are ignored", func(t *suite.T) {
-				w := newWorld(t, target)
-				a := exercised(w, rpc)
-				a.control(rpc, 1)
-				request := exercises[rpc].request(w, 2)
-				extra := protowire.AppendTag(nil, 19999, protowire.BytesType)
-				request.ProtoReflect().SetUnknown(protowire.AppendBytes(extra, []byte("from the future")))
-				reply, err := w.call(rpc, a.as().with("x-from-the-future", "yes"), request)
-				w.wantCode(err, codes.OK, rpc.Method()+" with an unknown field and unknown metadata")
-				exercises[rpc].shows(a, 2, reply)
-			}),
-			cell("LIMIT-1", "large", rpc, "a message that is too large ends its own call alone", func(t *suite.T) { tooLarge(t, target, rpc) }),
-		)
+			cell("ERR-4", "unknown", rpc, "unknown fields and metadata are ignored", func(t *suite.T) { futureIgnored(newWorld(t, target), rpc) }),
+			cell("LIMIT-1", "large", rpc, "a message that is too large ends its own call alone", func(t *suite.T) { tooLarge(t, target, rpc) }))
 	}
 	return out
+}
+
+// tellsNothing is the check of ERR-1.
+func (r refusal) tellsNothing(w *world) {
+	err := r.make(w)
+	w.wantCode(err, r.code, "the call")
+	if found := internals.FindString(status.Convert(err).Message()); found != "" {
+		w.t.Fatalf("the error says %q: %q", found, status.Convert(err).Message())
+	}
+	id := detail[*errdetails.RequestInfo](err).GetRequestId()
+	if id == "" {
+		w.t.Fatalf("the error has no google.rpc.RequestInfo with a request id")
+	}
+	if detail[*errdetails.RequestInfo](r.make(newWorld(w.t, w.target))).GetRequestId() == id {
+		w.t.Fatalf("two calls have the correlation id %q", id)
+	}
+	if detail[*errdetails.DebugInfo](err) != nil {
+		w.t.Fatalf("the error carries google.rpc.DebugInfo")
+	}
+}
+
+// hasReason is the check of ERR-3 for every error.
+func (r refusal) hasReason(w *world) {
+	err := r.make(w)
+	w.wantCode(err, r.code, "the call")
+	reason := detail[*errdetails.ErrorInfo](err).GetReason()
+	if reason == "" {
+		w.t.Fatalf("the error has no google.rpc.ErrorInfo with a reason")
+	}
+	if again := detail[*errdetails.ErrorInfo](r.make(newWorld(w.t, w.target))).GetReason(); again != reason {
+		w.t.Fatalf("the reason is %q, and then %q", reason, again)
+	}
+}
+
+func fieldNamed(w *world, rpc conformance.RPC) {
+	a := exercised(w, rpc)
+	a.control(rpc, 1)
+	request, field := exercises[rpc].invalid()
+	_, err := w.call(rpc, a.as(), request)
+	w.wantCode(err, codes.InvalidArgument, "an invalid "+rpc.Method())
+	violations := detail[*errdetails.BadRequest](err).GetFieldViolations()
+	if !slices.ContainsFunc(violations, func(v *errdetails.BadRequest_FieldViolation) bool { return v.GetField() == field }) {
+		w.t.Fatalf("google.rpc.BadRequest names %v, not the field %s", violations, field)
+	}
+}
+
+func futureIgnored(w *world, rpc conformance.RPC) {
+	a := exercised(w, rpc)
+	a.control(rpc, 1)
+	request := exercises[rpc].request(w, 2)
+	extra := protowire.AppendTag(nil, 19999, protowire.BytesType)
+	request.ProtoReflect().SetUnknown(protowire.AppendBytes(extra, []byte("from the future")))
+	reply, err := w.call(rpc, a.as().with("x-from-the-future", "yes"), request)
+	w.wantCode(err, codes.OK, rpc.Method()+" with an unknown field and unknown metadata")
+	exercises[rpc].shows(a, 2, reply)
 }
 
 // detail finds a detail of an error; the zero value, nil: it has none.

@@ -241,11 +241,10 @@ func (a *attempt) wantUnchanged(before snapshot, by string) {
 }
 
 // publish has the source's value pushed over the wire, and the source end well.
-func (w *world) publish(value string) *attempt {
+func (w *world) publish(value string) {
 	a := w.launch(source, running)
 	a.push("", value)
-	a.report(agentv1.TaskState_TASK_STATE_SUCCESS)
-	return a
+	a.accepted(agentv1.TaskState_TASK_STATE_SUCCESS)
 }
 
 // secrets gives the tenant secrets with its canary.

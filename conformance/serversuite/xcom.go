@@ -16,7 +16,46 @@ import (
 )
 
 func xcomChecks(target *Target) []suite.Check {
-	out := []suite.Check{
+	out := append(pushChecks(target), fetchChecks(target)...)
+	expires := single(target, "XCOM-8", "expires", "the value lives as long as was told, and no longer", xcomExpires, pushXCom)
+	expires.Parallel = false // it moves everybody's clock
+	out = append(out, expires)
+	for _, end := range ends() {
+		if !end.settled {
+			continue
+		}
+		out = append(out,
+			single(target, "XCOM-6", end.word, "a push of an attempt that is "+end.word+" is refused", func(w *world) { pushAfter(w, end) }, pushXCom),
+			single(target, "XCOM-7", end.word, "a fetch of an attempt that is "+end.word+" is refused", func(w *world) { fetchAfter(w, end) }, fetchXCom),
+		)
+	}
+	return out
+}
+
+func pushAfter(w *world, end end) {
+	s := w.launch(source, running)
+	s.push("", "while live")
+	end.come(s)
+	before := s.snapshot()
+	_, err := w.call(pushXCom, s.as(), &agentv1.PushXComRequest{Value: []byte("after the end")})
+	w.wantCode(err, codes.FailedPrecondition, "PushXCom of an attempt that is "+end.word)
+	s.wantUnchanged(before, "the refused push")
+}
+
+func fetchAfter(w *world, end end) {
+	w.publish("while live")
+	a := w.launch(worker, running)
+	a.wantFetch("", "while live")
+	end.come(a)
+	got, err := a.fetch(source, "")
+	w.wantCode(err, codes.FailedPrecondition, "FetchXCom of an attempt that is "+end.word)
+	if len(got.GetValue()) > 0 {
+		w.t.Fatalf("the refused fetch returned %q", got.GetValue())
+	}
+}
+
+func pushChecks(target *Target) []suite.Check {
+	return []suite.Check{
 		single(target, "XCOM-1", "empty-key", "an empty key means return_value, both ways", func(w *world) {
 			s := w.launch(source, running)
 			s.push("", "pushed")
@@ -39,6 +78,36 @@ func xcomChecks(target *Target) []suite.Check {
 		}, pushXCom, fetchXCom),
 		single(target, "XCOM-2", "limit", "a value over the limit is answered, not refused", xcomLimit, pushXCom),
 		single(target, "XCOM-3", "mismatch", "a value against the schema is answered, and not stored", xcomSchema, pushXCom),
+		single(target, "XCOM-6", "replaces", "a second push replaces the first", func(w *world) {
+			s := w.launch(source, running)
+			s.push("", "first")
+			a := w.launch(worker, running)
+			a.wantFetch("", "first")
+			s.push("", "second")
+			a.wantFetch("", "second")
+		}, pushXCom),
+		single(target, "XCOM-6", "cancelled", "while a cancel is pending a push is taken", func(w *world) {
+			w.needs("cancel")
+			s := w.launch(source, running)
+			s.push("", "first")
+			s.cancel()
+			s.push("", "second")
+			if got := w.value(source, "return_value"); string(got) != "second" {
+				w.t.Fatalf("%q is stored", got)
+			}
+		}, pushXCom),
+		single(target, "XCOM-8", "told", "the life of a value is told", func(w *world) {
+			s := w.launch(source, running)
+			told := time.Duration(s.push("", "1").GetTtlSeconds()) * time.Second
+			if want := w.target.Capabilities.GetXcomTtl().AsDuration(); want > 0 && told != want.Truncate(time.Second) || told <= 0 {
+				w.t.Fatalf("the life is told as %v; the server says that it is %v", told, want)
+			}
+		}, pushXCom),
+	}
+}
+
+func fetchChecks(target *Target) []suite.Check {
+	return []suite.Check{
 		single(target, "XCOM-4", "bytes", "a value comes back byte for byte", xcomBytes, pushXCom, fetchXCom),
 		single(target, "XCOM-5", "undeclared", "an undeclared source is refused, be it there or not", func(w *world) {
 			w.launch(stranger, running).push("", "not for you")
@@ -62,24 +131,6 @@ func xcomChecks(target *Target) []suite.Check {
 				w.wantCode(err, codes.NotFound, "FetchXCom of "+one.task+", key "+one.key)
 			}
 		}, fetchXCom),
-		single(target, "XCOM-6", "replaces", "a second push replaces the first", func(w *world) {
-			s := w.launch(source, running)
-			s.push("", "first")
-			a := w.launch(worker, running)
-			a.wantFetch("", "first")
-			s.push("", "second")
-			a.wantFetch("", "second")
-		}, pushXCom),
-		single(target, "XCOM-6", "cancelled", "while a cancel is pending a push is taken", func(w *world) {
-			w.needs("cancel")
-			s := w.launch(source, running)
-			s.push("", "first")
-			s.cancel()
-			s.push("", "second")
-			if got := w.value(source, "return_value"); string(got) != "second" {
-				w.t.Fatalf("%q is stored", got)
-			}
-		}, pushXCom),
 		single(target, "XCOM-7", "clean", "a retry starts clean", func(w *world) {
 			s := w.launch(source, running)
 			s.push("", "of try 1")
@@ -92,45 +143,7 @@ func xcomChecks(target *Target) []suite.Check {
 			again.push("", "of try 2")
 			a.wantFetch("", "of try 2")
 		}, fetchXCom),
-		single(target, "XCOM-8", "told", "the life of a value is told", func(w *world) {
-			s := w.launch(source, running)
-			told := time.Duration(s.push("", "1").GetTtlSeconds()) * time.Second
-			if want := w.target.Capabilities.GetXcomTtl().AsDuration(); want > 0 && told != want.Truncate(time.Second) || told <= 0 {
-				w.t.Fatalf("the life is told as %v; the server says that it is %v", told, want)
-			}
-		}, pushXCom),
 	}
-	expires := single(target, "XCOM-8", "expires", "the value lives as long as was told, and no longer", xcomExpires, pushXCom)
-	expires.Parallel = false // it moves everybody's clock
-	out = append(out, expires)
-	for _, end := range ends() {
-		if !end.settled {
-			continue
-		}
-		out = append(out,
-			single(target, "XCOM-6", end.word, "a push of an attempt that is "+end.word+" is refused", func(w *world) {
-				s := w.launch(source, running)
-				s.push("", "while live")
-				end.come(s)
-				before := s.snapshot()
-				_, err := w.call(pushXCom, s.as(), &agentv1.PushXComRequest{Value: []byte("after the end")})
-				w.wantCode(err, codes.FailedPrecondition, "PushXCom of an attempt that is "+end.word)
-				s.wantUnchanged(before, "the refused push")
-			}, pushXCom),
-			single(target, "XCOM-7", end.word, "a fetch of an attempt that is "+end.word+" is refused", func(w *world) {
-				w.publish("while live")
-				a := w.launch(worker, running)
-				a.wantFetch("", "while live")
-				end.come(a)
-				got, err := a.fetch(source, "")
-				w.wantCode(err, codes.FailedPrecondition, "FetchXCom of an attempt that is "+end.word)
-				if len(got.GetValue()) > 0 {
-					w.t.Fatalf("the refused fetch returned %q", got.GetValue())
-				}
-			}, fetchXCom),
-		)
-	}
-	return out
 }
 
 func xcomLimit(w *world) {

@@ -59,10 +59,10 @@ func TestAStatusForEachEnd(t *testing.T) {
 		check("fail", func(t *T) { t.Errorf("first %d", 1); t.Errorf("second") }),
 		check("fatal", func(t *T) {
 			t.Cleanup(func() { cleaned++ })
-			t.Fatalf("stopped")
+			func() { t.Fatalf("stopped") }()
 			panic("it went on")
 		}),
-		check("skip", func(t *T) { t.Skip("not bound"); panic("it went on") }),
+		check("skip", func(c *T) { c.Skip("not bound"); panic("it went on") }),
 		check("untestable", func(t *T) { t.Untestable("no fixture"); panic("it went on") }),
 		check("failed-then-untestable", func(t *T) { t.Errorf("it is wrong"); t.Untestable("no fixture") }),
 		check("panic", func(*T) { panic("a slip") }),

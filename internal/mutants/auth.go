@@ -22,7 +22,7 @@ func lenient(taken func(token string, c *claims) bool) func() *server {
 				return reply, err
 			}
 			token := tokenOf(c.md)
-			who, _ := read(token)
+			who := read(token)
 			if !taken(token, &who) {
 				return reply, err
 			}
@@ -39,7 +39,7 @@ func asLast(of string, taken func(*call) bool) func() *server {
 	return func() *server {
 		return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 			reply, err := pass(c)
-			who, _ := read(tokenOf(c.md))
+			who := read(tokenOf(c.md))
 			last, _ := s.recall("last").(string)
 			switch {
 			case err == nil && slices.Contains(who.Audience, of):
@@ -148,21 +148,21 @@ var authMutants = []Mutant{
 	{
 		Name: "an operator's token opens what agents call", Rule: "AUTH-7", Check: "AUTH-7/operator-token/Heartbeat",
 		server: asLast("leoflow-agent", func(c *call) bool {
-			who, _ := read(tokenOf(c.md))
+			who := read(tokenOf(c.md))
 			return slices.Contains(who.Audience, "leoflow-operator")
 		}),
 	},
 	{
 		Name: "an agent's token opens what operators call", Rule: "AUTH-7", Check: "AUTH-7/agent-token/ListRuns",
 		server: asLast("leoflow-operator", func(c *call) bool {
-			who, _ := read(tokenOf(c.md))
+			who := read(tokenOf(c.md))
 			return c.method == "ListRuns" && slices.Contains(who.Audience, "leoflow-agent")
 		}),
 	},
 	{
 		Name: "the session is the run", Rule: "REG-1", Check: "REG-1/session",
 		server: after(func(_ *server, c *call, reply *agentv1.RegisterResponse) {
-			who, _ := read(tokenOf(c.md))
+			who := read(tokenOf(c.md))
 			reply.SessionId = who.Run
 		}),
 	},

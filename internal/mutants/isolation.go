@@ -17,7 +17,7 @@ func cached(key func(claims) string) func() *server {
 			if !ok {
 				return pass(c)
 			}
-			who, _ := read(tokenOf(c.md))
+			who := read(tokenOf(c.md))
 			name := "fetched " + key(who) + "/" + r.GetUpstreamTaskId() + "/" + r.GetKey()
 			if kept, ok := s.recall(name).(proto.Message); ok {
 				return kept, nil
@@ -41,7 +41,7 @@ var isoMutants = []Mutant{
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				if r, ok := c.request.(*agentv1.ReportStateRequest); ok {
-					who, _ := read(tokenOf(c.md))
+					who := read(tokenOf(c.md))
 					s.keep("settled "+who.Subject, r.GetErrorMessage()+r.GetState().String())
 				}
 				reply, err := pass(c)
@@ -63,7 +63,7 @@ var isoMutants = []Mutant{
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
-				who, _ := read(tokenOf(c.md))
+				who := read(tokenOf(c.md))
 				if err == nil {
 					s.keep("seen "+who.Subject, true)
 				} else if s.recall("seen "+who.Subject) != nil {
@@ -79,7 +79,7 @@ var isoMutants = []Mutant{
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
 				if r, ok := c.request.(*agentv1.PushXComRequest); ok && status.Code(err) == codes.FailedPrecondition {
-					who, _ := read(tokenOf(c.md))
+					who := read(tokenOf(c.md))
 					s.keep("forced "+who.Tenant+"/"+who.Run+"/"+who.Task, r.GetValue())
 				}
 				if r, ok := c.request.(*conformancev1.GetValueRequest); ok {

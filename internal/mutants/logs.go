@@ -117,7 +117,7 @@ var logMutants = []Mutant{
 					return reply, err
 				},
 				stream: func(s *server, md metadata.MD) metadata.MD {
-					who, _ := read(tokenOf(md))
+					who := read(tokenOf(md))
 					if newest, ok := s.recall(key(who.Tenant, who.Run, who.Task)).(string); ok {
 						return withToken(md, newest)
 					}

@@ -189,31 +189,41 @@ func (s *server) logs(ctx context.Context, md metadata.MD, incoming grpc.ServerS
 	}
 	refused := make(chan error, 1) // by the transport: a line that was too large
 	go func() {
-		for {
-			l := new(agentv1.LogLine)
-			if err := incoming.RecvMsg(l); err != nil {
-				if !errors.Is(err, io.EOF) {
-					refused <- err
-					cancel()
-				}
-				_ = stream.CloseSend() // how the stream ended is told by what is received
-				return
-			}
-			for _, l := range line(l) {
-				if stream.Send(l) != nil {
-					return
-				}
+		if err := receive(incoming, stream, line); !errors.Is(err, io.EOF) {
+			refused <- err
+			cancel()
+		}
+		_ = stream.CloseSend() // how the stream ended is told by what is received
+	}()
+	err = s.acks(incoming, stream)
+	select {
+	case err = <-refused:
+	default:
+	}
+	return s.end(err)
+}
+
+// receive passes lines on until there are no more, which is io.EOF, or they are refused.
+func receive(incoming grpc.ServerStream, stream agentv1.AgentService_StreamLogsClient, line func(*agentv1.LogLine) []*agentv1.LogLine) error {
+	for {
+		l := new(agentv1.LogLine)
+		if err := incoming.RecvMsg(l); err != nil {
+			return err
+		}
+		for _, l := range line(l) {
+			if stream.Send(l) != nil {
+				return io.EOF
 			}
 		}
-	}()
+	}
+}
+
+// acks passes acknowledgements back until the call ends.
+func (s *server) acks(incoming grpc.ServerStream, stream agentv1.AgentService_StreamLogsClient) error {
 	for {
 		ack, err := stream.Recv()
 		if err != nil {
-			select {
-			case err = <-refused:
-			default:
-			}
-			return s.end(err)
+			return err
 		}
 		if s.ack != nil {
 			ack = s.ack(ack)
@@ -279,11 +289,11 @@ func (a *audience) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*[]string)(a))
 }
 
-// read reads a token; false: it is none.
-func read(token string) (claims, bool) {
+// read reads a token; of what is none, nothing.
+func read(token string) claims {
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		return claims{}, false
+		return claims{}
 	}
 	var c claims
 	var header struct {
@@ -292,11 +302,11 @@ func read(token string) (claims, bool) {
 	for i, into := range []any{&header, &c} {
 		text, err := base64.RawURLEncoding.DecodeString(parts[i])
 		if err != nil || json.Unmarshal(text, into) != nil {
-			return claims{}, false
+			return claims{}
 		}
 	}
 	c.Algorithm = header.Algorithm
-	return c, true
+	return c
 }
 
 func (c claims) ref() *conformancev1.AttemptRef {
@@ -316,7 +326,7 @@ func (s *server) good(ctx context.Context, c claims) string {
 
 // stored is what the server holds of a caller's attempt.
 func (s *server) stored(c *call) *conformancev1.GetAttemptResponse {
-	who, _ := read(tokenOf(c.md))
+	who := read(tokenOf(c.md))
 	got, err := conformancev1.NewFixtureServiceClient(s.fixture).GetAttempt(c.ctx, &conformancev1.GetAttemptRequest{Attempt: who.ref()})
 	if err != nil {
 		return &conformancev1.GetAttemptResponse{}

@@ -91,7 +91,7 @@ var stateMutants = []Mutant{
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
 				if r, ok := c.request.(*agentv1.ReportStateRequest); ok && r.GetState() == sayRunning && reply.(*agentv1.ReportStateResponse).GetShouldTerminate() {
-					who, _ := read(tokenOf(c.md))
+					who := read(tokenOf(c.md))
 					s.keep("reopened "+who.Subject, true)
 				}
 				if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok && err == nil && s.recall("reopened "+r.GetAttempt().GetTaskInstanceId()) != nil {
@@ -149,7 +149,7 @@ var stateMutants = []Mutant{
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
 				if r, ok := c.request.(*agentv1.HeartbeatRequest); ok {
-					who, _ := read(tokenOf(c.md))
+					who := read(tokenOf(c.md))
 					s.keep("beat "+who.Subject, r.GetSentAt())
 				}
 				if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok && err == nil {
@@ -175,7 +175,7 @@ var stateMutants = []Mutant{
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
 				if got, ok := reply.(*agentv1.HeartbeatResponse); ok && got.GetReason() == agentv1.TerminationReason_TERMINATION_REASON_LOST {
-					who, _ := read(tokenOf(c.md))
+					who := read(tokenOf(c.md))
 					s.keep("back "+who.Subject, true)
 				}
 				if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok && err == nil && s.recall("back "+r.GetAttempt().GetTaskInstanceId()) != nil {

@@ -37,7 +37,7 @@ func (b *Bed) GetAttempt(ctx context.Context, req *conformancev1.GetAttemptReque
 	}
 	return &conformancev1.GetAttemptResponse{
 		State: policy.StateToProto(a.State), Cause: causeToProto(a.Cause),
-		ExitCode: int32(min(max(a.ExitCode, math.MinInt32), math.MaxInt32)), ErrorMessage: a.Message, //nolint:gosec // clamped
+		ExitCode: int32(min(max(a.ExitCode, math.MinInt32), math.MaxInt32)), ErrorMessage: a.Message,
 		StartedAt: instant(a.StartedAt), EndedAt: instant(a.EndedAt), HeartbeatAt: instant(a.HeartbeatAt),
 		CancelRequested: !a.CancelRequestedAt.IsZero(),
 	}, nil
