@@ -24,7 +24,7 @@ import (
 const (
 	// actor is who the audit says prepared a fixture.
 	actor domain.Actor = "conformance"
-	// tokenLife is that of a prepared attempt's token.
+	// tokenLife is that of a token that is made for itself, not with an attempt.
 	tokenLife = time.Hour
 )
 
@@ -132,7 +132,7 @@ func (b *Bed) PrepareAttempt(ctx context.Context, req *conformancev1.PrepareAtte
 	if err := b.bring(ctx, id, state); err != nil {
 		return nil, err
 	}
-	token, _, err := b.server.Tokens().MintAgent(id, tokenLife)
+	token, _, err := b.server.Tokens().MintAttempt(id, launched.QueuedAt, launched.Timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // claimOf is the claim that a defect leaves out.
@@ -24,12 +25,18 @@ var claimOf = map[conformancev1.TokenDefect]string{
 	conformancev1.TokenDefect_TOKEN_DEFECT_NO_TRY:           "try_number",
 }
 
+// roleOf is the role of an operator whose token is asked for instead of an agent's.
+var roleOf = map[conformancev1.TokenDefect]auth.Role{
+	conformancev1.TokenDefect_TOKEN_DEFECT_OPERATOR: auth.RoleAdmin,
+	conformancev1.TokenDefect_TOKEN_DEFECT_VIEWER:   auth.RoleViewer,
+}
+
 // MintToken implements FixtureService.
-func (b *Bed) MintToken(_ context.Context, req *conformancev1.MintTokenRequest) (*conformancev1.MintTokenResponse, error) {
+func (b *Bed) MintToken(ctx context.Context, req *conformancev1.MintTokenRequest) (*conformancev1.MintTokenResponse, error) {
 	ref, now := req.GetAttempt(), time.Now()
-	if req.GetDefect() == conformancev1.TokenDefect_TOKEN_DEFECT_OPERATOR {
+	if role, ok := roleOf[req.GetDefect()]; ok {
 		token, _, err := b.server.Tokens().MintOperator(
-			auth.OperatorIdentity{Subject: string(actor), TenantID: ref.GetTenantId(), Role: auth.RoleAdmin}, tokenLife)
+			auth.OperatorIdentity{Subject: string(actor), TenantID: ref.GetTenantId(), Role: role}, tokenLife)
 		return &conformancev1.MintTokenResponse{Token: token}, err
 	}
 	claims := jwt.MapClaims{
@@ -41,6 +48,11 @@ func (b *Bed) MintToken(_ context.Context, req *conformancev1.MintTokenRequest) 
 	var secret any = b.keys[0].Secret
 	switch defect := req.GetDefect(); defect {
 	case conformancev1.TokenDefect_TOKEN_DEFECT_UNSPECIFIED:
+	case conformancev1.TokenDefect_TOKEN_DEFECT_DUE: // more than half of its life is over
+		timeout := b.timeout(ctx, ref)
+		life := auth.FreshLife(timeout)
+		claims["iat"] = now.Add(tokenLife - life).Unix()
+		claims["leoflow_renew_until"], claims["leoflow_renew_seconds"] = now.Add(auth.Ceiling(timeout)).Unix(), int64(life/time.Second)
 	case conformancev1.TokenDefect_TOKEN_DEFECT_EXPIRED:
 		claims["iat"], claims["exp"] = now.Add(-2*time.Hour).Unix(), now.Add(-time.Hour).Unix()
 	case conformancev1.TokenDefect_TOKEN_DEFECT_NOT_YET_VALID:
@@ -72,4 +84,13 @@ func (b *Bed) MintToken(_ context.Context, req *conformancev1.MintTokenRequest) 
 	token.Header["kid"] = b.keys[0].ID
 	signed, err := token.SignedString(secret)
 	return &conformancev1.MintTokenResponse{Token: signed}, err
+}
+
+// timeout is that of an attempt's task; of an attempt that is unknown, none.
+func (b *Bed) timeout(ctx context.Context, ref *conformancev1.AttemptRef) time.Duration {
+	a, err := b.server.Store().Attempt(domain.WithTenant(ctx, ref.GetTenantId()), taskKey(ref), int(ref.GetTryNumber()))
+	if err != nil {
+		return 0
+	}
+	return a.Timeout
 }

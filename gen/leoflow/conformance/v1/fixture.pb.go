@@ -73,6 +73,11 @@ const (
 	// None of the above: a good token of an operator with all rights in the tenant
 	// (AUTH-7).
 	TokenDefect_TOKEN_DEFECT_OPERATOR TokenDefect = 16
+	// Nothing is wrong with it, but so much of its life is over that a heartbeat should
+	// renew it (TOKEN-1). It is valid for at least ten minutes.
+	TokenDefect_TOKEN_DEFECT_DUE TokenDefect = 17
+	// None of the above: a good token of an operator who may only read (AUTH-11).
+	TokenDefect_TOKEN_DEFECT_VIEWER TokenDefect = 18
 )
 
 // Enum value maps for TokenDefect.
@@ -95,6 +100,8 @@ var (
 		14: "TOKEN_DEFECT_NO_TRY",
 		15: "TOKEN_DEFECT_TRY_ZERO",
 		16: "TOKEN_DEFECT_OPERATOR",
+		17: "TOKEN_DEFECT_DUE",
+		18: "TOKEN_DEFECT_VIEWER",
 	}
 	TokenDefect_value = map[string]int32{
 		"TOKEN_DEFECT_UNSPECIFIED":      0,
@@ -114,6 +121,8 @@ var (
 		"TOKEN_DEFECT_NO_TRY":           14,
 		"TOKEN_DEFECT_TRY_ZERO":         15,
 		"TOKEN_DEFECT_OPERATOR":         16,
+		"TOKEN_DEFECT_DUE":              17,
+		"TOKEN_DEFECT_VIEWER":           18,
 	}
 )
 
@@ -2000,7 +2009,7 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\x10SetFaultResponse\"F\n" +
 	"\x13AdvanceClockRequest\x12/\n" +
 	"\x05ahead\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05ahead\"\x16\n" +
-	"\x14AdvanceClockResponse*\xfa\x03\n" +
+	"\x14AdvanceClockResponse*\xa9\x04\n" +
 	"\vTokenDefect\x12\x1c\n" +
 	"\x18TOKEN_DEFECT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14TOKEN_DEFECT_EXPIRED\x10\x01\x12\x1e\n" +
@@ -2019,7 +2028,9 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\x14TOKEN_DEFECT_NO_TASK\x10\r\x12\x17\n" +
 	"\x13TOKEN_DEFECT_NO_TRY\x10\x0e\x12\x19\n" +
 	"\x15TOKEN_DEFECT_TRY_ZERO\x10\x0f\x12\x19\n" +
-	"\x15TOKEN_DEFECT_OPERATOR\x10\x10*c\n" +
+	"\x15TOKEN_DEFECT_OPERATOR\x10\x10\x12\x14\n" +
+	"\x10TOKEN_DEFECT_DUE\x10\x11\x12\x17\n" +
+	"\x13TOKEN_DEFECT_VIEWER\x10\x12*c\n" +
 	"\fFixtureScope\x12\x1d\n" +
 	"\x19FIXTURE_SCOPE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14FIXTURE_SCOPE_TENANT\x10\x01\x12\x1a\n" +
