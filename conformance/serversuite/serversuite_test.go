@@ -74,3 +74,15 @@ func TestEveryRPCHasChecksOfEveryConcern(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryOperationIsValid holds that a new RPC of operators is called with a request
+// that validation lets through.
+func TestEveryOperationIsValid(t *testing.T) {
+	w := &world{dag: "dag", run: "run"}
+	for _, rpc := range controlRPCs() {
+		request, ok := w.operation(rpc).(interface{ ValidateAll() error })
+		if !ok || request.ValidateAll() != nil {
+			t.Errorf("%s: {%v} is not valid", rpc, request)
+		}
+	}
+}

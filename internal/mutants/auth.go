@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 )
 
 // lenient is a server that takes a token which ours refuses, where taken says so, for a
@@ -158,6 +159,25 @@ var authMutants = []Mutant{
 			who := read(tokenOf(c.md))
 			return c.method == "ListRuns" && slices.Contains(who.Audience, "leoflow-agent")
 		}),
+	},
+	{
+		Name: "whoever may read may cancel", Rule: "AUTH-11", Check: "AUTH-11/viewer-may-not/CancelRun",
+		server: func() *server {
+			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				if c.method == "CancelRun" && status.Code(err) == codes.PermissionDenied {
+					got, err := conformancev1.NewFixtureServiceClient(s.fixture).MintToken(c.ctx, &conformancev1.MintTokenRequest{
+						Attempt: read(tokenOf(c.md)).ref(), Defect: conformancev1.TokenDefect_TOKEN_DEFECT_OPERATOR,
+					})
+					if err != nil {
+						return nil, err
+					}
+					c.md = withToken(c.md, got.GetToken())
+					return pass(c)
+				}
+				return reply, err
+			}}
+		},
 	},
 	{
 		Name: "the session is the run", Rule: "REG-1", Check: "REG-1/session",

@@ -10,6 +10,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 )
 
@@ -142,6 +143,10 @@ var stateMutants = []Mutant{
 			}
 			return reply, err
 		}),
+	},
+	{
+		Name: "the launcher's cause is lost, whatever it says", Rule: "STATE-11", Check: "STATE-11/settles",
+		server: before(func(_ *server, _ *call, r *controlv1.SettleAttemptRequest) { r.Cause = controlv1.Cause_CAUSE_LOST }),
 	},
 	{
 		Name: "the agent's clock stamps heartbeats", Rule: "BEAT-1", Check: "BEAT-1/stamp",
