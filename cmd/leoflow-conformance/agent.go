@@ -15,10 +15,10 @@ import (
 const callWithin = 30 * time.Second
 
 type agentCmd struct {
-	Command    []string            `arg:"" name:"command" help:"The agent and its arguments, after --."`
-	Without    []string            `placeholder:"ABILITY" help:"An optional ability that the agent lacks: ${lacking}; its rules are skipped. May be given again."`
-	FullOutage bool                `help:"Take the server away for 60 s, as A-NET-1 says, and not for 40 s."`
-	judging    `set:"parallel=16"` // agentsuite.Parallel: they wait far more than they work
+	Command []string            `arg:"" name:"command" help:"The agent and its arguments, after --."`
+	Without []string            `placeholder:"ABILITY" help:"An optional ability that the agent lacks: ${lacking}; its rules are skipped. May be given again."`
+	Full    bool                `help:"Also what takes minutes: a restart of 60 s, as A-NET-1 says, and not of 40 s, and servers that hang."`
+	judging `set:"parallel=16"` // agentsuite.Parallel: they wait far more than they work
 }
 
 // Help teaches by example.
@@ -58,9 +58,7 @@ func (c *agentCmd) Run(con *console) error {
 	for _, ability := range c.Without {
 		target.Lacks = append(target.Lacks, strings.ToLower(ability))
 	}
-	if c.FullOutage {
-		target.Outage = agentsuite.FullOutage
-	}
+	target.Full = c.Full
 	err = target.Probe(context.Background(), time.Duration(float64(callWithin)*max(c.TimeScale, 1)))
 	switch {
 	case errors.Is(err, agentsuite.ErrUnreachable):

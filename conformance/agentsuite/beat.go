@@ -163,7 +163,7 @@ func renewTrials() []trial {
 			s.until("a heartbeat with the renewed token", bearing(heartbeat, renewed))
 			s.letGo()
 			s.wantSuccess()
-			ms := s.now()
+			ms := s.until("a push", called(pushXCom, 1))
 			for _, m := range append(ms.calls(pushXCom), ms.terminals()...) {
 				if m.token != "Bearer "+renewed {
 					s.Errorf("%s did not come with the renewed token", m.method)

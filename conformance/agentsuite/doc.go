@@ -14,8 +14,8 @@
 //
 // What takes real time: the heartbeats of an agent that nobody asked for an interval come
 // every 15 s (A-BEAT-1/default, up to 35 s); a task that heeds no signal lives for the
-// agent's grace (A-RUN-3, 10 s and more); and a server that is down is down for
-// [Target.Outage] (A-NET-1/restart). As the checks wait far more than they work, run
+// agent's grace (A-RUN-3, 10 s and more); and a server that is restarted is
+// away for 40 s (A-NET-1/restart), or for all of 60 s if the target says [Target.Full]. As the checks wait far more than they work, run
 // [Parallel] at once.
 //
 // It may import conformance, its suite, gen and grpc, and nothing of what it judges. It

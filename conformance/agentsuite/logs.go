@@ -18,6 +18,9 @@ const (
 	stderr = "stderr"
 )
 
+// stuckWithin is how long an agent may bear a server that takes no lines.
+const stuckWithin = 4 * time.Minute
+
 // longestLine is where agents split, in bytes.
 const longestLine = 64 << 10
 
@@ -76,9 +79,9 @@ func (s *scene) stream(name string) []string {
 
 func (s *scene) wantLines(name string, want []string) {
 	got := s.stream(name)
-	for i := range min(len(got), len(want)) {
-		if got[i] != want[i] {
-			s.Fatalf("line %d of %s is %.200q, want %.200q", i+1, name, got[i], want[i])
+	for i, line := range got {
+		if i < len(want) && line != want[i] {
+			s.Fatalf("line %d of %s is %.200q, want %.200q", i+1, name, line, want[i])
 		}
 	}
 	if len(got) != len(want) {
@@ -180,7 +183,7 @@ func (s *scene) wantResent(n int, from int64) {
 	}
 }
 
-func brokenLogTrials() []trial {
+func brokenLogTrials(full bool) []trial {
 	rpcs := []string{streamLogs, reportState}
 	const within = 60 * time.Second
 	broken := func(word, name string, h hook) trial {
@@ -192,7 +195,7 @@ func brokenLogTrials() []trial {
 			s.wantSuccess()
 		}}
 	}
-	return []trial{
+	out := []trial{
 		broken("unimplemented", "a server that takes no logs changes nothing of the outcome", func(*call) error {
 			return status.Error(codes.Unimplemented, "there is nobody for it")
 		}),
@@ -208,5 +211,34 @@ func brokenLogTrials() []trial {
 			}
 			return nil
 		}),
+	}
+	if full {
+		out = append(out, stuckLogTrials()...)
+	}
+	return out
+}
+
+// stuckLogTrials have servers that neither take lines nor end the stream. How long an
+// agent bears that is its own choice; for ever is too long.
+func stuckLogTrials() []trial {
+	stuck := func(word, name string, at func(*call) bool) trial {
+		return trial{"A-LOG-3", word, name, stuckWithin, []string{streamLogs, reportState}, func(s *scene) {
+			s.on(streamLogs, func(c *call) error {
+				if at(c) {
+					<-c.ctx.Done()
+					return status.FromContextError(c.ctx.Err()).Err()
+				}
+				return nil
+			})
+			s.launch("for i in {1..20000}; do printf '%0500d\\n' $i; done\n", returnValue)
+			s.until("the task's start", started)
+			s.until("a log stream", called(streamLogs, 1))
+			s.wantSuccess()
+		}}
+	}
+	return []trial{
+		stuck("stuck", "a server that stops to take lines does not hold up the task for ever", func(c *call) bool { return c.lines == 3 }),
+		stuck("no-end", "a server that takes all lines and does not end the stream does not hold up the outcome for ever",
+			func(c *call) bool { return c.lines == 20000 }),
 	}
 }

@@ -20,18 +20,23 @@ func netTrials(outage time.Duration) []trial {
 	for _, method := range []string{register, getTaskSpec, fetchXCom, pushXCom} {
 		out = append(out, trial{
 			"A-NET-1", method, method + " is tried again while it is UNAVAILABLE, after waits that grow", 30 * time.Second,
-			[]string{method}, func(s *scene) { s.unavailable(method) },
+			[]string{method},
+			func(s *scene) { s.unavailable(method) },
 		})
 	}
 	out = append(out, trial{
 		"A-NET-1", "restart", fmt.Sprintf("the outcome outlives a restart of the server that takes %v", outage),
-		outage + 30*time.Second, []string{reportState}, func(s *scene) { restarts(s, outage) },
+		outage + 30*time.Second,
+		[]string{reportState},
+		func(s *scene) { restarts(s, outage) },
 	})
 	for _, code := range []codes.Code{codes.Unauthenticated, codes.FailedPrecondition} {
 		for _, method := range []string{register, getTaskSpec, reportState} {
 			out = append(out, trial{
 				"A-NET-2", fmt.Sprintf("%v/%s", code, method), fmt.Sprintf("a refusal of %s by %v is not retried for ever", method, code),
-				endWithin, []string{method}, func(s *scene) { refusedForEver(s, method, code) },
+				endWithin,
+				[]string{method},
+				func(s *scene) { refusedForEver(s, method, code) },
 			})
 		}
 	}

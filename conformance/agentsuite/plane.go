@@ -141,7 +141,7 @@ func (p *plane) FetchXCom(ctx context.Context, in *agentv1.FetchXComRequest) (*a
 		return nil, err
 	}
 	return answer(ctx, p, fetchXCom, in, &agentv1.FetchXComResponse{
-		Value: value, ContentType: "application/json", SizeBytes: int32(min(len(value), maxMessage)), //nolint:gosec // it is small enough
+		Value: value, ContentType: "application/json", SizeBytes: int32(min(len(value), maxMessage)),
 		CreatedAt: timestamppb.Now(),
 	})
 }

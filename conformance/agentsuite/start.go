@@ -93,12 +93,17 @@ env; echo "$0 $*"; env >&2; tell looked; gate; exit 3
 
 // searchFiles looks for the token in what the agent wrote to its directory.
 func (s *scene) searchFiles(when string) {
-	_ = filepath.WalkDir(filepath.Join(s.dir, "tmp"), func(path string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(filepath.Join(s.dir, "tmp")) // a link that leads out of it is none of ours
+	if err != nil {
+		s.Broken("%v", err)
+	}
+	defer func() { _ = root.Close() }()
+	_ = fs.WalkDir(root.FS(), ".", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
-			return nil // it has gone meanwhile
+			return nil // it has gone meanwhile, or there is nothing to read
 		}
-		if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(s.token)) {
-			s.Errorf("the token is in the file %s of the temporary directory, %s", filepath.Base(path), when)
+		if text, err := root.ReadFile(path); err == nil && bytes.Contains(text, []byte(s.token)) {
+			s.Errorf("the token is in the file %s of the temporary directory, %s", path, when)
 		}
 		return nil
 	})

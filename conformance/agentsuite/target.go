@@ -17,12 +17,11 @@ import (
 // Parallel is how many checks may well run at once, on a machine with two processors.
 const Parallel = 16
 
-// The time that a server which is restarted is down.
+// The time that a server which is restarted is down. What A-NET-1 asks an agent to bear
+// is the second; the first keeps the whole suite under a minute.
 const (
-	// DefaultOutage keeps the whole suite under a minute.
-	DefaultOutage = 40 * time.Second
-	// FullOutage is what A-NET-1 asks an agent to bear.
-	FullOutage = 60 * time.Second
+	shortOutage = 40 * time.Second
+	fullOutage  = 60 * time.Second
 )
 
 // Target is an agent to be judged.
@@ -30,7 +29,10 @@ type Target struct {
 	// Command is the program and its arguments. It runs in the present directory, with
 	// the environment of whoever calls, less LEOFLOW_… and AIRFLOW_…, plus the protocol's.
 	Command []string
-	// Outage is how long A-NET-1 has the server be down; 0: [DefaultOutage].
+	// Full: a restart takes 60 s, as A-NET-1 says, and not 40 s; and there are checks that
+	// take minutes, of servers that hang as they take the log.
+	Full bool
+	// Outage is another time for the server to be down; 0: as said.
 	Outage time.Duration
 	// Lacks are those of [Optional] that the agent does not have: rules that need one are
 	// skipped.
@@ -89,10 +91,13 @@ func (g *Target) Probe(ctx context.Context, within time.Duration) error {
 }
 
 func (g *Target) outage() time.Duration {
-	if g.Outage == 0 {
-		return DefaultOutage
+	switch {
+	case g.Outage != 0:
+		return g.Outage
+	case g.Full:
+		return fullOutage
 	}
-	return g.Outage
+	return shortOutage
 }
 
 // Checks are all checks of an agent. The target is used when they run.
@@ -100,7 +105,7 @@ func Checks(target *Target) []suite.Check {
 	var out []suite.Check
 	for _, of := range [][]trial{
 		startTrials(), tlsTrials(), environmentTrials(), inputTrials(), runTrials(), stopTrials(), returnTrials(),
-		beatTrials(), terminateTrials(), renewTrials(), netTrials(target.outage()), logTrials(), resumeTrials(), brokenLogTrials(),
+		beatTrials(), terminateTrials(), renewTrials(), netTrials(target.outage()), logTrials(), resumeTrials(), brokenLogTrials(target.Full),
 	} {
 		for _, t := range of {
 			out = append(out, t.check(target))

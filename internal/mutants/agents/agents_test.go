@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/neochaotic/leoflow/conformance"
 	"github.com/neochaotic/leoflow/conformance/agentsuite"
@@ -23,13 +25,22 @@ var sentinels = []string{
 // mostAlso is how many checks may find a fault beside the one that it is for.
 const mostAlso = 7
 
+// full has every check try each mutant: it takes some minutes.
+var full = flag.Bool("full", false, "judge each mutant by every check, not by its own and the sentinels")
+
+// outage is how long a restart takes, to judge mutants.
+const outage = 5 * time.Second
+
 // quick is the scale at which a check that waits in vain does not wait for long.
 const quick = 0.1
 
 // program is the command mutantagent, built once.
 var program string
 
-func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(buildAndRun(m))
+}
 
 func buildAndRun(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "leoflow-mutants-test-")
@@ -54,6 +65,7 @@ func judge(t *testing.T, name string, scale float64, only ...string) *suite.Resu
 	if err != nil {
 		t.Fatal(err)
 	}
+	target.Outage = outage
 	rules, err := conformance.Load()
 	if err != nil {
 		t.Fatal(err)
@@ -91,6 +103,9 @@ func TestEachMutantIsFoundByItsCheck(t *testing.T) {
 			spared := slices.DeleteFunc(slices.Clone(sentinels), func(id string) bool {
 				return id == m.Kills || slices.Contains(m.Also, id)
 			})
+			if *full {
+				spared = slices.DeleteFunc(everything(t), func(id string) bool { return id == m.Kills || slices.Contains(m.Also, id) })
+			}
 			others := judge(t, m.Name, 1, spared...)
 			for i, c := range others.Checks {
 				if c.Status != suite.Passed {
@@ -100,6 +115,25 @@ func TestEachMutantIsFoundByItsCheck(t *testing.T) {
 			}
 		})
 	}
+}
+
+// everything is the ids of all checks.
+func everything(t *testing.T) []string {
+	t.Helper()
+	var ids []string
+	for _, c := range checks(t) {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+func checks(t *testing.T) []suite.Check {
+	t.Helper()
+	target, err := agentsuite.NewTarget(program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return agentsuite.Checks(target)
 }
 
 func TestARelayWithoutAFaultPasses(t *testing.T) {
@@ -123,11 +157,7 @@ func TestEveryMustOfAnAgentHasAMutant(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := agentsuite.NewTarget(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	checks := agentsuite.Checks(target)
+	all := checks(t)
 	names := map[string]bool{}
 	for _, m := range All() {
 		if names[m.Name] || m.Fault == "" || len(m.Also) > mostAlso {
@@ -135,7 +165,7 @@ func TestEveryMustOfAnAgentHasAMutant(t *testing.T) {
 		}
 		names[m.Name] = true
 		for _, id := range append([]string{m.Kills}, m.Also...) {
-			if !slices.ContainsFunc(checks, func(c suite.Check) bool { return c.ID == id }) {
+			if !slices.ContainsFunc(all, func(c suite.Check) bool { return c.ID == id }) {
 				t.Errorf("%s: there is no check %s", m.Name, id)
 			}
 		}

@@ -13,10 +13,12 @@ type state struct {
 	lines int64 // log lines so far
 	kept  *passing
 	spec  func() (*agentv1.TaskSpec, error)
-	bad   bool // something went wrong that it makes too much of
+	bad   bool // something happened that it does not forget
+
+	limited bool // the task has a time-out; set before it runs
 }
 
-// keep sets one of the two that it may remember.
+// set changes what it remembers.
 func (s *state) set(change func(*state)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -31,7 +33,10 @@ func (s *state) isBad() bool {
 
 // All are the mutants.
 func All() []Mutant {
-	return slices.Concat(startMutants(), channelMutants(), environmentMutants(), inputMutants(), runMutants(), beatMutants(), netMutants(), logMutants())
+	return slices.Concat(
+		startMutants(), channelMutants(), environmentMutants(), inputMutants(), runMutants(), stopMutants(), returnMutants(),
+		beatMutants(), netMutants(), logMutants(),
+	)
 }
 
 // before breaks what a call of the method brings.

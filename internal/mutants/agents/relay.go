@@ -30,8 +30,7 @@ type Mutant struct {
 	Fault string
 	// Kills is the check that must find it.
 	Kills string
-	// Also are other checks that find it, and must not be counted against it: they look
-	// at the same thing.
+	// Also are other checks that may find it, since they look at the same thing.
 	Also []string
 	// Slow: it is found only by waiting in vain.
 	Slow bool

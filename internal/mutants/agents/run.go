@@ -1,6 +1,7 @@
 package agents
 
 import (
+	"context"
 	"strings"
 	"time"
 
@@ -32,16 +33,9 @@ func runMutants() []Mutant {
 			},
 		},
 		{
-			Name: "succeeds-early", Fault: "it reports the success of a task that has only begun", Kills: "A-RUN-1/after",
-			unary: func(r *relay, p *passing) error {
-				if _, ok := p.in.(*agentv1.HeartbeatRequest); ok {
-					_, _ = r.up.ReportState(p.ctx, &agentv1.ReportStateRequest{State: success})
-				}
-				return p.send()
-			},
-			Also: []string{
-				"A-START-1/every-rpc", "A-START-1/kept", "A-START-2/order", "A-START-3/operator", "A-RUN-2/code", "A-RUN-4/before", "A-LOG-1/last",
-			},
+			Name: "succeeds-early", Fault: "it reports the success of a task without a time-out that has not ended after a while", Kills: "A-RUN-1/after",
+			unary: succeedsEarly,
+			Also:  []string{"A-START-1/kept", "A-RUN-2/code", "A-LOG-1/last", "A-RUN-4/before", "A-BEAT-2/polite", "A-BEAT-2/kill", "A-BEAT-3/calls"},
 		},
 		{
 			Name: "code-one", Fault: "it reports each exit code as 1", Kills: "A-RUN-2/code",
@@ -72,6 +66,12 @@ func runMutants() []Mutant {
 				}
 			}),
 		},
+	}
+}
+
+// stopMutants do not stop a task as they should.
+func stopMutants() []Mutant {
+	return []Mutant{
 		{
 			Name: "no-time-out", Fault: "it enforces no time-out", Kills: "A-RUN-3/kill", Slow: true,
 			unary: specified(func(_ *relay, spec *agentv1.TaskSpec) { spec.ExecutionTimeoutSeconds = 0 }),
@@ -86,12 +86,18 @@ func runMutants() []Mutant {
 			Name: "stops-leader-alone", Fault: "it stops the task's first process alone", Kills: "A-RUN-3/group",
 			unary: wrapped("set -m"), Also: []string{"A-RUN-3/polite", "A-RUN-3/kill", "A-BEAT-2/polite", "A-BEAT-2/kill"},
 		},
+	}
+}
+
+// returnMutants do not hand over a return value as they should.
+func returnMutants() []Mutant {
+	return []Mutant{
 		{
 			Name: "pushes-late", Fault: "it reports SUCCESS, then pushes the return value", Kills: "A-RUN-4/before",
 			unary: pushesLate, Also: []string{"A-RUN-4/rejected", "A-NET-1/PushXCom"},
 		},
 		{
-			Name: "never-pushes", Fault: "it pushes no return value", Kills: "A-RUN-4/before", Also: []string{"A-RUN-4/rejected", "A-NET-1/PushXCom", "A-START-1/every-rpc"},
+			Name: "never-pushes", Fault: "it pushes no return value", Kills: "A-RUN-4/before", Also: []string{"A-RUN-4/rejected", "A-NET-1/PushXCom", "A-START-1/every-rpc", "A-BEAT-3/calls"},
 			unary: func(_ *relay, p *passing) error {
 				if out, ok := p.out.(*agentv1.PushXComResponse); ok {
 					out.Accepted = true
@@ -105,6 +111,43 @@ func runMutants() []Mutant {
 			unary: after("PushXCom", func(_ *relay, out *agentv1.PushXComResponse) { out.Accepted = true }),
 		},
 	}
+}
+
+// early is when succeedsEarly has waited for long enough.
+const early = 250 * time.Millisecond
+
+// succeedsEarly reports a success a while after RUNNING, and passes on nothing after it.
+func succeedsEarly(r *relay, p *passing) error {
+	if spec, ok := p.out.(*agentv1.TaskSpec); ok {
+		err := p.send()
+		r.set(func(s *state) { s.limited = spec.GetExecutionTimeoutSeconds() > 0 })
+		return err
+	}
+	in, ok := p.in.(*agentv1.ReportStateRequest)
+	if !ok || r.limited {
+		return p.send()
+	}
+	if in.GetState() > running {
+		over := false
+		r.set(func(s *state) { over, s.bad = s.bad, true })
+		if over {
+			p.out.(*agentv1.ReportStateResponse).Acknowledged = true
+			return nil
+		}
+		return p.send()
+	}
+	ctx := context.WithoutCancel(p.ctx)
+	time.AfterFunc(early, func() {
+		over := false
+		r.set(func(s *state) { over, s.bad = s.bad, true })
+		if over {
+			return
+		}
+		if _, err := r.up.ReportState(ctx, &agentv1.ReportStateRequest{State: success}); err != nil {
+			r.set(func(s *state) { s.bad = false })
+		}
+	})
+	return p.send()
 }
 
 // announcesLate passes the report of RUNNING on with the next one.
