@@ -61,7 +61,7 @@ func (t *Target) offers(ability string) bool {
 func Checks(target *Target) []suite.Check {
 	var out []suite.Check
 	for _, of := range []func(*Target) []suite.Check{
-		authChecks, kindChecks, operateChecks, startChecks, stateChecks, beatChecks, renewChecks, xcomChecks, isoChecks, secretChecks, errorChecks, logChecks,
+		authChecks, kindChecks, operateChecks, startChecks, stateChecks, beatChecks, renewChecks, xcomChecks, isoChecks, secretChecks, faultChecks, errorChecks, logChecks,
 	} {
 		out = append(out, of(target)...)
 	}

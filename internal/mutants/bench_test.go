@@ -102,7 +102,7 @@ func tell(t *testing.T, r *suite.Results, statuses ...suite.Status) {
 
 func TestOurServerPassesEveryCheck(t *testing.T) {
 	b := newBench(t, true)
-	r := b.judge(t, b.conn, suite.Options{Seed: 1, TimeScale: 6})
+	r := b.judge(t, b.conn, suite.Options{Seed: 1, TimeScale: 3})
 	tell(t, r, suite.Failed, suite.Broken, suite.Skipped)
 	for _, c := range r.Checks {
 		if c.Status == suite.Untestable && c.Rule != "SECRET-1" { // which takes plaintext
@@ -114,7 +114,7 @@ func TestOurServerPassesEveryCheck(t *testing.T) {
 
 func TestOurServerPassesWhatTakesPlaintext(t *testing.T) {
 	b := newBench(t, false)
-	r := b.judge(t, b.conn, suite.Options{Seed: 1, TimeScale: 6, Only: []string{"SECRET"}})
+	r := b.judge(t, b.conn, suite.Options{Seed: 1, TimeScale: 3, Only: []string{"SECRET"}})
 	tell(t, r, suite.Failed, suite.Broken, suite.Skipped)
 	for _, c := range r.Checks {
 		if want := map[bool]suite.Status{true: suite.Passed, false: suite.Untestable}[c.Rule == "SECRET-1"]; c.Status != want {

@@ -25,7 +25,7 @@ func TestEveryMutantIsFoundByItsCheck(t *testing.T) {
 			mutant.confidential = !m.Plaintext
 			conn := dial(t, addr, insecure.NewCredentials())
 			mutant.fixture = conn
-			r := mutant.judge(t, conn, suite.Options{Seed: 1, Only: []string{m.Check}, TimeScale: 6})
+			r := mutant.judge(t, conn, suite.Options{Seed: 1, Only: []string{m.Check}, TimeScale: 3})
 			if len(r.Checks) != 1 || r.Checks[0].Status != suite.Failed {
 				t.Fatalf("%s: %+v", m.Check, r.Checks)
 			}
@@ -45,7 +45,7 @@ func TestAFaithfulProxyPasses(t *testing.T) {
 	t.Cleanup(stop)
 	conn := dial(t, addr, insecure.NewCredentials())
 	b.fixture = conn
-	tell(t, b.judge(t, conn, suite.Options{Seed: 2, TimeScale: 6, Only: oneOfEachRule()}), suite.Failed, suite.Broken)
+	tell(t, b.judge(t, conn, suite.Options{Seed: 2, TimeScale: 3, Only: oneOfEachRule()}), suite.Failed, suite.Broken)
 }
 
 // TestEveryMustThatIsCheckedHasAMutant holds that no check of what must be kept is one

@@ -35,6 +35,7 @@ func (b *Bed) GetCapabilities(context.Context, *conformancev1.GetCapabilitiesReq
 	return &conformancev1.GetCapabilitiesResponse{
 		Server:       "leoflow",
 		Abilities:    []string{"cancel", "declared_scope", "operator", "renewal", "resume", "schema", "secrets"},
+		Faults:       []conformancev1.Fault{conformancev1.Fault_FAULT_STORE_HANGS},
 		Clock:        true,
 		XcomMaxBytes: xcom.MaxSizeBytes,
 		XcomTtl:      durationpb.New(xcom.DefaultTTL),

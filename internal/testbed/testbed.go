@@ -46,10 +46,11 @@ type Bed struct {
 	listener net.Listener
 	grpc     *grpc.Server
 	keys     []signingKey
-	tls      bool
 	ahead    atomic.Int64 // of the clock, in nanoseconds
 
-	ids ids
+	ids     ids
+	dataDir string
+	hold    hold
 }
 
 // signingKey is one of the server's, as its key file has it.
@@ -68,7 +69,7 @@ func New(ctx context.Context, cfg Config) (_ *Bed, err error) {
 			return nil, err
 		}
 	}
-	b := &Bed{tls: cfg.TLS != nil}
+	b := &Bed{dataDir: cfg.DataDir}
 	var lc net.ListenConfig
 	if b.listener, err = lc.Listen(ctx, "tcp", cfg.FixturesAddr); err != nil {
 		return nil, fmt.Errorf("listen for fixtures on %s: %w", cfg.FixturesAddr, err)
@@ -136,10 +137,16 @@ func (b *Bed) Serve(ctx context.Context) error {
 		defer cancel()
 		failed = b.grpc.Serve(b.listener)
 	})
+	var held error
+	fixtures.Go(func() {
+		<-ctx.Done()
+		b.grpc.Stop()
+		held = b.hold.release() // whoever made a fault cannot end it any more, and the server must end
+	})
 	err := b.server.Serve(ctx)
-	b.grpc.Stop()
+	cancel()
 	fixtures.Wait()
-	return errors.Join(err, failed)
+	return errors.Join(err, failed, held)
 }
 
 // ids makes the ids of task instances: those that a run is prepared with, else random.
