@@ -39,6 +39,9 @@ var program string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil { // mutants wait far more than they work
+		panic(err)
+	}
 	os.Exit(buildAndRun(m))
 }
 
