@@ -43,7 +43,8 @@ func netTrials(outage time.Duration) []trial {
 	return out
 }
 
-// unavailable answers the first tries of a method so, and wants the task to succeed.
+// unavailable answers the first tries of a method so, and wants the task to succeed. That
+// waits are jittered shows in many agents and not in one: it is not judged.
 func (s *scene) unavailable(method string) {
 	s.input("in", "1")
 	s.on(method, func(c *call) error {
