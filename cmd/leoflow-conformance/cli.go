@@ -10,14 +10,17 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/agentsuite"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 // The exit codes.
 const (
-	exitOK       = 0
-	exitBadUsage = 2 // a flag or an argument is wrong
-	exitOwnFault = 4 // the suite itself failed
+	exitOK          = 0
+	exitFailed      = 1 // a check failed, or nothing passed
+	exitBadUsage    = 2 // a flag or an argument is wrong
+	exitUnreachable = 3 // the system under test does not answer
+	exitOwnFault    = 4 // the suite itself failed
 )
 
 const description = `The rules of the protocol between a Leoflow control plane and its agents.
@@ -28,11 +31,21 @@ List what an agent must do:
 
 Tell what a rule says, why, and what it takes to judge it:
 
-  leoflow-conformance explain STATE-4`
+  leoflow-conformance explain STATE-4
+
+Judge a control plane:
+
+  leoflow-conformance server --addr 127.0.0.1:7400 --fixtures-addr 127.0.0.1:7401
+
+Judge an agent:
+
+  leoflow-conformance agent -- ./my-agent`
 
 type cli struct {
 	List    listCmd    `cmd:"" help:"List the rules."`
 	Explain explainCmd `cmd:"" help:"Tell all about a rule."`
+	Server  serverCmd  `cmd:"" help:"Judge a control plane."`
+	Agent   agentCmd   `cmd:"" help:"Judge an agent."`
 }
 
 // console is where a command writes to, and what it tells of.
@@ -83,6 +96,7 @@ func newParser(flags *cli, out, errOut io.Writer, exit func(int)) (*kong.Kong, e
 			"levels":    either(conformance.Levels()),
 			"sides":     either(conformance.Sides()),
 			"evidences": either(conformance.Evidences()),
+			"lacking":   either(agentsuite.Optional()),
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoAppDescFormat: true}),
 	)
@@ -105,12 +119,20 @@ func report(errOut io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}
+	var told ended
+	if errors.As(err, &told) {
+		return told.code
+	}
 	for _, line := range strings.Split(err.Error(), "\n") {
 		fmt.Fprintf(errOut, "leoflow-conformance: %s\n", terminal.Visible(line))
 	}
 	var bad badUsage
-	if errors.As(err, &bad) {
+	var away unreachable
+	switch {
+	case errors.As(err, &bad):
 		return exitBadUsage
+	case errors.As(err, &away):
+		return exitUnreachable
 	}
 	return exitOwnFault
 }

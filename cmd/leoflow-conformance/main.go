@@ -1,4 +1,5 @@
-// Command leoflow-conformance tells the rules of the agent protocol.
+// Command leoflow-conformance tells the rules of the agent protocol, and judges who keeps
+// them.
 package main
 
 import "os"

@@ -44,7 +44,8 @@ const (
 
 // assemble makes the services, the chain and the gRPC server.
 func (s *Server) assemble(ctx context.Context) error {
-	values, err := xcom.New(s.store, xcom.Options{MaxBytes: s.cfg.XComMaxBytes, TTL: s.cfg.XComTTL, Now: s.cfg.Clock})
+	var err error
+	s.values, err = xcom.New(s.store, xcom.Options{MaxBytes: s.cfg.XComMaxBytes, TTL: s.cfg.XComTTL, Now: s.cfg.Clock})
 	if err != nil {
 		return err
 	}
@@ -55,14 +56,14 @@ func (s *Server) assemble(ctx context.Context) error {
 		s.cfg.Logger.WarnContext(ctx, "the window of silence is too short for deployed agents: one late beat, and healthy work is lost",
 			"window", window, "they_beat_every", domain.BeatInterval)
 	}
-	s.agents = agentrpc.NewServer(s.tokens, s.store, values)
+	s.agents = agentrpc.NewServer(s.tokens, s.store, s.values)
 	s.agents.SetLogger(s.cfg.Logger)
 	s.agents.SetClock(s.cfg.Clock)
 	s.agents.SetBeatInterval(s.cfg.beatInterval())
 	s.agents.SetLogSink(s.logs)
 	s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)
 	s.control, err = controlrpc.NewServer(controlrpc.Config{
-		Runs: s.store, Values: values, Secrets: s.store, Audit: s.store, Logs: s.logs, Tokens: s.tokens,
+		Runs: s.store, Values: s.values, Secrets: s.store, Audit: s.store, Logs: s.logs, Tokens: s.tokens,
 		AllowPlaintext: s.cfg.AllowPlaintextSecrets, Logger: s.cfg.Logger,
 	})
 	if err != nil {

@@ -66,8 +66,8 @@ type Config struct {
 	Clock func() time.Time
 	// TracerProvider traces every call; nil: tracing is off and costs nothing.
 	TracerProvider trace.TracerProvider
-	// newID makes task instance ids; nil: random ones. Tests set it.
-	newID func() string
+	// NewID makes task instance ids, unique within a tenant; nil: random ones.
+	NewID func() string
 	// Logger takes the server's own log; nil: slog.Default().
 	Logger *slog.Logger
 }

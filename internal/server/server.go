@@ -43,6 +43,7 @@ type Server struct {
 	keyring  *secrets.Keyring
 	store    *store.Store
 	logs     *logs.Dir
+	values   *xcom.Service
 	agents   *agentrpc.Server
 	control  *controlrpc.Server
 	grpc     *grpc.Server
@@ -104,6 +105,15 @@ func (s *Server) MetricsAddr() string {
 // Tokens mints and verifies tokens with the server's keys.
 func (s *Server) Tokens() *auth.Tokens { return s.tokens }
 
+// Store is the server's store, for who assembles a server of ours and looks behind it.
+func (s *Server) Store() *store.Store { return s.store }
+
+// Values are the values that tasks hand on.
+func (s *Server) Values() *xcom.Service { return s.values }
+
+// Logs reads the logs of attempts.
+func (s *Server) Logs() logs.Reader { return s.logs }
+
 // openData opens the data directory: keys, store, logs.
 func (s *Server) openData(ctx context.Context) error {
 	if err := os.MkdirAll(s.cfg.DataDir, 0o700); err != nil {
@@ -122,7 +132,7 @@ func (s *Server) openData(ctx context.Context) error {
 		return err
 	}
 	s.store, err = store.Open(ctx, store.Config{
-		Dir: s.cfg.DataDir, Sealer: s.keyring, NewID: s.cfg.newID, Clock: s.cfg.Clock, Logger: s.cfg.Logger,
+		Dir: s.cfg.DataDir, Sealer: s.keyring, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return err

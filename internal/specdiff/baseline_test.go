@@ -9,6 +9,7 @@ import (
 
 	// The spec: linked in, and thereby registered.
 	_ "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	_ "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 	_ "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	_ "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 	"github.com/neochaotic/leoflow/internal/specdiff"

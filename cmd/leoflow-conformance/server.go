@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+
+	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/serversuite"
+)
+
+// reachWithin bounds the first look for a server, before the scale.
+const reachWithin = 10 * time.Second
+
+type serverCmd struct {
+	Addr         string `required:"" placeholder:"HOST:PORT" help:"Where the control plane listens."`
+	FixturesAddr string `required:"" placeholder:"HOST:PORT" help:"Where its adapter serves FixtureService, in plaintext."`
+	TLS          bool   `name:"tls" help:"Speak TLS to the control plane, and trust whom this machine trusts."`
+	TLSCA        string `name:"tls-ca" placeholder:"FILE" help:"Speak TLS, and trust the certificates in this file, as PEM."`
+	judging      `set:"parallel=8"`
+}
+
+// Help teaches by example.
+func (serverCmd) Help() string {
+	return `Judge a control plane that serves FixtureService beside it:
+
+  leoflow-conformance server --addr 127.0.0.1:7400 --fixtures-addr 127.0.0.1:7401
+
+Only what is said of heartbeats, a hundred times, in orders of one seed:
+
+  leoflow-conformance server --addr … --fixtures-addr … --rule BEAT --repeat 100 --seed 7
+
+The exit code is 0 when all is well, 1 when a check failed or nothing passed, 2 for bad usage,
+3 when the server or its fixtures cannot be reached, 4 when the suite itself failed.`
+}
+
+// Run judges a control plane.
+func (c *serverCmd) Run(con *console) error {
+	o, err := c.options(con.rules, conformance.Server)
+	if err != nil {
+		return err
+	}
+	creds, confidential, err := c.credentials()
+	if err != nil {
+		return badUsage{err}
+	}
+	within := time.Duration(float64(reachWithin) * c.TimeScale)
+	conn, err := reach("--addr", c.Addr, creds, within)
+	if err != nil {
+		return err
+	}
+	defer conn.Close() //nolint:errcheck // all calls are over
+	fixtures, err := reach("--fixtures-addr", c.FixturesAddr, insecure.NewCredentials(), within)
+	if err != nil {
+		return err
+	}
+	defer fixtures.Close() //nolint:errcheck // all calls are over
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	target, err := serversuite.NewTarget(ctx, conn, confidential, fixtures)
+	switch {
+	case status.Code(err) == codes.Unimplemented:
+		return badUsage{fmt.Errorf("--fixtures-addr %s: FixtureService is not served there: give the address of the adapter", c.FixturesAddr)}
+	case err != nil:
+		return unreachable{fmt.Errorf("--fixtures-addr %s: %w", c.FixturesAddr, err)}
+	}
+	return c.run(con, o, serversuite.Checks(target))
+}
+
+// credentials are those of the channel to the control plane.
+func (c *serverCmd) credentials() (creds credentials.TransportCredentials, confidential bool, err error) {
+	if !c.TLS && c.TLSCA == "" {
+		return insecure.NewCredentials(), false, nil
+	}
+	cfg := &tls.Config{MinVersion: tls.VersionTLS12}
+	if c.TLSCA != "" {
+		pem, err := os.ReadFile(c.TLSCA)
+		if err != nil {
+			return nil, false, fmt.Errorf("--tls-ca: %w; give a file of certificates, as PEM", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, false, fmt.Errorf("--tls-ca: %s holds no certificate; give a file of certificates, as PEM", c.TLSCA)
+		}
+	}
+	return credentials.NewTLS(cfg), true, nil
+}
+
+// unreachable marks an error as one of a system that does not answer.
+type unreachable struct{ error }
+
+// reach connects, so that a wrong address is told before any check fails of it.
+func reach(flag, addr string, creds credentials.TransportCredentials, within time.Duration) (*grpc.ClientConn, error) {
+	if _, _, err := net.SplitHostPort(addr); err != nil {
+		return nil, badUsage{fmt.Errorf("%s %q: %w; write it as host:port, such as 127.0.0.1:7400", flag, addr, err)}
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, grpc.WithTransportCredentials(creds))
+	if err != nil {
+		return nil, badUsage{fmt.Errorf("%s %q: %w", flag, addr, err)}
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	conn.Connect()
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		if state == connectivity.TransientFailure || !conn.WaitForStateChange(ctx, state) {
+			return nil, errors.Join(unreachable{fmt.Errorf("%s %s: nothing that speaks gRPC over this channel answers there: %s", flag, addr, remedyOfChannel)}, conn.Close())
+		}
+	}
+	return conn, nil
+}
+
+const remedyOfChannel = "start the server, or give its address, and --tls-ca if it speaks TLS"

@@ -1,0 +1,79 @@
+package agentsuite
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/suite"
+)
+
+// program is our own agent, built once.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "leoflow-agentsuite-test-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	program = filepath.Join(dir, "leoflow-agent")
+	build := exec.Command("go", "build", "-race=false", "-o", program, "github.com/neochaotic/leoflow/cmd/leoflow-agent")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "%v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+func target(t *testing.T, command ...string) *Target {
+	t.Helper()
+	out, err := NewTarget(command...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func catalogue(t *testing.T) *conformance.Catalogue {
+	t.Helper()
+	rules, err := conformance.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
+// judge runs checks of a target.
+func judge(t *testing.T, of *Target, o suite.Options) *suite.Results {
+	t.Helper()
+	o.Rules, o.Side = catalogue(t), conformance.Agent
+	if o.Parallel == 0 {
+		o.Parallel = Parallel
+	}
+	results, err := suite.Run(t.Context(), Checks(of), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return results
+}
+
+// tell logs what became of checks that did not pass.
+func tell(t *testing.T, results *suite.Results) {
+	t.Helper()
+	for _, c := range results.Checks {
+		if c.Status == suite.Passed {
+			continue
+		}
+		t.Logf("%s %s: %s", c.Check, c.Status, c.Reason)
+		for _, e := range c.Evidence {
+			t.Logf("    %8v %s %s sent %s received %s %s %s", e.At.Round(1e6), e.What, e.RPC.Method(), e.Sent, e.Received, e.Code, e.Error)
+		}
+	}
+}

@@ -1,0 +1,259 @@
+package serversuite
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
+
+	"github.com/neochaotic/leoflow/conformance/suite"
+)
+
+// States, shortly.
+const (
+	queued  = policyv1.TaskState_TASK_STATE_QUEUED
+	running = policyv1.TaskState_TASK_STATE_RUNNING
+	success = policyv1.TaskState_TASK_STATE_SUCCESS
+	failed  = policyv1.TaskState_TASK_STATE_FAILED
+	skipped = policyv1.TaskState_TASK_STATE_SKIPPED
+)
+
+// The tasks of a world's run.
+const (
+	source   = "source"   // what worker declares as an input
+	absent   = "absent"   // declared by worker too, and pushes nothing
+	stranger = "stranger" // declared by nobody
+	worker   = "worker"
+	strict   = "strict" // has a schema
+)
+
+// world is a run in a tenant of its own, made for one check.
+type world struct {
+	t      *suite.T
+	target *Target
+
+	tenant, dag, run string
+	ids              string // what the ids of its task instances begin with
+	canary           string // in all that is the tenant's own
+}
+
+// newWorld makes a world whose names no other check, and no other run, has.
+func newWorld(t *suite.T, target *Target) *world {
+	return madeWorld(t, target, fmt.Sprintf("%s-%08x", target.run, t.Rand().Uint32()), "tenant")
+}
+
+// twinWorld makes a world that is the same in every name but the tenant's.
+func (w *world) twinWorld() *world { return madeWorld(w.t, w.target, w.ids, "twin") }
+
+// otherRun makes a world that is another run of the same DAG in the same tenant.
+func (w *world) otherRun() *world {
+	other := *w
+	other.run, other.ids, other.canary = w.run+"-other", w.ids+"-other", "canary-other-"+w.ids
+	other.prepare()
+	return &other
+}
+
+func madeWorld(t *suite.T, target *Target, ids, word string) *world {
+	w := &world{
+		t: t, target: target, ids: ids, tenant: word + "-" + ids, dag: "dag", run: "run/" + ids + ":00+00",
+		canary: "canary-" + word + "-" + ids,
+	}
+	w.prepare()
+	return w
+}
+
+// fixture stops the check unless a call of the fixtures went well.
+func (w *world) fixture(what string, err error) {
+	switch {
+	case err == nil:
+	case status.Code(err) == codes.Unimplemented:
+		w.t.Untestable(fmt.Sprintf("the fixtures cannot %s: %s", what, status.Convert(err).Message()))
+	case w.t.Context().Err() != nil, status.Code(err) == codes.DeadlineExceeded, status.Code(err) == codes.Canceled:
+		w.t.Fatalf("no time was left to %s", what)
+	default:
+		w.t.Broken("the fixtures failed to %s: %v", what, err)
+	}
+}
+
+func (w *world) needs(abilities ...string) {
+	for _, ability := range abilities {
+		if !w.target.offers(ability) {
+			w.t.Skip("the server does not offer " + ability)
+		}
+	}
+}
+
+// spec is what a task of the world is to run: every field of it set.
+func (w *world) spec(task string) *agentv1.TaskSpec {
+	spec := &agentv1.TaskSpec{
+		TaskId: task, Operator: "bash", Entrypoint: "echo " + w.canary,
+		Environment:             map[string]string{"EMPTY": "", "OWN": w.canary, "ODD": " a=b\n\"ü\" "},
+		ExecutionTimeoutSeconds: 3600, CallArgsJson: `{"b": [1, 2.50, null], "a": "` + w.canary + `"}`,
+	}
+	if task == worker {
+		spec.XcomInputMapping = map[string]*agentv1.XComUpstreams{
+			"one":  {TaskIds: []string{source}},
+			"many": {TaskIds: []string{absent, source, absent}},
+		}
+	}
+	return spec
+}
+
+func (w *world) prepare() {
+	request := &conformancev1.PrepareRunRequest{TenantId: w.tenant, DagId: w.dag, DagVersion: "7", RunId: w.run}
+	for _, task := range []string{source, absent, stranger, worker, strict} {
+		one := &conformancev1.FixtureTask{TaskInstanceId: task + "-" + w.ids, Spec: w.spec(task)}
+		switch task {
+		case worker:
+			one.Variables, one.Connections = []string{"DECLARED"}, []string{"declared"}
+		case strict:
+			one.ReturnSchemaJson = `{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}`
+		}
+		request.Tasks = append(request.Tasks, one)
+	}
+	_, err := w.target.Fixtures.PrepareRun(w.t.Context(), request)
+	w.fixture("prepare a run", err)
+}
+
+// ref names a task of the world.
+func (w *world) ref(task string) *conformancev1.AttemptRef {
+	return &conformancev1.AttemptRef{TenantId: w.tenant, DagId: w.dag, RunId: w.run, TaskId: task}
+}
+
+// attempt is one try of a task of the world, and its agent's token.
+type attempt struct {
+	w     *world
+	ref   *conformancev1.AttemptRef
+	token string
+}
+
+// launch begins the next try of a task and brings it into a state.
+func (w *world) launch(task string, state policyv1.TaskState) *attempt {
+	got, err := w.target.Fixtures.PrepareAttempt(w.t.Context(), &conformancev1.PrepareAttemptRequest{Task: w.ref(task), State: state})
+	w.fixture("prepare an attempt", err)
+	w.t.Hide(got.GetToken())
+	w.t.Note("prepared: try %d of %s of %s, %s", got.GetAttempt().GetTryNumber(), task, w.tenant, state)
+	return &attempt{w, got.GetAttempt(), got.GetToken()}
+}
+
+func (a *attempt) as() credential { return bearer("the agent of "+a.ref.GetTaskId(), a.token) }
+
+// unknown is an attempt that nobody launched, with a good token.
+func (w *world) unknown() *attempt {
+	ref := w.ref("nobody")
+	ref.TaskInstanceId, ref.TryNumber = "nobody-"+w.ids, 1
+	return &attempt{w, ref, w.mint(ref, conformancev1.TokenDefect_TOKEN_DEFECT_UNSPECIFIED)}
+}
+
+// mint makes a token with a defect.
+func (w *world) mint(ref *conformancev1.AttemptRef, defect conformancev1.TokenDefect) string {
+	got, err := w.target.Fixtures.MintToken(w.t.Context(), &conformancev1.MintTokenRequest{Attempt: ref, Defect: defect})
+	w.fixture("make a token that is "+word(defect), err)
+	w.t.Hide(got.GetToken())
+	return got.GetToken()
+}
+
+// word names a defect as the ids of checks do.
+func word(defect conformancev1.TokenDefect) string {
+	return strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(defect.String(), "TOKEN_DEFECT_")), "_", "-")
+}
+
+func (a *attempt) cancel() {
+	_, err := a.w.target.Fixtures.CancelAttempt(a.w.t.Context(), &conformancev1.CancelAttemptRequest{
+		Attempt: a.ref, Within: durationpb.New(time.Hour),
+	})
+	a.w.fixture("cancel an attempt", err)
+	a.w.t.Note("a cancel of %s is pending", a.ref.GetTaskId())
+}
+
+func (a *attempt) settle(cause controlv1.Cause) {
+	_, err := a.w.target.Fixtures.SettleAttempt(a.w.t.Context(), &conformancev1.SettleAttemptRequest{Attempt: a.ref, Cause: cause})
+	a.w.fixture("settle an attempt", err)
+	a.w.t.Note("settled %s: %s", a.ref.GetTaskId(), cause)
+}
+
+// stored is what the server holds of an attempt.
+func (a *attempt) stored() *conformancev1.GetAttemptResponse {
+	got, err := a.w.target.Fixtures.GetAttempt(a.w.t.Context(), &conformancev1.GetAttemptRequest{Attempt: a.ref})
+	a.w.fixture("look at an attempt", err)
+	return got
+}
+
+func (a *attempt) wantState(state policyv1.TaskState, after string) {
+	if got := a.stored().GetState(); got != state {
+		a.w.t.Fatalf("after %s, %s is stored for %s, not %s", after, got, a.ref.GetTaskId(), state)
+	}
+}
+
+// value is what is stored as pushed by a task; nil: nothing.
+func (w *world) value(task, key string) []byte {
+	got, err := w.target.Fixtures.GetValue(w.t.Context(), &conformancev1.GetValueRequest{Task: w.ref(task), Key: key})
+	if status.Code(err) == codes.NotFound {
+		return nil
+	}
+	w.fixture("look at a value", err)
+	return append([]byte{}, got.GetValue()...)
+}
+
+// log is an attempt's log.
+func (a *attempt) log() []*controlv1.LogRecord {
+	got, err := a.w.target.Fixtures.GetLog(a.w.t.Context(), &conformancev1.GetLogRequest{Attempt: a.ref})
+	a.w.fixture("read a log", err)
+	return got.GetRecords()
+}
+
+// snapshot is all that calls of an attempt could change.
+type snapshot struct {
+	attempt *conformancev1.GetAttemptResponse
+	value   []byte // its return value; nil: none
+	log     *conformancev1.GetLogResponse
+}
+
+func (a *attempt) snapshot() snapshot {
+	return snapshot{
+		attempt: a.stored(), value: a.w.value(a.ref.GetTaskId(), "return_value"),
+		log: &conformancev1.GetLogResponse{Records: a.log()},
+	}
+}
+
+// wantUnchanged fails the check if anything of an attempt is not as it was.
+func (a *attempt) wantUnchanged(before snapshot, by string) {
+	after := a.snapshot()
+	if !proto.Equal(before.attempt, after.attempt) {
+		a.w.t.Fatalf("%s changed the attempt of %s from {%v} to {%v}", by, a.ref.GetTaskId(), before.attempt, after.attempt)
+	}
+	if !bytes.Equal(before.value, after.value) || (before.value == nil) != (after.value == nil) {
+		a.w.t.Fatalf("%s changed the value of %s from %q to %q", by, a.ref.GetTaskId(), before.value, after.value)
+	}
+	if !proto.Equal(before.log, after.log) {
+		a.w.t.Fatalf("%s changed the log of %s: it had %d records, and has %d", by, a.ref.GetTaskId(), len(before.log.GetRecords()), len(after.log.GetRecords()))
+	}
+}
+
+// publish has the source's value pushed over the wire, and the source end well.
+func (w *world) publish(value string) {
+	a := w.launch(source, running)
+	a.push("", value)
+	a.accepted(agentv1.TaskState_TASK_STATE_SUCCESS)
+}
+
+// secrets gives the tenant secrets with its canary.
+func (w *world) secrets(scope conformancev1.FixtureScope) {
+	_, err := w.target.Fixtures.PutSecrets(w.t.Context(), &conformancev1.PutSecretsRequest{
+		TenantId:    w.tenant,
+		Variables:   map[string]string{"DECLARED": " " + w.canary + "\n\"ü\" ", "HIDDEN": "hidden " + w.canary},
+		Connections: map[string]string{"declared": "pg://u:p%20w@h/" + w.canary + "?a=%2F", "hidden": "x://" + w.canary},
+		Scope:       scope,
+	})
+	w.fixture("store secrets", err)
+}

@@ -1,0 +1,100 @@
+package suite
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Text is the results for people: what did not pass and why, with its evidence where the
+// check failed, what could not be judged, and the counts. Every text of the system under
+// test goes through visible, which takes out what would steer a terminal.
+func (r *Results) Text(visible func(string) string) string {
+	var out strings.Builder
+	for _, s := range []Status{Broken, Failed} {
+		for _, c := range r.Checks {
+			if c.Status == s {
+				tellOne(&out, c, visible)
+			}
+		}
+	}
+	for _, id := range r.Stale {
+		fmt.Fprintf(&out, "known failing, and passed: %s: take it off the list\n", id)
+	}
+	for _, s := range []Status{KnownFailing, Skipped, Untestable} {
+		r.tellReasons(&out, s, visible)
+	}
+	if len(r.Unchecked) > 0 {
+		fmt.Fprintf(&out, "unchecked, for want of a check: %s: %s\n", count(len(r.Unchecked), "rule"), strings.Join(r.Unchecked, ", "))
+	}
+	if r.Interrupted {
+		out.WriteString("interrupted: not every check ran\n")
+	}
+	out.WriteString(r.Summary())
+	return out.String()
+}
+
+// Summary is the counts, in a line.
+func (r *Results) Summary() string {
+	var counts []string
+	for _, s := range Statuses() {
+		if n := r.Count(s); n > 0 || s == Passed || s == Failed {
+			counts = append(counts, fmt.Sprintf("%d %s", n, s))
+		}
+	}
+	return fmt.Sprintf("%s of %s, %s of RPC and concern: %s; %s unchecked; %v, seed %d\n",
+		count(len(r.Checks), "check"), count(r.Rules(), "rule"), count(r.Cells(), "cell"),
+		strings.Join(counts, ", "), count(len(r.Unchecked), "rule"), r.Took.Round(time.Millisecond), r.Seed)
+}
+
+func count(n int, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
+}
+
+// tellOne is a check that failed, with what it saw.
+func tellOne(out *strings.Builder, c Result, visible func(string) string) {
+	fmt.Fprintf(out, "%s: %s: %s", c.Status, c.Check, c.Name)
+	if c.Runs > 1 {
+		fmt.Fprintf(out, " (%d of %d runs)", c.Bad, c.Runs)
+	}
+	out.WriteString("\n")
+	for line := range strings.SplitSeq(c.Reason, "\n") {
+		fmt.Fprintf(out, "    %s\n", visible(line))
+	}
+	for _, e := range c.Evidence {
+		fmt.Fprintf(out, "      %7s", e.At.Round(time.Millisecond))
+		for _, part := range [][2]string{
+			{"", e.RPC.Method()}, {"", e.What}, {"sent ", e.Sent}, {"received ", e.Received}, {"", e.Code}, {"", e.Error},
+		} {
+			if part[1] != "" {
+				fmt.Fprintf(out, "  %s%s", part[0], visible(part[1]))
+			}
+		}
+		out.WriteString("\n")
+	}
+}
+
+// tellReasons has a line for each reason, with the checks that it holds for.
+func (r *Results) tellReasons(out *strings.Builder, s Status, visible func(string) string) {
+	var reasons []string
+	of := map[string][]string{}
+	for _, c := range r.Checks {
+		if c.Status != s {
+			continue
+		}
+		reason, _, _ := strings.Cut(c.Reason, "\n")
+		if of[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		if !slices.Contains(of[reason], c.Rule) {
+			of[reason] = append(of[reason], c.Rule)
+		}
+	}
+	for _, reason := range reasons {
+		fmt.Fprintf(out, "%s: %s: %s\n", s, strings.Join(of[reason], ", "), visible(reason))
+	}
+}

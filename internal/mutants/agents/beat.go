@@ -1,0 +1,128 @@
+package agents
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+)
+
+func beatMutants() []Mutant {
+	return []Mutant{
+		{
+			Name: "beats-too-often", Fault: "it beats each second when nobody asked for an interval", Kills: "A-BEAT-1/default",
+			unary: beaten(func(out *agentv1.HeartbeatResponse) {
+				if out.GetBeatInterval() == nil {
+					out.BeatInterval = durationpb.New(time.Second)
+				}
+			}),
+		},
+		{
+			Name: "beats-as-it-likes", Fault: "it beats each five seconds, whatever is asked for", Kills: "A-BEAT-1/asked",
+			unary: beaten(func(out *agentv1.HeartbeatResponse) { out.BeatInterval = durationpb.New(5 * time.Second) }),
+			Also:  []string{"A-BEAT-1/default"},
+		},
+		{
+			Name: "stops-when-a-beat-fails", Fault: "it stops the task when a heartbeat fails", Kills: "A-BEAT-1/goes-on",
+			unary: func(_ *relay, p *passing) error {
+				err := p.send()
+				if out, ok := p.out.(*agentv1.HeartbeatResponse); ok && err != nil && p.ctx.Err() == nil {
+					out.ShouldTerminate = true
+					return nil
+				}
+				return err
+			},
+		},
+		{
+			Name: "beats-no-more", Fault: "it beats no more once a heartbeat failed", Kills: "A-BEAT-1/goes-on", Slow: true,
+			Also: []string{"A-BEAT-1/hanging"},
+			unary: func(r *relay, p *passing) error {
+				if p.method != "Heartbeat" {
+					return p.send()
+				}
+				if r.isBad() {
+					return nil
+				}
+				err := p.send()
+				r.set(func(s *state) { s.bad = err != nil })
+				return err
+			},
+		},
+		{
+			Name: "heeds-no-termination", Fault: "it goes on when a heartbeat says to end", Kills: "A-BEAT-2/kill", Slow: true,
+			unary: beaten(func(out *agentv1.HeartbeatResponse) { out.ShouldTerminate = false }), Also: []string{"A-BEAT-2/polite"},
+		},
+		{
+			Name: "starts-anyway", Fault: "it starts the task though the answer to RUNNING said to end", Kills: "A-BEAT-2/no-start",
+			unary: after("ReportState", func(_ *relay, out *agentv1.ReportStateResponse) { out.ShouldTerminate = false }),
+		},
+		{
+			Name: "reports-with-old-token", Fault: "it uses a renewed token for heartbeats alone", Kills: "A-BEAT-3/calls",
+			unary: func(r *relay, p *passing) error {
+				if p.method != "Heartbeat" {
+					p.ctx = withToken(p.ctx, "Bearer "+r.token)
+				}
+				return p.send()
+			},
+		},
+	}
+}
+
+func netMutants() []Mutant {
+	return []Mutant{
+		{
+			Name: "gives-up", Fault: "it does not try again what is UNAVAILABLE", Kills: "A-NET-1/Register",
+			Also: []string{"A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"},
+			unary: func(_ *relay, p *passing) error {
+				err := p.send()
+				if status.Code(err) == codes.Unavailable {
+					return status.Error(codes.Internal, "the server is away")
+				}
+				return err
+			},
+		},
+		{
+			Name: "steady-waits", Fault: "its waits between tries do not grow", Kills: "A-NET-1/Register",
+			Also: []string{"A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"},
+			unary: func(_ *relay, p *passing) error {
+				return untilWell(p, 100*time.Millisecond, codes.Unavailable)
+			},
+		},
+		{
+			Name: "tries-for-ever", Fault: "it tries again what is refused", Kills: "A-NET-2/Unauthenticated/Register", Slow: true,
+			Also: []string{
+				"A-NET-2/Unauthenticated/GetTaskSpec", "A-NET-2/Unauthenticated/ReportState", "A-NET-2/FailedPrecondition/Register",
+				"A-NET-2/FailedPrecondition/GetTaskSpec", "A-NET-2/FailedPrecondition/ReportState", "A-START-2/refused",
+			},
+			unary: func(_ *relay, p *passing) error {
+				p.ctx = context.WithoutCancel(p.ctx)
+				return untilWell(p, 100*time.Millisecond, codes.Unauthenticated, codes.FailedPrecondition)
+			},
+		},
+	}
+}
+
+// untilWell passes a call on again and again while it fails by one of the codes.
+func untilWell(p *passing, wait time.Duration, while ...codes.Code) error {
+	ticker := time.NewTicker(wait)
+	defer ticker.Stop()
+	for {
+		err := p.send()
+		again := false
+		for _, code := range while {
+			again = again || status.Code(err) == code
+		}
+		if !again {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-p.ctx.Done():
+			return err
+		}
+	}
+}
