@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
-	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type auditCmd struct {
@@ -25,25 +24,17 @@ func (auditCmd) Help() string {
 
 // Run lists audit events.
 func (c *auditCmd) Run(con *console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.call("audit events", func(ctx context.Context, r *remote) error {
-		events, next, err := readPages(c.Limit, func(size int32, token string) ([]*controlv1.AuditEvent, string, error) {
+	return listing[*controlv1.AuditEvent]{
+		what: "audit events",
+		page: func(ctx context.Context, r *remote, size int32, token string) ([]*controlv1.AuditEvent, string, error) {
 			resp, err := r.ListAuditEvents(ctx, &controlv1.ListAuditEventsRequest{PageSize: size, PageToken: token})
 			return resp.GetEvents(), resp.GetNextPageToken(), err
-		})
-		if err != nil {
-			return err
-		}
-		return printList(&c.listFlags, con, events, next, func() terminal.Table {
-			t := terminal.Table{{"AT", "ACTION", "WHO", "NAMES"}}
-			for _, e := range events {
-				t = append(t, []string{instant(e.GetAt()), e.GetAction(), who(e), orDash(strings.Join(e.GetNames(), ", "))})
-			}
-			return t
-		})
-	})
+		},
+		head: []string{"AT", "ACTION", "WHO", "NAMES"},
+		row: func(e *controlv1.AuditEvent) []string {
+			return []string{instant(e.GetAt()), e.GetAction(), who(e), orDash(strings.Join(e.GetNames(), ", "))}
+		},
+	}.print(con, &c.listFlags, &c.remoteFlags)
 }
 
 // who is the operator who wrote, or the attempt that secrets were delivered to.

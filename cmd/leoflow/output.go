@@ -21,42 +21,6 @@ type outputFlags struct {
 	Output string `short:"o" default:"table" enum:"table,json" env:"LEOFLOW_OUTPUT" placeholder:"FORM" help:"Form of the output: table, for people, or json, one object a line with the names of the protos; by default ${default}."`
 }
 
-// listFlags are those of every list.
-type listFlags struct {
-	Limit int `default:"0" env:"LEOFLOW_LIMIT" placeholder:"N" help:"Most entries to list; 0, the default, is all of them."`
-	outputFlags
-}
-
-// maxPage is the most entries that a server gives at once.
-const maxPage = 1000
-
-// check refuses flags that are no input for a list.
-func (f *listFlags) check() error {
-	if f.Limit < 0 {
-		return badInput{fmt.Errorf("--limit is %d: give 1 or more, or 0 for all", f.Limit)}
-	}
-	return nil
-}
-
-// readPages reads a list page by page, to its end or to limit entries; limit 0: none.
-// next is the token of the page that it would go on with; empty: that is all.
-func readPages[T any](limit int, read func(size int32, token string) ([]T, string, error)) (entries []T, next string, err error) {
-	for {
-		size := maxPage
-		if limit > 0 {
-			size = min(size, limit-len(entries))
-		}
-		page, token, err := read(int32(size), next)
-		if err != nil {
-			return nil, "", err
-		}
-		entries, next = append(entries, page...), token
-		if next == "" || limit > 0 && len(entries) >= limit {
-			return entries, next, nil
-		}
-	}
-}
-
 // print writes one entry in the form asked for: as an object on a line of its own,
 // or as a table.
 func (f outputFlags) print(con *console, entry any, asTable func() terminal.Table) error {
@@ -78,18 +42,6 @@ func printEntries[T any](f outputFlags, con *console, entries []T, asTable func(
 		b.WriteString(line)
 	}
 	return writeOut(con.out, b.String())
-}
-
-// printList writes entries, and says on standard error if the list goes on: next is
-// the token of its next page.
-func printList[T any](f *listFlags, con *console, entries []T, next string, asTable func() terminal.Table) error {
-	if err := printEntries(f.outputFlags, con, entries, asTable); err != nil {
-		return err
-	}
-	if next != "" {
-		fmt.Fprintf(con.err, "leoflow: there are more than --limit %d\n", f.Limit)
-	}
-	return nil
 }
 
 func writeOut(out *os.File, text string) error {

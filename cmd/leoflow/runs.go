@@ -52,25 +52,17 @@ List every run of one pipeline, as JSON:
 
 // Run lists runs.
 func (c *runsListCmd) Run(con *console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.call("runs", func(ctx context.Context, r *remote) error {
-		runs, next, err := readPages(c.Limit, func(size int32, token string) ([]*controlv1.Run, string, error) {
+	return listing[*controlv1.Run]{
+		what: "runs",
+		page: func(ctx context.Context, r *remote, size int32, token string) ([]*controlv1.Run, string, error) {
 			resp, err := r.ListRuns(ctx, &controlv1.ListRunsRequest{DagId: c.Dag, PageSize: size, PageToken: token})
 			return resp.GetRuns(), resp.GetNextPageToken(), err
-		})
-		if err != nil {
-			return err
-		}
-		return printList(&c.listFlags, con, runs, next, func() terminal.Table {
-			t := terminal.Table{{"DAG", "RUN", "CREATED", "TASKS"}}
-			for _, run := range runs {
-				t = append(t, []string{run.GetDagId(), run.GetRunId(), instant(run.GetCreatedAt()), strings.Join(counts(run), ", ")})
-			}
-			return t
-		})
-	})
+		},
+		head: []string{"DAG", "RUN", "CREATED", "TASKS"},
+		row: func(run *controlv1.Run) []string {
+			return []string{run.GetDagId(), run.GetRunId(), instant(run.GetCreatedAt()), strings.Join(counts(run), ", ")}
+		},
+	}.print(con, &c.listFlags, &c.remoteFlags)
 }
 
 // counts tells how many tasks are in which state.

@@ -129,19 +129,15 @@ func (variableListCmd) Help() string {
 
 // Run lists variables.
 func (c *variableListCmd) Run(con *console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.call("variables", func(ctx context.Context, r *remote) error {
-		names, next, err := readPages(c.Limit, func(size int32, token string) ([]*controlv1.SecretName, string, error) {
+	return listing[*controlv1.SecretName]{
+		what: "variables",
+		page: func(ctx context.Context, r *remote, size int32, token string) ([]*controlv1.SecretName, string, error) {
 			resp, err := r.ListVariables(ctx, &controlv1.ListVariablesRequest{PageSize: size, PageToken: token})
 			return resp.GetVariables(), resp.GetNextPageToken(), err
-		})
-		if err != nil {
-			return err
-		}
-		return printList(&c.listFlags, con, names, next, func() terminal.Table { return namesTable("KEY", names) })
-	})
+		},
+		head: []string{"KEY", "UPDATED"},
+		row:  secretRow,
+	}.print(con, &c.listFlags, &c.remoteFlags)
 }
 
 type connectionListCmd struct {
@@ -160,27 +156,19 @@ func (connectionListCmd) Help() string {
 
 // Run lists connections.
 func (c *connectionListCmd) Run(con *console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.call("connections", func(ctx context.Context, r *remote) error {
-		names, next, err := readPages(c.Limit, func(size int32, token string) ([]*controlv1.SecretName, string, error) {
+	return listing[*controlv1.SecretName]{
+		what: "connections",
+		page: func(ctx context.Context, r *remote, size int32, token string) ([]*controlv1.SecretName, string, error) {
 			resp, err := r.ListConnections(ctx, &controlv1.ListConnectionsRequest{PageSize: size, PageToken: token})
 			return resp.GetConnections(), resp.GetNextPageToken(), err
-		})
-		if err != nil {
-			return err
-		}
-		return printList(&c.listFlags, con, names, next, func() terminal.Table { return namesTable("ID", names) })
-	})
+		},
+		head: []string{"ID", "UPDATED"},
+		row:  secretRow,
+	}.print(con, &c.listFlags, &c.remoteFlags)
 }
 
-func namesTable(head string, names []*controlv1.SecretName) terminal.Table {
-	t := terminal.Table{{head, "UPDATED"}}
-	for _, n := range names {
-		t = append(t, []string{n.GetName(), instant(n.GetUpdatedAt())})
-	}
-	return t
+func secretRow(n *controlv1.SecretName) []string {
+	return []string{n.GetName(), instant(n.GetUpdatedAt())}
 }
 
 type variableDeleteCmd struct {

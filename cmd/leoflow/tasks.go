@@ -8,7 +8,6 @@ import (
 	"time"
 
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
-	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
 type tasksCmd struct {
@@ -28,28 +27,20 @@ func (tasksCmd) Help() string {
 
 // Run lists tasks.
 func (c *tasksCmd) Run(con *console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.call(c.String(), func(ctx context.Context, r *remote) error {
-		tasks, next, err := readPages(c.Limit, func(size int32, token string) ([]*controlv1.Task, string, error) {
+	return listing[*controlv1.Task]{
+		what: c.String(),
+		page: func(ctx context.Context, r *remote, size int32, token string) ([]*controlv1.Task, string, error) {
 			resp, err := r.ListTasks(ctx, &controlv1.ListTasksRequest{DagId: c.Dag, RunId: c.ID, PageSize: size, PageToken: token})
 			return resp.GetTasks(), resp.GetNextPageToken(), err
-		})
-		if err != nil {
-			return err
-		}
-		return printList(&c.listFlags, con, tasks, next, func() terminal.Table {
-			t := terminal.Table{{"TASK", "STATE", "TRY", "OPERATOR", "UPSTREAM"}}
-			for _, task := range tasks {
-				t = append(t, []string{
-					task.GetTaskId(), word(task.GetState(), "TASK_STATE_"), try(task.GetTryNumber()),
-					task.GetOperator(), orDash(strings.Join(task.GetUpstreamTaskIds(), ", ")),
-				})
+		},
+		head: []string{"TASK", "STATE", "TRY", "OPERATOR", "UPSTREAM"},
+		row: func(task *controlv1.Task) []string {
+			return []string{
+				task.GetTaskId(), word(task.GetState(), "TASK_STATE_"), try(task.GetTryNumber()),
+				task.GetOperator(), orDash(strings.Join(task.GetUpstreamTaskIds(), ", ")),
 			}
-			return t
-		})
-	})
+		},
+	}.print(con, &c.listFlags, &c.remoteFlags)
 }
 
 // try is the number of a try; "-": there was none.
@@ -77,30 +68,20 @@ func (attemptsCmd) Help() string {
 
 // Run lists attempts.
 func (c *attemptsCmd) Run(con *console) error {
-	if err := c.check(); err != nil {
-		return err
-	}
-	return c.call(c.String(), func(ctx context.Context, r *remote) error {
-		attempts, next, err := readPages(c.Limit, func(size int32, token string) ([]*controlv1.Attempt, string, error) {
-			resp, err := r.ListAttempts(ctx, &controlv1.ListAttemptsRequest{
-				DagId: c.Dag, RunId: c.ID, TaskId: c.Task, PageSize: size, PageToken: token,
-			})
+	return listing[*controlv1.Attempt]{
+		what: c.String(),
+		page: func(ctx context.Context, r *remote, size int32, token string) ([]*controlv1.Attempt, string, error) {
+			resp, err := r.ListAttempts(ctx, &controlv1.ListAttemptsRequest{DagId: c.Dag, RunId: c.ID, TaskId: c.Task, PageSize: size, PageToken: token})
 			return resp.GetAttempts(), resp.GetNextPageToken(), err
-		})
-		if err != nil {
-			return err
-		}
-		return printList(&c.listFlags, con, attempts, next, func() terminal.Table {
-			t := terminal.Table{{"TRY", "STATE", "QUEUED", "DURATION", "HOST", "CAUSE"}}
-			for _, a := range attempts {
-				t = append(t, []string{
-					try(a.GetTryNumber()), word(a.GetState(), "TASK_STATE_"), instant(a.GetQueuedAt()),
-					duration(a), orDash(a.GetHostname()), cause(a),
-				})
+		},
+		head: []string{"TRY", "STATE", "QUEUED", "DURATION", "HOST", "CAUSE"},
+		row: func(a *controlv1.Attempt) []string {
+			return []string{
+				try(a.GetTryNumber()), word(a.GetState(), "TASK_STATE_"), instant(a.GetQueuedAt()),
+				duration(a), orDash(a.GetHostname()), cause(a),
 			}
-			return t
-		})
-	})
+		},
+	}.print(con, &c.listFlags, &c.remoteFlags)
 }
 
 // duration is how long an attempt ran; "-": it has not ended, or never started.
