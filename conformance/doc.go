@@ -1,6 +1,7 @@
-// Package conformance is what the conformance suite of the agent protocol is made of.
-// For now that is its catalogue: the rules that bind a control plane and an agent, each
-// with its reason, what it takes to judge it, and whom it binds.
+// Package conformance judges systems that speak the agent protocol, rule by rule: what
+// `leoflow-conformance` does on a command line, and tests of Go call. Its parts are the
+// catalogue of rules, the suite that runs checks and keeps what they saw, and the checks
+// of each side, serversuite and agentsuite.
 //
 // It judges the systems of others as it judges ours. So it may import gen, grpc and
 // libraries, and never anything under internal: it shares no mistake with what it tests.

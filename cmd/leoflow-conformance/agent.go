@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/neochaotic/leoflow/conformance"
 	"github.com/neochaotic/leoflow/conformance/agentsuite"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // callWithin bounds the first launch of an agent, before the scale.
@@ -42,7 +42,7 @@ The exit code is 0 when all is well, 1 when a check failed or nothing passed, 2 
 
 // Run judges an agent.
 func (c *agentCmd) Run(con *console) error {
-	o, err := c.options(con.rules, conformance.Agent)
+	o, err := c.options(con.rules, catalogue.Agent)
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (c *agentCmd) Run(con *console) error {
 		target.Lacks = append(target.Lacks, strings.ToLower(ability))
 	}
 	target.Full = c.Full
-	err = target.Probe(context.Background(), time.Duration(float64(callWithin)*max(c.TimeScale, 1)))
+	err = target.Probe(context.Background(), con.rules, time.Duration(float64(callWithin)*max(c.TimeScale, 1)))
 	switch {
 	case errors.Is(err, agentsuite.ErrUnreachable):
 		return unreachable{err}

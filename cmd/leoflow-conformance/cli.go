@@ -11,6 +11,7 @@ import (
 
 	"github.com/neochaotic/leoflow/conformance"
 	"github.com/neochaotic/leoflow/conformance/agentsuite"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
@@ -51,7 +52,7 @@ type cli struct {
 // console is where a command writes to, and what it tells of.
 type console struct {
 	out, err io.Writer
-	rules    *conformance.Catalogue
+	rules    *catalogue.Catalogue
 }
 
 // badUsage marks an error as one of the command line.
@@ -93,9 +94,9 @@ func newParser(flags *cli, out, errOut io.Writer, exit func(int)) (*kong.Kong, e
 		kong.Writers(out, errOut),
 		kong.Exit(exit),
 		kong.Vars{
-			"levels":    either(conformance.Levels()),
-			"sides":     either(conformance.Sides()),
-			"evidences": either(conformance.Evidences()),
+			"levels":    either(catalogue.Levels()),
+			"sides":     either(catalogue.Sides()),
+			"evidences": either(catalogue.Evidences()),
 			"lacking":   either(agentsuite.Optional()),
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100, NoAppDescFormat: true}),

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 func command(args ...string) (code int, out, errOut string) {
@@ -72,7 +73,7 @@ func TestListHasALineForEachRule(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(answer(t, "list"), "\n"), "\n")
-	rules := all.Rules(conformance.Filter{})
+	rules := all.Rules(catalogue.Filter{})
 	if len(lines) != len(rules)+1 {
 		t.Fatalf("%d lines for %d rules and a head", len(lines), len(rules))
 	}
@@ -108,12 +109,12 @@ func TestListFilters(t *testing.T) {
 }
 
 func TestListAsJSONTellsEverythingOfARule(t *testing.T) {
-	var got []conformance.Rule
+	var got []catalogue.Rule
 	if err := json.Unmarshal([]byte(answer(t, "list", "-o", "json", "--evidence", "internal", "--family", "SECRET")), &got); err != nil {
 		t.Fatal(err)
 	}
 	r := got[0]
-	if r.ID != "SECRET-6" || r.Level != conformance.Must || r.Side != conformance.Server || r.Since != 1 || len(r.Tests) == 0 ||
+	if r.ID != "SECRET-6" || r.Level != catalogue.Must || r.Side != catalogue.Server || r.Since != 1 || len(r.Tests) == 0 ||
 		r.RPCs[0] != "/leoflow.agent.v1.AgentService/GetConnections" || r.Needs[0] != "secrets" || r.Statement == "" || r.Rationale == "" {
 		t.Errorf("got %+v", r)
 	}

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
@@ -35,7 +35,7 @@ func (e explainCmd) Run(con *console) error {
 	return con.write(strings.Join(texts, "\n"))
 }
 
-func explain(rules *conformance.Catalogue, r conformance.Rule) string {
+func explain(rules *catalogue.Catalogue, r catalogue.Rule) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s · %s · %s · since edition %d\n", r.ID, r.Level, r.Side, r.Since)
 	section := func(title string, paragraphs ...string) {
@@ -68,8 +68,8 @@ func explain(rules *conformance.Catalogue, r conformance.Rule) string {
 	return b.String()
 }
 
-func meaning(terms []conformance.Term, id string) string {
-	i := slices.IndexFunc(terms, func(t conformance.Term) bool { return t.ID == id })
+func meaning(terms []catalogue.Term, id string) string {
+	i := slices.IndexFunc(terms, func(t catalogue.Term) bool { return t.ID == id })
 	return terms[i].Meaning
 }
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
@@ -30,7 +30,7 @@ type judging struct {
 }
 
 // options are what the flags say.
-func (j *judging) options(rules *conformance.Catalogue, side conformance.Side) (suite.Options, error) {
+func (j *judging) options(rules *catalogue.Catalogue, side catalogue.Side) (suite.Options, error) {
 	o := suite.Options{
 		Rules: rules, Side: side, Seed: j.Seed, Repeat: j.Repeat, Parallel: j.Parallel, TimeScale: j.TimeScale,
 	}
@@ -48,11 +48,11 @@ func (j *judging) options(rules *conformance.Catalogue, side conformance.Side) (
 		o.Seed = rand.Uint64N(1 << 32) //nolint:gosec // an order of checks
 	}
 	var err error
-	if o.Level, err = choice("--level", j.Level, conformance.Levels()); err != nil {
+	if o.Level, err = choice("--level", j.Level, catalogue.Levels()); err != nil {
 		return o, badUsage{err}
 	}
 	if j.RPC != "" {
-		if o.RPC, err = conformance.FindRPC(j.RPC); err != nil {
+		if o.RPC, err = catalogue.FindRPC(j.RPC); err != nil {
 			return o, badUsage{fmt.Errorf("--rpc: %w", err)}
 		}
 	}

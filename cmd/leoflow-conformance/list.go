@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
 
@@ -43,7 +43,7 @@ func (l listCmd) Run(con *console) error {
 	rules := con.rules.Rules(filter)
 	switch l.Output {
 	case "markdown":
-		if filter != (conformance.Filter{}) {
+		if filter != (catalogue.Filter{}) {
 			return badUsage{errors.New("-o markdown is the page of all rules: leave the filters out, or use -o table or json")}
 		}
 		return con.write(con.rules.Markdown())
@@ -57,14 +57,14 @@ func (l listCmd) Run(con *console) error {
 	return con.write(tableOf(rules).String())
 }
 
-func (l listCmd) filter(rules *conformance.Catalogue) (out conformance.Filter, err error) {
-	if out.Level, err = choice("--level", l.Level, conformance.Levels()); err != nil {
+func (l listCmd) filter(rules *catalogue.Catalogue) (out catalogue.Filter, err error) {
+	if out.Level, err = choice("--level", l.Level, catalogue.Levels()); err != nil {
 		return out, err
 	}
-	if out.Side, err = choice("--side", l.Side, conformance.Sides()); err != nil {
+	if out.Side, err = choice("--side", l.Side, catalogue.Sides()); err != nil {
 		return out, err
 	}
-	if out.Evidence, err = choice("--evidence", l.Evidence, conformance.Evidences()); err != nil {
+	if out.Evidence, err = choice("--evidence", l.Evidence, catalogue.Evidences()); err != nil {
 		return out, err
 	}
 	if l.Family != "" {
@@ -75,7 +75,7 @@ func (l listCmd) filter(rules *conformance.Catalogue) (out conformance.Filter, e
 		out.Family = family.ID
 	}
 	if l.RPC != "" {
-		if out.RPC, err = conformance.FindRPC(l.RPC); err != nil {
+		if out.RPC, err = catalogue.FindRPC(l.RPC); err != nil {
 			return out, fmt.Errorf("--rpc: %w", err)
 		}
 	}
@@ -107,7 +107,7 @@ func either[T ~string](values []T) string {
 	return b.String()
 }
 
-func tableOf(rules []conformance.Rule) terminal.Table {
+func tableOf(rules []catalogue.Rule) terminal.Table {
 	out := terminal.Table{{"RULE", "LEVEL", "SIDE", "EVIDENCE", "NEEDS", "STATEMENT"}}
 	for _, r := range rules {
 		needs := "-"

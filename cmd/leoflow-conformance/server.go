@@ -17,7 +17,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/serversuite"
 )
 
@@ -48,7 +48,7 @@ The exit code is 0 when all is well, 1 when a check failed or nothing passed, 2 
 
 // Run judges a control plane.
 func (c *serverCmd) Run(con *console) error {
-	o, err := c.options(con.rules, conformance.Server)
+	o, err := c.options(con.rules, catalogue.Server)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -41,9 +41,9 @@ func target(t *testing.T, command ...string) *Target {
 	return out
 }
 
-func catalogue(t *testing.T) *conformance.Catalogue {
+func load(t *testing.T) *catalogue.Catalogue {
 	t.Helper()
-	rules, err := conformance.Load()
+	rules, err := catalogue.ReadFile("../rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func catalogue(t *testing.T) *conformance.Catalogue {
 // judge runs checks of a target.
 func judge(t *testing.T, of *Target, o suite.Options) *suite.Results {
 	t.Helper()
-	o.Rules, o.Side = catalogue(t), conformance.Agent
+	o.Rules, o.Side = load(t), catalogue.Agent
 	if o.Parallel == 0 {
 		o.Parallel = Parallel
 	}

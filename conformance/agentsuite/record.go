@@ -10,7 +10,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // The methods of AgentService.
@@ -26,8 +26,8 @@ const (
 	getConnections = "GetConnections"
 )
 
-func rpcOf(method string) conformance.RPC {
-	return conformance.RPC("/" + agentv1.AgentService_ServiceDesc.ServiceName + "/" + method)
+func rpcOf(method string) catalogue.RPC {
+	return catalogue.RPC("/" + agentv1.AgentService_ServiceDesc.ServiceName + "/" + method)
 }
 
 // The words of a scene that no script says.

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -61,7 +61,7 @@ func NewTarget(command ...string) (*Target, error) {
 // Probe launches the agent once and wants it to make one call within the time, which is
 // over 2 s. The error
 // wraps [ErrUnreachable], and is one line.
-func (g *Target) Probe(ctx context.Context, within time.Duration) error {
+func (g *Target) Probe(ctx context.Context, rules *catalogue.Catalogue, within time.Duration) error {
 	calls, last := false, ""
 	probe := trial{
 		rule: "A-START-2", word: "probe", name: "calls the control plane", within: within - patience, rpcs: []string{register},
@@ -72,11 +72,7 @@ func (g *Target) Probe(ctx context.Context, within time.Duration) error {
 			calls = true
 		},
 	}
-	rules, err := conformance.Load()
-	if err != nil {
-		return fmt.Errorf("the catalogue: %w", err)
-	}
-	results, err := suite.Run(ctx, []suite.Check{probe.check(g)}, suite.Options{Rules: rules, Side: conformance.Agent})
+	results, err := suite.Run(ctx, []suite.Check{probe.check(g)}, suite.Options{Rules: rules, Side: catalogue.Agent})
 	if err != nil {
 		return fmt.Errorf("the probe: %w", err)
 	}
@@ -126,7 +122,7 @@ type trial struct {
 func (t trial) deadline() time.Duration { return t.within + patience }
 
 func (t trial) check(target *Target) suite.Check {
-	rpcs := make([]conformance.RPC, len(t.rpcs))
+	rpcs := make([]catalogue.RPC, len(t.rpcs))
 	for i, method := range t.rpcs {
 		rpcs[i] = rpcOf(method)
 	}

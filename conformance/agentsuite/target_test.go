@@ -20,13 +20,13 @@ func TestACommandThatIsNotThereIsUnreachable(t *testing.T) {
 }
 
 func TestProbeFindsWhoIsNoAgent(t *testing.T) {
-	if err := target(t, program).Probe(t.Context(), time.Minute); err != nil {
+	if err := target(t, program).Probe(t.Context(), load(t), time.Minute); err != nil {
 		t.Error(err)
 	}
 	for command, want := range map[string]string{
 		"exit 0": "exit status 0", "exit 7": "exit status 7", "kill -KILL $$": "killed", "echo the reason; exit 1": "the reason",
 	} {
-		err := target(t, "sh", "-c", command).Probe(t.Context(), time.Minute)
+		err := target(t, "sh", "-c", command).Probe(t.Context(), load(t), time.Minute)
 		if !errors.Is(err, ErrUnreachable) || strings.Contains(err.Error(), "\n") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", command, err)
 		}
@@ -34,7 +34,7 @@ func TestProbeFindsWhoIsNoAgent(t *testing.T) {
 }
 
 func TestProbeEndsForOneThatHangs(t *testing.T) {
-	err := target(t, "sleep", "600").Probe(t.Context(), 3*time.Second)
+	err := target(t, "sleep", "600").Probe(t.Context(), load(t), 3*time.Second)
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "in vain") {
 		t.Error(err)
 	}

@@ -12,7 +12,7 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -71,16 +71,16 @@ func altered(token string) string {
 }
 
 // cell makes a check of one rule for one RPC.
-func cell(rule, word string, rpc conformance.RPC, name string, run func(*suite.T)) suite.Check {
+func cell(rule, word string, rpc catalogue.RPC, name string, run func(*suite.T)) suite.Check {
 	return suite.Check{
-		ID: rule + "/" + word + "/" + rpc.Method(), Rule: rule, RPCs: []conformance.RPC{rpc},
+		ID: rule + "/" + word + "/" + rpc.Method(), Rule: rule, RPCs: []catalogue.RPC{rpc},
 		Name: rpc.Method() + ": " + name, Parallel: true, Run: run,
 	}
 }
 
 // refused is the check that a call with a credential is UNAUTHENTICATED and has no
 // effect, while the same call of the attempt's own agent is taken.
-func refused(target *Target, rpc conformance.RPC, as func(*attempt) credential) func(*suite.T) {
+func refused(target *Target, rpc catalogue.RPC, as func(*attempt) credential) func(*suite.T) {
 	return func(t *suite.T) {
 		w := newWorld(t, target)
 		a := exercised(w, rpc)
@@ -91,7 +91,7 @@ func refused(target *Target, rpc conformance.RPC, as func(*attempt) credential) 
 }
 
 // wantUnauthenticated fails the check unless a call is refused and changes nothing.
-func (a *attempt) wantUnauthenticated(rpc conformance.RPC, as credential, request proto.Message) {
+func (a *attempt) wantUnauthenticated(rpc catalogue.RPC, as credential, request proto.Message) {
 	before := a.snapshot()
 	reply, err := a.w.call(rpc, as, request)
 	a.w.wantCode(err, codes.Unauthenticated, rpc.Method()+" with "+as.name)
@@ -139,7 +139,7 @@ func authChecks(target *Target) []suite.Check {
 		}
 	}
 	return append(out, suite.Check{
-		ID: "AUTH-1/silent/StreamLogs", Rule: "AUTH-1", RPCs: []conformance.RPC{streamLogs}, Parallel: true,
+		ID: "AUTH-1/silent/StreamLogs", Rule: "AUTH-1", RPCs: []catalogue.RPC{streamLogs}, Parallel: true,
 		Name: "StreamLogs: refused before a message is taken",
 		Run: func(t *suite.T) {
 			w := newWorld(t, target)
@@ -148,14 +148,14 @@ func authChecks(target *Target) []suite.Check {
 			w.wantCode(err, codes.Unauthenticated, "StreamLogs without credentials, before any message,")
 		},
 	}, suite.Check{
-		ID: "AUTH-6/headers/GetTaskSpec", Rule: "AUTH-6", RPCs: []conformance.RPC{getTaskSpec, register, heartbeat}, Parallel: true,
+		ID: "AUTH-6/headers/GetTaskSpec", Rule: "AUTH-6", RPCs: []catalogue.RPC{getTaskSpec, register, heartbeat}, Parallel: true,
 		Name: "no header changes who calls", Run: func(t *suite.T) { identityOfTheToken(t, target) },
 	})
 }
 
 // unauthenticatedFirst is the check that a call without credentials, and one with a bad
 // token of nobody, is UNAUTHENTICATED whatever else is wrong with it.
-func unauthenticatedFirst(target *Target, rpc conformance.RPC, request func(*attempt) proto.Message) func(*suite.T) {
+func unauthenticatedFirst(target *Target, rpc catalogue.RPC, request func(*attempt) proto.Message) func(*suite.T) {
 	return func(t *suite.T) {
 		w := newWorld(t, target)
 		a := exercised(w, rpc)
@@ -174,7 +174,7 @@ func unauthenticatedFirst(target *Target, rpc conformance.RPC, request func(*att
 }
 
 // refusedAlike is the check that every refusal is the same but for a correlation id.
-func refusedAlike(target *Target, rpc conformance.RPC) func(*suite.T) {
+func refusedAlike(target *Target, rpc catalogue.RPC) func(*suite.T) {
 	return func(t *suite.T) {
 		w := newWorld(t, target)
 		a := exercised(w, rpc)
@@ -216,7 +216,7 @@ func identityOfTheToken(t *suite.T, target *Target) {
 	}
 	as.name = "the agent of worker, with headers that name another run"
 	before := victim.snapshot()
-	for _, rpc := range []conformance.RPC{getTaskSpec, register, heartbeat} {
+	for _, rpc := range []catalogue.RPC{getTaskSpec, register, heartbeat} {
 		reply, err := w.call(rpc, as, exercises[rpc].request(w, 1))
 		w.wantCode(err, codes.OK, rpc.Method()+" with headers that mean nothing")
 		exercises[rpc].shows(a, 1, reply)

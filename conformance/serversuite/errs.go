@@ -12,7 +12,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -24,7 +24,7 @@ var internals = regexp.MustCompile(`(?i)sql|select |insert |update .* set|no row
 type refusal struct {
 	word string
 	code codes.Code
-	rpc  conformance.RPC
+	rpc  catalogue.RPC
 	make func(*world) error
 }
 
@@ -113,7 +113,7 @@ func (r refusal) hasReason(w *world) {
 	}
 }
 
-func fieldNamed(w *world, rpc conformance.RPC) {
+func fieldNamed(w *world, rpc catalogue.RPC) {
 	a := exercised(w, rpc)
 	a.control(rpc, 1)
 	request, field := exercises[rpc].invalid()
@@ -125,7 +125,7 @@ func fieldNamed(w *world, rpc conformance.RPC) {
 	}
 }
 
-func futureIgnored(w *world, rpc conformance.RPC) {
+func futureIgnored(w *world, rpc catalogue.RPC) {
 	a := exercised(w, rpc)
 	a.control(rpc, 1)
 	request := exercises[rpc].request(w, 2)
@@ -148,7 +148,7 @@ func detail[T proto.Message](err error) T {
 }
 
 // tooLarge sends more than any server takes, while a stream is open on the connection.
-func tooLarge(t *suite.T, target *Target, rpc conformance.RPC) {
+func tooLarge(t *suite.T, target *Target, rpc catalogue.RPC) {
 	w := newWorld(t, target)
 	a := exercised(w, rpc)
 	a.control(rpc, 1)

@@ -12,20 +12,20 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // Methods of AgentService, shortly.
 const (
-	register       = conformance.RPC(agentv1.AgentService_Register_FullMethodName)
-	getTaskSpec    = conformance.RPC(agentv1.AgentService_GetTaskSpec_FullMethodName)
-	fetchXCom      = conformance.RPC(agentv1.AgentService_FetchXCom_FullMethodName)
-	pushXCom       = conformance.RPC(agentv1.AgentService_PushXCom_FullMethodName)
-	streamLogs     = conformance.RPC(agentv1.AgentService_StreamLogs_FullMethodName)
-	reportState    = conformance.RPC(agentv1.AgentService_ReportState_FullMethodName)
-	heartbeat      = conformance.RPC(agentv1.AgentService_Heartbeat_FullMethodName)
-	getVariables   = conformance.RPC(agentv1.AgentService_GetVariables_FullMethodName)
-	getConnections = conformance.RPC(agentv1.AgentService_GetConnections_FullMethodName)
+	register       = catalogue.RPC(agentv1.AgentService_Register_FullMethodName)
+	getTaskSpec    = catalogue.RPC(agentv1.AgentService_GetTaskSpec_FullMethodName)
+	fetchXCom      = catalogue.RPC(agentv1.AgentService_FetchXCom_FullMethodName)
+	pushXCom       = catalogue.RPC(agentv1.AgentService_PushXCom_FullMethodName)
+	streamLogs     = catalogue.RPC(agentv1.AgentService_StreamLogs_FullMethodName)
+	reportState    = catalogue.RPC(agentv1.AgentService_ReportState_FullMethodName)
+	heartbeat      = catalogue.RPC(agentv1.AgentService_Heartbeat_FullMethodName)
+	getVariables   = catalogue.RPC(agentv1.AgentService_GetVariables_FullMethodName)
+	getConnections = catalogue.RPC(agentv1.AgentService_GetConnections_FullMethodName)
 )
 
 // exercise is how one RPC of AgentService is called rightly, so that a check of any RPC
@@ -46,7 +46,7 @@ type exercise struct {
 }
 
 // exercises has every RPC of AgentService; a test holds that.
-var exercises = map[conformance.RPC]exercise{
+var exercises = map[catalogue.RPC]exercise{
 	register: {
 		request: func(*world, int) proto.Message {
 			return &agentv1.RegisterRequest{AgentVersion: "conformance", Hostname: "here"}
@@ -159,7 +159,7 @@ func reported(turn int) agentv1.TaskState {
 }
 
 // exercised prepares a queued worker for calls of an RPC.
-func exercised(w *world, rpc conformance.RPC) *attempt {
+func exercised(w *world, rpc catalogue.RPC) *attempt {
 	e := exercises[rpc]
 	if e.confidential {
 		w.secretsTravel()
@@ -179,7 +179,7 @@ func (w *world) secretsTravel() {
 }
 
 // control is the positive control: the RPC's right call, with all of its effect.
-func (a *attempt) control(rpc conformance.RPC, turn int) {
+func (a *attempt) control(rpc catalogue.RPC, turn int) {
 	e := exercises[rpc]
 	reply, err := a.w.call(rpc, a.as(), e.request(a.w, turn))
 	a.w.wantCode(err, codes.OK, "the control, a right call of "+rpc.Method())

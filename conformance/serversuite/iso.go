@@ -11,7 +11,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -52,7 +52,7 @@ func isoChecks(target *Target) []suite.Check {
 
 // apart calls one RPC as a worker of each of two worlds in turn, and wants each to get
 // and to change only what is its own.
-func apart(w, other *world, rpc conformance.RPC) {
+func apart(w, other *world, rpc catalogue.RPC) {
 	a, b := exercised(w, rpc), exercised(other, rpc)
 	for i, caller := range []*attempt{a, b, a, b} {
 		bystander := []*attempt{b, a, b, a}[i]
@@ -86,7 +86,7 @@ func plain(m proto.Message) string {
 
 // foreignIsMissing wants the same answer for an attempt that exists in another tenant
 // only, and for one that exists nowhere.
-func foreignIsMissing(t *suite.T, target *Target, rpc conformance.RPC) {
+func foreignIsMissing(t *suite.T, target *Target, rpc catalogue.RPC) {
 	w := newWorld(t, target)
 	a := exercised(w, rpc)
 	a.control(rpc, 1)
@@ -149,7 +149,7 @@ func timeless(reply proto.Message) proto.Message {
 
 // refusedLeaves calls as an attempt whose outcome is there: whatever the answer, what is
 // stored stays. Logs may still be written for a while.
-func refusedLeaves(t *suite.T, target *Target, rpc conformance.RPC) {
+func refusedLeaves(t *suite.T, target *Target, rpc catalogue.RPC) {
 	w := newWorld(t, target)
 	a := exercised(w, rpc)
 	a.control(rpc, 1)

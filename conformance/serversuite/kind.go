@@ -7,11 +7,11 @@ import (
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
-const getRun = conformance.RPC(controlv1.ControlService_GetRun_FullMethodName)
+const getRun = catalogue.RPC(controlv1.ControlService_GetRun_FullMethodName)
 
 // kindChecks try a token of one kind on every RPC of the other kind (AUTH-7).
 func kindChecks(target *Target) []suite.Check {

@@ -11,7 +11,7 @@ import (
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -36,7 +36,7 @@ func operateChecks(target *Target) []suite.Check {
 		out = append(out, cell("AUTH-11", "viewer-may-not", rpc, "is closed to who may only read", func(t *suite.T) { roleBinds(newWorld(t, target), rpc) }))
 	}
 	return append(out, single(target, "STATE-11", "settles", "an operator settles an attempt, once", operatorSettles,
-		conformance.RPC(controlv1.ControlService_SettleAttempt_FullMethodName)))
+		catalogue.RPC(controlv1.ControlService_SettleAttempt_FullMethodName)))
 }
 
 func (w *world) viewer() credential {
@@ -44,7 +44,7 @@ func (w *world) viewer() credential {
 }
 
 // roleBinds wants a call refused of who may only read, and taken of who may do all.
-func roleBinds(w *world, rpc conformance.RPC) {
+func roleBinds(w *world, rpc catalogue.RPC) {
 	w.needs("operator")
 	w.wantOperator()
 	reply, err := w.call(getRun, w.viewer(), &controlv1.GetRunRequest{DagId: w.dag, RunId: w.run})
@@ -69,7 +69,7 @@ func roleBinds(w *world, rpc conformance.RPC) {
 
 // operation is a valid request of an operator about the world's run. A new RPC whose
 // fields have names of their own needs them here: a test holds that.
-func (w *world) operation(rpc conformance.RPC) proto.Message {
+func (w *world) operation(rpc catalogue.RPC) proto.Message {
 	request := newMessage(method(rpc).Input())
 	if r, ok := request.(*controlv1.CreateRunRequest); ok {
 		r.DagId, r.RunId = w.dag, w.run+"-new"
@@ -107,7 +107,7 @@ func (w *world) operation(rpc conformance.RPC) proto.Message {
 func operatorSettles(w *world) {
 	w.needs("operator")
 	settle := func(a *attempt, cause controlv1.Cause) *controlv1.SettleAttemptResponse {
-		reply, err := w.call(conformance.RPC(controlv1.ControlService_SettleAttempt_FullMethodName), w.operator(), &controlv1.SettleAttemptRequest{
+		reply, err := w.call(catalogue.RPC(controlv1.ControlService_SettleAttempt_FullMethodName), w.operator(), &controlv1.SettleAttemptRequest{
 			DagId: w.dag, RunId: w.run, TaskId: a.ref.GetTaskId(), TryNumber: a.ref.GetTryNumber(), Cause: cause, ExitCode: 137, Message: "killed",
 		})
 		w.wantCode(err, codes.OK, "SettleAttempt")

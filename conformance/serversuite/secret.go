@@ -10,12 +10,12 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
 // secretRPCs return secrets.
-var secretRPCs = []conformance.RPC{getVariables, getConnections}
+var secretRPCs = []catalogue.RPC{getVariables, getConnections}
 
 // secretsOf are the names of what a reply delivers, and their values.
 func secretsOf(reply proto.Message) map[string]string {
@@ -29,7 +29,7 @@ func secretsOf(reply proto.Message) map[string]string {
 }
 
 // delivered asks for secrets, which must come.
-func (a *attempt) delivered(rpc conformance.RPC) map[string]string {
+func (a *attempt) delivered(rpc catalogue.RPC) map[string]string {
 	reply, err := a.w.call(rpc, a.as(), exercises[rpc].request(a.w, 1))
 	a.w.wantCode(err, codes.OK, rpc.Method()+" of a live attempt")
 	return secretsOf(reply)
@@ -38,7 +38,7 @@ func (a *attempt) delivered(rpc conformance.RPC) map[string]string {
 func secretChecks(target *Target) []suite.Check {
 	var out []suite.Check
 	for _, rpc := range secretRPCs {
-		check := func(rule, word, name string, run func(*world, conformance.RPC)) {
+		check := func(rule, word, name string, run func(*world, catalogue.RPC)) {
 			out = append(out, cell(rule, word, rpc, name, func(t *suite.T) {
 				w := newWorld(t, target)
 				w.needs("secrets")
@@ -49,7 +49,7 @@ func secretChecks(target *Target) []suite.Check {
 		check("SECRET-2", "exact", "delivered as stored, however often asked", secretsExact)
 		check("SECRET-3", "declared", "under the declared scope only what is declared", secretsDeclared)
 		for _, end := range ends() {
-			check("SECRET-4", end.word, "an attempt that is "+end.word+" gets nothing", func(w *world, rpc conformance.RPC) {
+			check("SECRET-4", end.word, "an attempt that is "+end.word+" gets nothing", func(w *world, rpc catalogue.RPC) {
 				noSecretsAfter(w, rpc, end)
 			})
 		}
@@ -58,9 +58,9 @@ func secretChecks(target *Target) []suite.Check {
 	return out
 }
 
-func secretsExact(w *world, rpc conformance.RPC) {
+func secretsExact(w *world, rpc catalogue.RPC) {
 	a := exercised(w, rpc)
-	want := map[conformance.RPC]map[string]string{
+	want := map[catalogue.RPC]map[string]string{
 		getVariables:   {"DECLARED": " " + w.canary + "\n\"ü\" ", "HIDDEN": "hidden " + w.canary},
 		getConnections: {"declared": "pg://u:p%20w@h/" + w.canary + "?a=%2F", "hidden": "x://" + w.canary},
 	}[rpc]
@@ -71,7 +71,7 @@ func secretsExact(w *world, rpc conformance.RPC) {
 	}
 }
 
-func secretsDeclared(w *world, rpc conformance.RPC) {
+func secretsDeclared(w *world, rpc catalogue.RPC) {
 	w.needs("declared_scope")
 	a := exercised(w, rpc)
 	if got := a.delivered(rpc); len(got) != 2 {
@@ -86,7 +86,7 @@ func secretsDeclared(w *world, rpc conformance.RPC) {
 	}
 }
 
-func noSecretsAfter(w *world, rpc conformance.RPC, end end) {
+func noSecretsAfter(w *world, rpc catalogue.RPC, end end) {
 	a := exercised(w, rpc)
 	a.control(rpc, 1)
 	end.come(a)
@@ -98,7 +98,7 @@ func noSecretsAfter(w *world, rpc conformance.RPC, end end) {
 	}
 }
 
-func secretsRecorded(w *world, rpc conformance.RPC) {
+func secretsRecorded(w *world, rpc catalogue.RPC) {
 	a := exercised(w, rpc)
 	for turn := range 2 {
 		names := sortedNames(a.delivered(rpc))
@@ -123,7 +123,7 @@ func (w *world) deliveries() []*conformancev1.Delivery {
 }
 
 // plaintextRefused can be judged over plaintext only.
-func plaintextRefused(w *world, rpc conformance.RPC) {
+func plaintextRefused(w *world, rpc catalogue.RPC) {
 	switch {
 	case w.target.Confidential:
 		w.t.Untestable("the connection is confidential: judge the server once more over plaintext")

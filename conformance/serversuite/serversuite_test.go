@@ -5,13 +5,13 @@ import (
 
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
-func all(t *testing.T) (*conformance.Catalogue, []suite.Check) {
+func all(t *testing.T) (*catalogue.Catalogue, []suite.Check) {
 	t.Helper()
-	rules, err := conformance.Load()
+	rules, err := catalogue.ReadFile("../rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -24,7 +24,7 @@ func TestTheChecksAreOfRulesThatBindServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range checks {
-		if rule, err := rules.Rule(c.Rule); err != nil || rule.Side != conformance.Server {
+		if rule, err := rules.Rule(c.Rule); err != nil || rule.Side != catalogue.Server {
 			t.Errorf("%s is of a rule for %s: %v", c.ID, rule.Side, err)
 		}
 	}

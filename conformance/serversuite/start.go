@@ -7,12 +7,12 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
 // single makes a check that one RPC, or a few, keep a rule.
-func single(target *Target, rule, word, name string, run func(*world), rpcs ...conformance.RPC) suite.Check {
+func single(target *Target, rule, word, name string, run func(*world), rpcs ...catalogue.RPC) suite.Check {
 	return suite.Check{
 		ID: rule + "/" + word, Rule: rule, RPCs: rpcs, Name: name, Parallel: true,
 		Run: func(t *suite.T) { run(newWorld(t, target)) },

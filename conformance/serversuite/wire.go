@@ -17,22 +17,22 @@ import (
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
 // agentRPCs are the methods of AgentService, and controlRPCs those of ControlService.
-func agentRPCs() []conformance.RPC {
+func agentRPCs() []catalogue.RPC {
 	return rpcsOf(agentv1.File_leoflow_agent_v1_agent_proto.Services().ByName("AgentService"))
 }
 
-func controlRPCs() []conformance.RPC {
+func controlRPCs() []catalogue.RPC {
 	return rpcsOf(controlv1.File_leoflow_control_v1_control_proto.Services().ByName("ControlService"))
 }
 
-func rpcsOf(service protoreflect.ServiceDescriptor) []conformance.RPC {
-	var out []conformance.RPC
-	for _, rpc := range conformance.RPCs() {
+func rpcsOf(service protoreflect.ServiceDescriptor) []catalogue.RPC {
+	var out []catalogue.RPC
+	for _, rpc := range catalogue.RPCs() {
 		if method := service.Methods().ByName(protoreflect.Name(rpc.Method())); method != nil && string(rpc) == wireName(method) {
 			out = append(out, rpc)
 		}
@@ -45,7 +45,7 @@ func wireName(method protoreflect.MethodDescriptor) string {
 }
 
 // method finds the descriptor of an RPC.
-func method(rpc conformance.RPC) protoreflect.MethodDescriptor {
+func method(rpc catalogue.RPC) protoreflect.MethodDescriptor {
 	for _, file := range []protoreflect.FileDescriptor{agentv1.File_leoflow_agent_v1_agent_proto, controlv1.File_leoflow_control_v1_control_proto} {
 		for i := range file.Services().Len() {
 			if m := file.Services().Get(i).Methods().ByName(protoreflect.Name(rpc.Method())); m != nil && wireName(m) == string(rpc) {
@@ -87,7 +87,7 @@ func (c credential) with(key, value string) credential {
 // call makes one call, whatever the kind of the RPC, and records it: of a stream it
 // sends the one request, or none if that is nil, half-closes, and returns the last
 // message; of one that only the server sends, the first.
-func (w *world) call(rpc conformance.RPC, as credential, request proto.Message) (proto.Message, error) {
+func (w *world) call(rpc catalogue.RPC, as credential, request proto.Message) (proto.Message, error) {
 	ctx := metadata.NewOutgoingContext(w.t.Context(), as.md)
 	var response proto.Message
 	var err error
@@ -104,7 +104,7 @@ func (w *world) call(rpc conformance.RPC, as credential, request proto.Message) 
 }
 
 // stream calls a stream that takes at most one message from us.
-func (w *world) stream(ctx context.Context, rpc conformance.RPC, request proto.Message) (proto.Message, error) {
+func (w *world) stream(ctx context.Context, rpc catalogue.RPC, request proto.Message) (proto.Message, error) {
 	m := method(rpc)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -151,7 +151,7 @@ func name(code codes.Code, err error) string {
 }
 
 // typed makes a call as an attempt that must succeed, and returns its response.
-func typed[T proto.Message](a *attempt, rpc conformance.RPC, request proto.Message) T {
+func typed[T proto.Message](a *attempt, rpc catalogue.RPC, request proto.Message) T {
 	response, err := a.w.call(rpc, a.as(), request)
 	a.w.wantCode(err, codes.OK, rpc.Method())
 	out, ok := response.(T)

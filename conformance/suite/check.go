@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // DefaultDeadline is how long a check may take that sets no deadline of its own, before
@@ -22,7 +22,7 @@ type Check struct {
 	Rule string
 	// RPCs are the methods that the check exercises, by their names on the wire. It must
 	// record a step of each in order to pass; none: it must record at least one step.
-	RPCs []conformance.RPC
+	RPCs []catalogue.RPC
 	// Name says in a few words what is tried.
 	Name string
 	// Parallel: other checks may run beside it. A check that stops the system, or makes
@@ -37,7 +37,7 @@ type Check struct {
 // Validate finds what is wrong with a list of checks: an id that is not unique or does
 // not begin with its rule, a rule that the catalogue lacks or leaves to other tests, an
 // RPC that the rule does not concern, or no work. The error has a line for each fault.
-func Validate(rules *conformance.Catalogue, checks []Check) error {
+func Validate(rules *catalogue.Catalogue, checks []Check) error {
 	var faults []error
 	seen := map[string]bool{}
 	for i, c := range checks {
@@ -59,7 +59,7 @@ func Validate(rules *conformance.Catalogue, checks []Check) error {
 		case err != nil:
 			fault("%v", err)
 			continue
-		case rule.Evidence == conformance.Internal:
+		case rule.Evidence == catalogue.Internal:
 			fault("the rule is left to tests of each implementation")
 		}
 		for _, rpc := range c.RPCs {
@@ -73,9 +73,9 @@ func Validate(rules *conformance.Catalogue, checks []Check) error {
 
 // Unchecked are the rules of a side that checks could judge and none of these does, in
 // the order of the catalogue.
-func Unchecked(rules *conformance.Catalogue, side conformance.Side, checks []Check) []conformance.Rule {
-	return slices.DeleteFunc(rules.Rules(conformance.Filter{Side: side}), func(r conformance.Rule) bool {
-		return r.Evidence == conformance.Internal ||
+func Unchecked(rules *catalogue.Catalogue, side catalogue.Side, checks []Check) []catalogue.Rule {
+	return slices.DeleteFunc(rules.Rules(catalogue.Filter{Side: side}), func(r catalogue.Rule) bool {
+		return r.Evidence == catalogue.Internal ||
 			slices.ContainsFunc(checks, func(c Check) bool { return c.Rule == r.ID })
 	})
 }

@@ -16,7 +16,7 @@ import (
 
 	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // redacted stands where a token or a secret was.
@@ -30,7 +30,7 @@ type Step struct {
 	// What says it in a line.
 	What string
 	// RPC is the method of the messages; empty: none.
-	RPC conformance.RPC
+	RPC catalogue.RPC
 	// Sent is what went to the system, and Received what came from it; nil: nothing did.
 	Sent, Received proto.Message
 	// Err is how a call ended, if not well.
@@ -40,13 +40,13 @@ type Step struct {
 // Event is a step as the evidence keeps it: without tokens and secrets (AUTH-8).
 type Event struct {
 	// At is when, since the check began.
-	At       time.Duration   `json:"at_ns"`
-	What     string          `json:"what,omitempty"`
-	RPC      conformance.RPC `json:"rpc,omitempty"`
-	Sent     string          `json:"sent,omitempty"`     // protobuf's JSON, cut at 4 KiB
-	Received string          `json:"received,omitempty"` // likewise
-	Code     string          `json:"code,omitempty"`     // of a call that failed, such as NotFound
-	Error    string          `json:"error,omitempty"`    // its message and details
+	At       time.Duration `json:"at_ns"`
+	What     string        `json:"what,omitempty"`
+	RPC      catalogue.RPC `json:"rpc,omitempty"`
+	Sent     string        `json:"sent,omitempty"`     // protobuf's JSON, cut at 4 KiB
+	Received string        `json:"received,omitempty"` // likewise
+	Code     string        `json:"code,omitempty"`     // of a call that failed, such as NotFound
+	Error    string        `json:"error,omitempty"`    // its message and details
 }
 
 // event keeps a step.

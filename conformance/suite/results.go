@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // Status says what became of a check.
@@ -32,12 +32,12 @@ func (s Status) badness() int {
 
 // Result is what became of a check, over all its repetitions.
 type Result struct {
-	Check  string            `json:"check"`
-	Rule   string            `json:"rule"`
-	Level  conformance.Level `json:"level"`
-	RPCs   []conformance.RPC `json:"rpcs,omitempty"`
-	Name   string            `json:"name"`
-	Status Status            `json:"status"`
+	Check  string          `json:"check"`
+	Rule   string          `json:"rule"`
+	Level  catalogue.Level `json:"level"`
+	RPCs   []catalogue.RPC `json:"rpcs,omitempty"`
+	Name   string          `json:"name"`
+	Status Status          `json:"status"`
 	// Reason is why it is not passed; of several, one a line.
 	Reason string `json:"reason,omitempty"`
 	// Runs is how often it ran, and Bad how often it did not end well.
@@ -51,9 +51,9 @@ type Result struct {
 
 // Results are what a run found. They do not change, and are safe for concurrent use.
 type Results struct {
-	Seed    uint64           `json:"seed"`
-	Side    conformance.Side `json:"side"`
-	Edition int              `json:"edition"` // of the catalogue
+	Seed    uint64         `json:"seed"`
+	Side    catalogue.Side `json:"side"`
+	Edition int            `json:"edition"` // of the catalogue
 	// Checks are in the order in which they were given.
 	Checks []Result `json:"checks"`
 	// Unchecked are the chosen rules for which there is no check.
@@ -94,7 +94,7 @@ func (r *Results) Cells() int {
 			continue
 		}
 		for _, rpc := range c.RPCs {
-			cells[string(rpc)+" "+conformance.Rule{ID: c.Rule}.Family()] = true
+			cells[string(rpc)+" "+catalogue.Rule{ID: c.Rule}.Family()] = true
 		}
 	}
 	return len(cells)

@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // giveUp is how long after its deadline a check may take to notice, before the scale.
@@ -20,9 +20,9 @@ const giveUp = 2 * time.Second
 // Options are how checks are run.
 type Options struct {
 	// Rules is the catalogue; required.
-	Rules *conformance.Catalogue
+	Rules *catalogue.Catalogue
 	// Side is whom the checks judge.
-	Side conformance.Side
+	Side catalogue.Side
 	// Seed makes the order and the checks' choices.
 	Seed uint64
 	// Repeat is how often each check runs; 0: once.
@@ -34,8 +34,8 @@ type Options struct {
 	// Only are ids of rules, families or checks; empty: all.
 	Only []string
 	// RPC and Level choose further; empty: all.
-	RPC   conformance.RPC
-	Level conformance.Level
+	RPC   catalogue.RPC
+	Level catalogue.Level
 	// KnownFailing are ids of checks or rules that fail, each with the reason. One of
 	// which nothing fails is a failure itself.
 	KnownFailing map[string]string
@@ -88,7 +88,7 @@ func (o *Options) known(id string, checks []Check) error {
 
 // means reports whether an id of a rule, a family or a check takes in a check.
 func means(id string, c Check) bool {
-	return id == c.ID || id == c.Rule || id == conformance.Rule{ID: c.Rule}.Family()
+	return id == c.ID || id == c.Rule || id == catalogue.Rule{ID: c.Rule}.Family()
 }
 
 func (o *Options) takes(c Check) bool {
@@ -132,7 +132,7 @@ func Run(ctx context.Context, checks []Check, o Options) (*Results, error) {
 }
 
 // takesRule is takes for a rule that has no check.
-func (o *Options) takesRule(r conformance.Rule) bool {
+func (o *Options) takesRule(r catalogue.Rule) bool {
 	return (o.Level == "" || o.Level == r.Level) && (o.RPC == "" || r.Concerns(o.RPC)) &&
 		(len(o.Only) == 0 || slices.Contains(o.Only, r.ID) || slices.Contains(o.Only, r.Family()))
 }

@@ -16,14 +16,14 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
-const beat = conformance.RPC(agentv1.AgentService_Heartbeat_FullMethodName)
+const beat = catalogue.RPC(agentv1.AgentService_Heartbeat_FullMethodName)
 
-func load(t *testing.T) *conformance.Catalogue {
+func load(t *testing.T) *catalogue.Catalogue {
 	t.Helper()
-	rules, err := conformance.Load()
+	rules, err := catalogue.ReadFile("../rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func load(t *testing.T) *conformance.Catalogue {
 // check is one of BEAT-1 that runs a function after a step of its RPC.
 func check(word string, run func(*T)) Check {
 	return Check{
-		ID: "BEAT-1/" + word, Rule: "BEAT-1", RPCs: []conformance.RPC{beat}, Name: word, Parallel: true,
+		ID: "BEAT-1/" + word, Rule: "BEAT-1", RPCs: []catalogue.RPC{beat}, Name: word, Parallel: true,
 		Run: func(t *T) {
 			t.Record(Step{RPC: beat})
 			run(t)
@@ -43,7 +43,7 @@ func check(word string, run func(*T)) Check {
 
 func run(t *testing.T, o Options, checks ...Check) *Results {
 	t.Helper()
-	o.Rules, o.Side = load(t), conformance.Server
+	o.Rules, o.Side = load(t), catalogue.Server
 	r, err := Run(t.Context(), checks, o)
 	if err != nil {
 		t.Fatal(err)
@@ -88,7 +88,7 @@ func TestAStatusForEachEnd(t *testing.T) {
 }
 
 func TestACheckThatLookedAtNothingDoesNotPass(t *testing.T) {
-	r := run(t, Options{}, Check{ID: "BEAT-1/blind", Rule: "BEAT-1", RPCs: []conformance.RPC{beat}, Name: "x", Run: func(t *T) { t.Note("hello") }},
+	r := run(t, Options{}, Check{ID: "BEAT-1/blind", Rule: "BEAT-1", RPCs: []catalogue.RPC{beat}, Name: "x", Run: func(t *T) { t.Note("hello") }},
 		Check{ID: "BEAT-1/idle", Rule: "BEAT-1", Name: "x", Run: func(*T) {}})
 	for _, id := range []string{"BEAT-1/blind", "BEAT-1/idle"} {
 		if got := r.Check(id); got.Status != Broken {
@@ -232,7 +232,7 @@ func TestBadOptionsAndChecksAreRefusedBeforeAnythingRuns(t *testing.T) {
 		"there is another of this id":     {Options{Rules: rules}, []Check{never, never}},
 		"the rule is left to tests":       {Options{Rules: rules}, []Check{{ID: "AUTH-8/x", Rule: "AUTH-8", Name: "x", Run: never.Run}}},
 		"a slash and a word":              {Options{Rules: rules}, []Check{{ID: "BEAT-2/x", Rule: "BEAT-1", Name: "x", Run: never.Run}}},
-		"the rule is not about":           {Options{Rules: rules}, []Check{{ID: "REG-1/x", Rule: "REG-1", Name: "x", RPCs: []conformance.RPC{beat}, Run: never.Run}}},
+		"the rule is not about":           {Options{Rules: rules}, []Check{{ID: "REG-1/x", Rule: "REG-1", Name: "x", RPCs: []catalogue.RPC{beat}, Run: never.Run}}},
 		"it lacks its name":               {Options{Rules: rules}, []Check{{ID: "REG-1/x", Rule: "REG-1"}}},
 		"the family goes from":            {Options{Rules: rules}, []Check{{ID: "BEAT" + "-77/x", Rule: "BEAT" + "-77", Name: "x", Run: never.Run}}},
 	} {
@@ -243,13 +243,13 @@ func TestBadOptionsAndChecksAreRefusedBeforeAnythingRuns(t *testing.T) {
 }
 
 func TestWhatIsChosen(t *testing.T) {
-	other := Check{ID: "BEAT-7/x", Rule: "BEAT-7", RPCs: []conformance.RPC{beat}, Name: "x", Run: func(t *T) { t.Record(Step{RPC: beat}) }}
+	other := Check{ID: "BEAT-7/x", Rule: "BEAT-7", RPCs: []catalogue.RPC{beat}, Name: "x", Run: func(t *T) { t.Record(Step{RPC: beat}) }}
 	one := check("x", func(*T) {})
 	for want, o := range map[string]Options{
 		"BEAT-1/x BEAT-7/x": {},
-		"BEAT-1/x":          {Level: conformance.Must},
+		"BEAT-1/x":          {Level: catalogue.Must},
 		"BEAT-7/x":          {Only: []string{"BEAT-7"}},
-		"":                  {RPC: conformance.RPC(agentv1.AgentService_Register_FullMethodName)},
+		"":                  {RPC: catalogue.RPC(agentv1.AgentService_Register_FullMethodName)},
 	} {
 		var got []string
 		r := run(t, o, one, other)
@@ -296,7 +296,7 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	checks := []Check{check("a", func(*T) { cancel() }), check("b", func(*T) { cancel() })}
-	r, err := Run(ctx, checks, Options{Rules: load(t), Side: conformance.Server})
+	r, err := Run(ctx, checks, Options{Rules: load(t), Side: catalogue.Server})
 	if err != nil || !r.Interrupted || r.Count(Skipped) != 1 || r.ExitCode() != 1 {
 		t.Errorf("%v, %+v", err, r)
 	}

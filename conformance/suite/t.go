@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
 // T is what a check has of the run that it is part of. Its methods may be called from
@@ -28,7 +28,7 @@ type T struct {
 	status   Status
 	reasons  []string
 	events   []Event
-	recorded map[conformance.RPC]bool
+	recorded map[catalogue.RPC]bool
 	hidden   []string
 	cleanups []func()
 	stopped  bool // it ended by a method of T
@@ -38,7 +38,7 @@ func newT(ctx context.Context, c Check, seed uint64, repetition int, scale float
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%s %d", c.ID, repetition) // a hash takes everything
 	return &T{
-		ctx: ctx, scale: scale, began: time.Now(), status: Passed, recorded: map[conformance.RPC]bool{},
+		ctx: ctx, scale: scale, began: time.Now(), status: Passed, recorded: map[catalogue.RPC]bool{},
 		rand: rand.New(rand.NewPCG(seed, h.Sum64())), //nolint:gosec // choices of a test, to be made again by the seed
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/serversuite"
 	"github.com/neochaotic/leoflow/conformance/suite"
 	"github.com/neochaotic/leoflow/internal/localca"
@@ -77,7 +78,7 @@ func (b *bench) judge(t *testing.T, conn grpc.ClientConnInterface, o suite.Optio
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Rules, o.Side = rules, conformance.Server
+	o.Rules, o.Side = rules, catalogue.Server
 	if o.Parallel == 0 {
 		o.Parallel = 16
 	}

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/neochaotic/leoflow/conformance"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -67,7 +68,7 @@ func TestEveryMustThatIsCheckedHasAMutant(t *testing.T) {
 	for _, c := range checks() {
 		checked = append(checked, c.Rule)
 	}
-	for _, rule := range rules.Rules(conformance.Filter{Side: conformance.Server, Level: conformance.Must}) {
+	for _, rule := range rules.Rules(catalogue.Filter{Side: catalogue.Server, Level: catalogue.Must}) {
 		if slices.Contains(checked, rule.ID) && !mutated[rule.ID] {
 			t.Errorf("%s is checked, and no mutant breaks it", rule.ID)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/neochaotic/leoflow/conformance"
 	"github.com/neochaotic/leoflow/conformance/agentsuite"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -74,7 +75,7 @@ func judge(t *testing.T, name string, scale float64, only ...string) *suite.Resu
 		t.Fatal(err)
 	}
 	results, err := suite.Run(t.Context(), agentsuite.Checks(target), suite.Options{
-		Rules: rules, Side: conformance.Agent, Parallel: 4, TimeScale: scale, Only: only,
+		Rules: rules, Side: catalogue.Agent, Parallel: 4, TimeScale: scale, Only: only,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +174,7 @@ func TestEveryMustOfAnAgentHasAMutant(t *testing.T) {
 			}
 		}
 	}
-	for _, r := range rules.Rules(conformance.Filter{Side: conformance.Agent, Level: conformance.Must}) {
+	for _, r := range rules.Rules(catalogue.Filter{Side: catalogue.Agent, Level: catalogue.Must}) {
 		if !slices.ContainsFunc(All(), func(m Mutant) bool { return strings.HasPrefix(m.Kills, r.ID+"/") }) {
 			t.Errorf("no mutant breaks %s: %s", r.ID, r.Statement)
 		}

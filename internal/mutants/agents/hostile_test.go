@@ -5,6 +5,7 @@ import (
 
 	"github.com/neochaotic/leoflow/conformance"
 	"github.com/neochaotic/leoflow/conformance/agentsuite"
+	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
 
@@ -33,7 +34,7 @@ func TestWhoRunsNothingPassesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 			results, err := suite.Run(t.Context(), agentsuite.Checks(target), suite.Options{
-				Rules: rules, Side: conformance.Agent, Parallel: 2 * agentsuite.Parallel, TimeScale: tc.scale,
+				Rules: rules, Side: catalogue.Agent, Parallel: 2 * agentsuite.Parallel, TimeScale: tc.scale,
 			})
 			if err != nil {
 				t.Fatal(err)

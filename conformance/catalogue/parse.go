@@ -1,23 +1,17 @@
-package conformance
+package catalogue
 
 import (
 	"bytes"
-	_ "embed"
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
-
-//go:embed rules.yaml
-var source []byte
-
-// Load returns the catalogue that is part of the program.
-func Load() (*Catalogue, error) { return parse("rules.yaml", source) }
 
 // document is a catalogue as it is written.
 type document struct {
@@ -64,9 +58,18 @@ func (o *oneOrAll) UnmarshalYAML(node *yaml.Node) error {
 	return nil
 }
 
-// parse reads a catalogue strictly. Its error has a line for each fault, and each names
+// ReadFile reads a catalogue as [Parse] does.
+func ReadFile(path string) (*Catalogue, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// Parse reads a catalogue strictly. Its error has a line for each fault, and each names
 // the file and the line.
-func parse(name string, data []byte) (*Catalogue, error) {
+func Parse(name string, data []byte) (*Catalogue, error) {
 	var doc document
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	decoder.KnownFields(true)

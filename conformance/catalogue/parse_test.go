@@ -1,4 +1,4 @@
-package conformance
+package catalogue
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 
 func load(t *testing.T) *Catalogue {
 	t.Helper()
-	c, err := Load()
+	c, err := ReadFile("../rules.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ rules:
 `
 
 func TestCatalogueIsRead(t *testing.T) {
-	c, err := parse("small.yaml", []byte(small))
+	c, err := Parse("small.yaml", []byte(small))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func TestCatalogueFaultsNameTheirLine(t *testing.T) {
 			if strings.Count(small, tc.old) == 0 {
 				t.Fatalf("nothing to break: %q", tc.old)
 			}
-			_, err := parse("small.yaml", []byte(strings.Replace(small, tc.old, tc.new, 1)))
+			_, err := Parse("small.yaml", []byte(strings.Replace(small, tc.old, tc.new, 1)))
 			if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "conformance.") {
 				t.Errorf("got %v\nwant %s", err, tc.want)
 			}
@@ -116,7 +116,7 @@ func TestCatalogueFaultsNameTheirLine(t *testing.T) {
 
 func TestCatalogueTellsEveryFaultAtOnce(t *testing.T) {
 	broken := strings.NewReplacer("level: must", "level: a", "side: agent", "side: b").Replace(small)
-	_, err := parse("small.yaml", []byte(broken))
+	_, err := Parse("small.yaml", []byte(broken))
 	if err == nil || strings.Count(err.Error(), "\n") != 1 {
 		t.Errorf("got %v, want two lines", err)
 	}

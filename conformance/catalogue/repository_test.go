@@ -1,4 +1,4 @@
-package conformance
+package catalogue
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 )
 
 // root is the repository, as seen from this package.
-const root = ".."
+const root = "../.."
 
 // unread are the folders that hold nothing written here.
 var unread = map[string]bool{".git": true, "bin": true, "gen": true, "third_party": true}
