@@ -34,6 +34,59 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// How a run stands to one that was prepared before.
+type Kin int32
+
+const (
+	// Not at all.
+	Kin_KIN_UNSPECIFIED Kin = 0
+	// It has the same names, in another tenant.
+	Kin_KIN_TWIN Kin = 1
+	// It is another run of the same DAG in the same tenant.
+	Kin_KIN_SIBLING Kin = 2
+)
+
+// Enum value maps for Kin.
+var (
+	Kin_name = map[int32]string{
+		0: "KIN_UNSPECIFIED",
+		1: "KIN_TWIN",
+		2: "KIN_SIBLING",
+	}
+	Kin_value = map[string]int32{
+		"KIN_UNSPECIFIED": 0,
+		"KIN_TWIN":        1,
+		"KIN_SIBLING":     2,
+	}
+)
+
+func (x Kin) Enum() *Kin {
+	p := new(Kin)
+	*p = x
+	return p
+}
+
+func (x Kin) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Kin) Descriptor() protoreflect.EnumDescriptor {
+	return file_leoflow_conformance_v1_fixture_proto_enumTypes[0].Descriptor()
+}
+
+func (Kin) Type() protoreflect.EnumType {
+	return &file_leoflow_conformance_v1_fixture_proto_enumTypes[0]
+}
+
+func (x Kin) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Kin.Descriptor instead.
+func (Kin) EnumDescriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{0}
+}
+
 // What is wrong with a token.
 type TokenDefect int32
 
@@ -78,6 +131,13 @@ const (
 	TokenDefect_TOKEN_DEFECT_DUE TokenDefect = 17
 	// None of the above: a good token of an operator who may only read (AUTH-11).
 	TokenDefect_TOKEN_DEFECT_VIEWER TokenDefect = 18
+	// Nothing is wrong with it: another of the server's keys signed it than the one that
+	// signs new tokens (AUTH-9).
+	TokenDefect_TOKEN_DEFECT_FORMER_KEY TokenDefect = 19
+	// Nothing is wrong with it, and a heartbeat should renew it; but the total that its
+	// attempt's tokens may live is nearly over, and ends sooner than a fresh token would
+	// (TOKEN-2). It is valid for at least ten minutes.
+	TokenDefect_TOKEN_DEFECT_NEAR_CEILING TokenDefect = 20
 )
 
 // Enum value maps for TokenDefect.
@@ -102,6 +162,8 @@ var (
 		16: "TOKEN_DEFECT_OPERATOR",
 		17: "TOKEN_DEFECT_DUE",
 		18: "TOKEN_DEFECT_VIEWER",
+		19: "TOKEN_DEFECT_FORMER_KEY",
+		20: "TOKEN_DEFECT_NEAR_CEILING",
 	}
 	TokenDefect_value = map[string]int32{
 		"TOKEN_DEFECT_UNSPECIFIED":      0,
@@ -123,6 +185,8 @@ var (
 		"TOKEN_DEFECT_OPERATOR":         16,
 		"TOKEN_DEFECT_DUE":              17,
 		"TOKEN_DEFECT_VIEWER":           18,
+		"TOKEN_DEFECT_FORMER_KEY":       19,
+		"TOKEN_DEFECT_NEAR_CEILING":     20,
 	}
 )
 
@@ -137,11 +201,11 @@ func (x TokenDefect) String() string {
 }
 
 func (TokenDefect) Descriptor() protoreflect.EnumDescriptor {
-	return file_leoflow_conformance_v1_fixture_proto_enumTypes[0].Descriptor()
+	return file_leoflow_conformance_v1_fixture_proto_enumTypes[1].Descriptor()
 }
 
 func (TokenDefect) Type() protoreflect.EnumType {
-	return &file_leoflow_conformance_v1_fixture_proto_enumTypes[0]
+	return &file_leoflow_conformance_v1_fixture_proto_enumTypes[1]
 }
 
 func (x TokenDefect) Number() protoreflect.EnumNumber {
@@ -150,7 +214,7 @@ func (x TokenDefect) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TokenDefect.Descriptor instead.
 func (TokenDefect) EnumDescriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{0}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{1}
 }
 
 // Which secrets a tenant's tasks get.
@@ -190,11 +254,11 @@ func (x FixtureScope) String() string {
 }
 
 func (FixtureScope) Descriptor() protoreflect.EnumDescriptor {
-	return file_leoflow_conformance_v1_fixture_proto_enumTypes[1].Descriptor()
+	return file_leoflow_conformance_v1_fixture_proto_enumTypes[2].Descriptor()
 }
 
 func (FixtureScope) Type() protoreflect.EnumType {
-	return &file_leoflow_conformance_v1_fixture_proto_enumTypes[1]
+	return &file_leoflow_conformance_v1_fixture_proto_enumTypes[2]
 }
 
 func (x FixtureScope) Number() protoreflect.EnumNumber {
@@ -203,7 +267,7 @@ func (x FixtureScope) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use FixtureScope.Descriptor instead.
 func (FixtureScope) EnumDescriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{1}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{2}
 }
 
 // What can be made to fail.
@@ -221,6 +285,13 @@ const (
 	// The server is killed without a word, and started again on the same addresses. This
 	// one ends by itself, before the reply.
 	Fault_FAULT_RESTART Fault = 4
+	// The server is told to end in order, as whoever runs it would, and started again on
+	// the same addresses. This one ends by itself, before the reply.
+	Fault_FAULT_SHUTDOWN Fault = 5
+	// The server has no secrets configured (SECRET-5).
+	Fault_FAULT_NO_SECRETS Fault = 6
+	// No audit record can be made; all else of the store works (SECRET-5).
+	Fault_FAULT_NO_AUDIT Fault = 7
 )
 
 // Enum value maps for Fault.
@@ -231,6 +302,9 @@ var (
 		2: "FAULT_STORE_HANGS",
 		3: "FAULT_PANIC",
 		4: "FAULT_RESTART",
+		5: "FAULT_SHUTDOWN",
+		6: "FAULT_NO_SECRETS",
+		7: "FAULT_NO_AUDIT",
 	}
 	Fault_value = map[string]int32{
 		"FAULT_UNSPECIFIED": 0,
@@ -238,6 +312,9 @@ var (
 		"FAULT_STORE_HANGS": 2,
 		"FAULT_PANIC":       3,
 		"FAULT_RESTART":     4,
+		"FAULT_SHUTDOWN":    5,
+		"FAULT_NO_SECRETS":  6,
+		"FAULT_NO_AUDIT":    7,
 	}
 )
 
@@ -252,11 +329,11 @@ func (x Fault) String() string {
 }
 
 func (Fault) Descriptor() protoreflect.EnumDescriptor {
-	return file_leoflow_conformance_v1_fixture_proto_enumTypes[2].Descriptor()
+	return file_leoflow_conformance_v1_fixture_proto_enumTypes[3].Descriptor()
 }
 
 func (Fault) Type() protoreflect.EnumType {
-	return &file_leoflow_conformance_v1_fixture_proto_enumTypes[2]
+	return &file_leoflow_conformance_v1_fixture_proto_enumTypes[3]
 }
 
 func (x Fault) Number() protoreflect.EnumNumber {
@@ -265,7 +342,7 @@ func (x Fault) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Fault.Descriptor instead.
 func (Fault) EnumDescriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{2}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{3}
 }
 
 // Names an attempt by all that its token says.
@@ -418,8 +495,13 @@ type GetCapabilitiesResponse struct {
 	MaxMessageBytes int64 `protobuf:"varint,8,opt,name=max_message_bytes,json=maxMessageBytes,proto3" json:"max_message_bytes,omitempty"`
 	// Whether secrets are delivered over plaintext (SECRET-1).
 	PlaintextSecrets bool `protobuf:"varint,9,opt,name=plaintext_secrets,json=plaintextSecrets,proto3" json:"plaintext_secrets,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// How many pushes of one attempt, made one right after the other, are over its rate
+	// for certain (LIMIT-2); 0: it has no rate, or it is not told.
+	PushesOverRate int32 `protobuf:"varint,10,opt,name=pushes_over_rate,json=pushesOverRate,proto3" json:"pushes_over_rate,omitempty"`
+	// How long a peer may be connected without saying anything (LIMIT-3); 0: not told.
+	HandshakeWithin *durationpb.Duration `protobuf:"bytes,11,opt,name=handshake_within,json=handshakeWithin,proto3" json:"handshake_within,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *GetCapabilitiesResponse) Reset() {
@@ -513,6 +595,20 @@ func (x *GetCapabilitiesResponse) GetPlaintextSecrets() bool {
 		return x.PlaintextSecrets
 	}
 	return false
+}
+
+func (x *GetCapabilitiesResponse) GetPushesOverRate() int32 {
+	if x != nil {
+		return x.PushesOverRate
+	}
+	return 0
+}
+
+func (x *GetCapabilitiesResponse) GetHandshakeWithin() *durationpb.Duration {
+	if x != nil {
+		return x.HandshakeWithin
+	}
+	return nil
 }
 
 // A task of a run to be prepared.
@@ -611,7 +707,13 @@ type PrepareRunRequest struct {
 	// The run.
 	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Its tasks.
-	Tasks         []*FixtureTask `protobuf:"bytes,5,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	Tasks []*FixtureTask `protobuf:"bytes,5,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// How it stands to another run. Who prepares what is asked for may ignore it.
+	Kin Kin `protobuf:"varint,6,opt,name=kin,proto3,enum=leoflow.conformance.v1.Kin" json:"kin,omitempty"`
+	// The tenant and the run of that other one.
+	KinTenantId string `protobuf:"bytes,7,opt,name=kin_tenant_id,json=kinTenantId,proto3" json:"kin_tenant_id,omitempty"`
+	// See kin_tenant_id.
+	KinRunId      string `protobuf:"bytes,8,opt,name=kin_run_id,json=kinRunId,proto3" json:"kin_run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -681,9 +783,33 @@ func (x *PrepareRunRequest) GetTasks() []*FixtureTask {
 	return nil
 }
 
+func (x *PrepareRunRequest) GetKin() Kin {
+	if x != nil {
+		return x.Kin
+	}
+	return Kin_KIN_UNSPECIFIED
+}
+
+func (x *PrepareRunRequest) GetKinTenantId() string {
+	if x != nil {
+		return x.KinTenantId
+	}
+	return ""
+}
+
+func (x *PrepareRunRequest) GetKinRunId() string {
+	if x != nil {
+		return x.KinRunId
+	}
+	return ""
+}
+
 // The run is there.
 type PrepareRunResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was prepared, where that differs from what was asked for: who has only runs that
+	// were prepared beforehand hands out one of those. Absent: what was asked for.
+	Prepared      *PreparedRun `protobuf:"bytes,1,opt,name=prepared,proto3" json:"prepared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -718,6 +844,105 @@ func (*PrepareRunResponse) Descriptor() ([]byte, []int) {
 	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{5}
 }
 
+func (x *PrepareRunResponse) GetPrepared() *PreparedRun {
+	if x != nil {
+		return x.Prepared
+	}
+	return nil
+}
+
+// A run as it was prepared.
+type PreparedRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its tenant.
+	TenantId string `protobuf:"bytes,1,opt,name=tenant_id,json=tenantId,proto3" json:"tenant_id,omitempty"`
+	// Its DAG.
+	DagId string `protobuf:"bytes,2,opt,name=dag_id,json=dagId,proto3" json:"dag_id,omitempty"`
+	// The version of the DAG.
+	DagVersion string `protobuf:"bytes,3,opt,name=dag_version,json=dagVersion,proto3" json:"dag_version,omitempty"`
+	// The run.
+	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Its tasks, by the ids that were asked for.
+	Tasks []*FixtureTask `protobuf:"bytes,5,rep,name=tasks,proto3" json:"tasks,omitempty"`
+	// A text that the specifications, and all else that is the tenant's own, contain, and
+	// nothing of any other tenant.
+	Canary        string `protobuf:"bytes,6,opt,name=canary,proto3" json:"canary,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreparedRun) Reset() {
+	*x = PreparedRun{}
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreparedRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreparedRun) ProtoMessage() {}
+
+func (x *PreparedRun) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreparedRun.ProtoReflect.Descriptor instead.
+func (*PreparedRun) Descriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PreparedRun) GetTenantId() string {
+	if x != nil {
+		return x.TenantId
+	}
+	return ""
+}
+
+func (x *PreparedRun) GetDagId() string {
+	if x != nil {
+		return x.DagId
+	}
+	return ""
+}
+
+func (x *PreparedRun) GetDagVersion() string {
+	if x != nil {
+		return x.DagVersion
+	}
+	return ""
+}
+
+func (x *PreparedRun) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *PreparedRun) GetTasks() []*FixtureTask {
+	if x != nil {
+		return x.Tasks
+	}
+	return nil
+}
+
+func (x *PreparedRun) GetCanary() string {
+	if x != nil {
+		return x.Canary
+	}
+	return ""
+}
+
 // An attempt to be prepared.
 type PrepareAttemptRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -731,7 +956,7 @@ type PrepareAttemptRequest struct {
 
 func (x *PrepareAttemptRequest) Reset() {
 	*x = PrepareAttemptRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[6]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -743,7 +968,7 @@ func (x *PrepareAttemptRequest) String() string {
 func (*PrepareAttemptRequest) ProtoMessage() {}
 
 func (x *PrepareAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[6]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -756,7 +981,7 @@ func (x *PrepareAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareAttemptRequest.ProtoReflect.Descriptor instead.
 func (*PrepareAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{6}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PrepareAttemptRequest) GetTask() *AttemptRef {
@@ -786,7 +1011,7 @@ type PrepareAttemptResponse struct {
 
 func (x *PrepareAttemptResponse) Reset() {
 	*x = PrepareAttemptResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[7]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -798,7 +1023,7 @@ func (x *PrepareAttemptResponse) String() string {
 func (*PrepareAttemptResponse) ProtoMessage() {}
 
 func (x *PrepareAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[7]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -811,7 +1036,7 @@ func (x *PrepareAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PrepareAttemptResponse.ProtoReflect.Descriptor instead.
 func (*PrepareAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{7}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PrepareAttemptResponse) GetAttempt() *AttemptRef {
@@ -841,7 +1066,7 @@ type MintTokenRequest struct {
 
 func (x *MintTokenRequest) Reset() {
 	*x = MintTokenRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[8]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -853,7 +1078,7 @@ func (x *MintTokenRequest) String() string {
 func (*MintTokenRequest) ProtoMessage() {}
 
 func (x *MintTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[8]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -866,7 +1091,7 @@ func (x *MintTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintTokenRequest.ProtoReflect.Descriptor instead.
 func (*MintTokenRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{8}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *MintTokenRequest) GetAttempt() *AttemptRef {
@@ -887,14 +1112,17 @@ func (x *MintTokenRequest) GetDefect() TokenDefect {
 type MintTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The token, without its scheme.
-	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Token string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	// When the last token of its attempt ends at the latest; told of a token that is
+	// near its ceiling.
+	Ceiling       *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=ceiling,proto3" json:"ceiling,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *MintTokenResponse) Reset() {
 	*x = MintTokenResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[9]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -906,7 +1134,7 @@ func (x *MintTokenResponse) String() string {
 func (*MintTokenResponse) ProtoMessage() {}
 
 func (x *MintTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[9]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -919,7 +1147,7 @@ func (x *MintTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MintTokenResponse.ProtoReflect.Descriptor instead.
 func (*MintTokenResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{9}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *MintTokenResponse) GetToken() string {
@@ -927,6 +1155,13 @@ func (x *MintTokenResponse) GetToken() string {
 		return x.Token
 	}
 	return ""
+}
+
+func (x *MintTokenResponse) GetCeiling() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Ceiling
+	}
+	return nil
 }
 
 // An attempt to be cancelled.
@@ -942,7 +1177,7 @@ type CancelAttemptRequest struct {
 
 func (x *CancelAttemptRequest) Reset() {
 	*x = CancelAttemptRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[10]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -954,7 +1189,7 @@ func (x *CancelAttemptRequest) String() string {
 func (*CancelAttemptRequest) ProtoMessage() {}
 
 func (x *CancelAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[10]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -967,7 +1202,7 @@ func (x *CancelAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAttemptRequest.ProtoReflect.Descriptor instead.
 func (*CancelAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{10}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *CancelAttemptRequest) GetAttempt() *AttemptRef {
@@ -993,7 +1228,7 @@ type CancelAttemptResponse struct {
 
 func (x *CancelAttemptResponse) Reset() {
 	*x = CancelAttemptResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[11]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1005,7 +1240,7 @@ func (x *CancelAttemptResponse) String() string {
 func (*CancelAttemptResponse) ProtoMessage() {}
 
 func (x *CancelAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[11]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1018,7 +1253,7 @@ func (x *CancelAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelAttemptResponse.ProtoReflect.Descriptor instead.
 func (*CancelAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{11}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{12}
 }
 
 // An attempt to be settled.
@@ -1034,7 +1269,7 @@ type SettleAttemptRequest struct {
 
 func (x *SettleAttemptRequest) Reset() {
 	*x = SettleAttemptRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[12]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1046,7 +1281,7 @@ func (x *SettleAttemptRequest) String() string {
 func (*SettleAttemptRequest) ProtoMessage() {}
 
 func (x *SettleAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[12]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1059,7 +1294,7 @@ func (x *SettleAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleAttemptRequest.ProtoReflect.Descriptor instead.
 func (*SettleAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{12}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *SettleAttemptRequest) GetAttempt() *AttemptRef {
@@ -1085,7 +1320,7 @@ type SettleAttemptResponse struct {
 
 func (x *SettleAttemptResponse) Reset() {
 	*x = SettleAttemptResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[13]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1097,7 +1332,7 @@ func (x *SettleAttemptResponse) String() string {
 func (*SettleAttemptResponse) ProtoMessage() {}
 
 func (x *SettleAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[13]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1110,7 +1345,7 @@ func (x *SettleAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SettleAttemptResponse.ProtoReflect.Descriptor instead.
 func (*SettleAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{13}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{14}
 }
 
 // Secrets of a tenant.
@@ -1130,7 +1365,7 @@ type PutSecretsRequest struct {
 
 func (x *PutSecretsRequest) Reset() {
 	*x = PutSecretsRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[14]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1377,7 @@ func (x *PutSecretsRequest) String() string {
 func (*PutSecretsRequest) ProtoMessage() {}
 
 func (x *PutSecretsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[14]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1390,7 @@ func (x *PutSecretsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSecretsRequest.ProtoReflect.Descriptor instead.
 func (*PutSecretsRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{14}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PutSecretsRequest) GetTenantId() string {
@@ -1195,7 +1430,7 @@ type PutSecretsResponse struct {
 
 func (x *PutSecretsResponse) Reset() {
 	*x = PutSecretsResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[15]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1442,7 @@ func (x *PutSecretsResponse) String() string {
 func (*PutSecretsResponse) ProtoMessage() {}
 
 func (x *PutSecretsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[15]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1455,7 @@ func (x *PutSecretsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSecretsResponse.ProtoReflect.Descriptor instead.
 func (*PutSecretsResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{15}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{16}
 }
 
 // Asks for an attempt.
@@ -1234,7 +1469,7 @@ type GetAttemptRequest struct {
 
 func (x *GetAttemptRequest) Reset() {
 	*x = GetAttemptRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[16]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +1481,7 @@ func (x *GetAttemptRequest) String() string {
 func (*GetAttemptRequest) ProtoMessage() {}
 
 func (x *GetAttemptRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[16]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +1494,7 @@ func (x *GetAttemptRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttemptRequest.ProtoReflect.Descriptor instead.
 func (*GetAttemptRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{16}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *GetAttemptRequest) GetAttempt() *AttemptRef {
@@ -1294,7 +1529,7 @@ type GetAttemptResponse struct {
 
 func (x *GetAttemptResponse) Reset() {
 	*x = GetAttemptResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[17]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1306,7 +1541,7 @@ func (x *GetAttemptResponse) String() string {
 func (*GetAttemptResponse) ProtoMessage() {}
 
 func (x *GetAttemptResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[17]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1319,7 +1554,7 @@ func (x *GetAttemptResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAttemptResponse.ProtoReflect.Descriptor instead.
 func (*GetAttemptResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{17}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetAttemptResponse) GetState() v11.TaskState {
@@ -1391,7 +1626,7 @@ type GetValueRequest struct {
 
 func (x *GetValueRequest) Reset() {
 	*x = GetValueRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[18]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1403,7 +1638,7 @@ func (x *GetValueRequest) String() string {
 func (*GetValueRequest) ProtoMessage() {}
 
 func (x *GetValueRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[18]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1416,7 +1651,7 @@ func (x *GetValueRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetValueRequest.ProtoReflect.Descriptor instead.
 func (*GetValueRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{18}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetValueRequest) GetTask() *AttemptRef {
@@ -1446,7 +1681,7 @@ type GetValueResponse struct {
 
 func (x *GetValueResponse) Reset() {
 	*x = GetValueResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[19]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1458,7 +1693,7 @@ func (x *GetValueResponse) String() string {
 func (*GetValueResponse) ProtoMessage() {}
 
 func (x *GetValueResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[19]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1471,7 +1706,7 @@ func (x *GetValueResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetValueResponse.ProtoReflect.Descriptor instead.
 func (*GetValueResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{19}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetValueResponse) GetValue() []byte {
@@ -1499,7 +1734,7 @@ type GetLogRequest struct {
 
 func (x *GetLogRequest) Reset() {
 	*x = GetLogRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[20]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1746,7 @@ func (x *GetLogRequest) String() string {
 func (*GetLogRequest) ProtoMessage() {}
 
 func (x *GetLogRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[20]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1759,7 @@ func (x *GetLogRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogRequest.ProtoReflect.Descriptor instead.
 func (*GetLogRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{20}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GetLogRequest) GetAttempt() *AttemptRef {
@@ -1545,7 +1780,7 @@ type GetLogResponse struct {
 
 func (x *GetLogResponse) Reset() {
 	*x = GetLogResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[21]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +1792,7 @@ func (x *GetLogResponse) String() string {
 func (*GetLogResponse) ProtoMessage() {}
 
 func (x *GetLogResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[21]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +1805,7 @@ func (x *GetLogResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetLogResponse.ProtoReflect.Descriptor instead.
 func (*GetLogResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{21}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *GetLogResponse) GetRecords() []*v12.LogRecord {
@@ -1591,7 +1826,7 @@ type ListDeliveriesRequest struct {
 
 func (x *ListDeliveriesRequest) Reset() {
 	*x = ListDeliveriesRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[22]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1603,7 +1838,7 @@ func (x *ListDeliveriesRequest) String() string {
 func (*ListDeliveriesRequest) ProtoMessage() {}
 
 func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[22]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1616,7 +1851,7 @@ func (x *ListDeliveriesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesRequest.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{22}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ListDeliveriesRequest) GetTenantId() string {
@@ -1639,7 +1874,7 @@ type Delivery struct {
 
 func (x *Delivery) Reset() {
 	*x = Delivery{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[23]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1886,7 @@ func (x *Delivery) String() string {
 func (*Delivery) ProtoMessage() {}
 
 func (x *Delivery) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[23]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1899,7 @@ func (x *Delivery) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Delivery.ProtoReflect.Descriptor instead.
 func (*Delivery) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{23}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Delivery) GetAttempt() *AttemptRef {
@@ -1692,7 +1927,7 @@ type ListDeliveriesResponse struct {
 
 func (x *ListDeliveriesResponse) Reset() {
 	*x = ListDeliveriesResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[24]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1704,7 +1939,7 @@ func (x *ListDeliveriesResponse) String() string {
 func (*ListDeliveriesResponse) ProtoMessage() {}
 
 func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[24]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1717,7 +1952,7 @@ func (x *ListDeliveriesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeliveriesResponse.ProtoReflect.Descriptor instead.
 func (*ListDeliveriesResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{24}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListDeliveriesResponse) GetDeliveries() []*Delivery {
@@ -1740,7 +1975,7 @@ type SetFaultRequest struct {
 
 func (x *SetFaultRequest) Reset() {
 	*x = SetFaultRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[25]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1752,7 +1987,7 @@ func (x *SetFaultRequest) String() string {
 func (*SetFaultRequest) ProtoMessage() {}
 
 func (x *SetFaultRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[25]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1765,7 +2000,7 @@ func (x *SetFaultRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFaultRequest.ProtoReflect.Descriptor instead.
 func (*SetFaultRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{25}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *SetFaultRequest) GetFault() Fault {
@@ -1791,7 +2026,7 @@ type SetFaultResponse struct {
 
 func (x *SetFaultResponse) Reset() {
 	*x = SetFaultResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[26]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1803,7 +2038,7 @@ func (x *SetFaultResponse) String() string {
 func (*SetFaultResponse) ProtoMessage() {}
 
 func (x *SetFaultResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[26]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1816,7 +2051,7 @@ func (x *SetFaultResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetFaultResponse.ProtoReflect.Descriptor instead.
 func (*SetFaultResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{26}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{27}
 }
 
 // By how much.
@@ -1830,7 +2065,7 @@ type AdvanceClockRequest struct {
 
 func (x *AdvanceClockRequest) Reset() {
 	*x = AdvanceClockRequest{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[27]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +2077,7 @@ func (x *AdvanceClockRequest) String() string {
 func (*AdvanceClockRequest) ProtoMessage() {}
 
 func (x *AdvanceClockRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[27]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1855,7 +2090,7 @@ func (x *AdvanceClockRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdvanceClockRequest.ProtoReflect.Descriptor instead.
 func (*AdvanceClockRequest) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{27}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AdvanceClockRequest) GetAhead() *durationpb.Duration {
@@ -1874,7 +2109,7 @@ type AdvanceClockResponse struct {
 
 func (x *AdvanceClockResponse) Reset() {
 	*x = AdvanceClockResponse{}
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[28]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +2121,7 @@ func (x *AdvanceClockResponse) String() string {
 func (*AdvanceClockResponse) ProtoMessage() {}
 
 func (x *AdvanceClockResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[28]
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +2134,265 @@ func (x *AdvanceClockResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdvanceClockResponse.ProtoReflect.Descriptor instead.
 func (*AdvanceClockResponse) Descriptor() ([]byte, []int) {
-	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{28}
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{29}
+}
+
+// How long a silence is.
+type SetSilenceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// From the last sign of life, at least; zero: as the server is configured.
+	LostAfter     *durationpb.Duration `protobuf:"bytes,1,opt,name=lost_after,json=lostAfter,proto3" json:"lost_after,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSilenceRequest) Reset() {
+	*x = SetSilenceRequest{}
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSilenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSilenceRequest) ProtoMessage() {}
+
+func (x *SetSilenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSilenceRequest.ProtoReflect.Descriptor instead.
+func (*SetSilenceRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SetSilenceRequest) GetLostAfter() *durationpb.Duration {
+	if x != nil {
+		return x.LostAfter
+	}
+	return nil
+}
+
+// It is so, from now on.
+type SetSilenceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetSilenceResponse) Reset() {
+	*x = SetSilenceResponse{}
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetSilenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetSilenceResponse) ProtoMessage() {}
+
+func (x *SetSilenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetSilenceResponse.ProtoReflect.Descriptor instead.
+func (*SetSilenceResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{31}
+}
+
+// A line that is waited for.
+type AwaitLineRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose log.
+	Attempt *AttemptRef `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	// The text of the line.
+	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitLineRequest) Reset() {
+	*x = AwaitLineRequest{}
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitLineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitLineRequest) ProtoMessage() {}
+
+func (x *AwaitLineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitLineRequest.ProtoReflect.Descriptor instead.
+func (*AwaitLineRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *AwaitLineRequest) GetAttempt() *AttemptRef {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+func (x *AwaitLineRequest) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+// The line has come.
+type AwaitLineResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwaitLineResponse) Reset() {
+	*x = AwaitLineResponse{}
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwaitLineResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwaitLineResponse) ProtoMessage() {}
+
+func (x *AwaitLineResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwaitLineResponse.ProtoReflect.Descriptor instead.
+func (*AwaitLineResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{33}
+}
+
+// A log that somebody is to follow badly.
+type StallFollowerRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose log.
+	Attempt       *AttemptRef `protobuf:"bytes,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StallFollowerRequest) Reset() {
+	*x = StallFollowerRequest{}
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StallFollowerRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StallFollowerRequest) ProtoMessage() {}
+
+func (x *StallFollowerRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StallFollowerRequest.ProtoReflect.Descriptor instead.
+func (*StallFollowerRequest) Descriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *StallFollowerRequest) GetAttempt() *AttemptRef {
+	if x != nil {
+		return x.Attempt
+	}
+	return nil
+}
+
+// Somebody follows it.
+type StallFollowerResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StallFollowerResponse) Reset() {
+	*x = StallFollowerResponse{}
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StallFollowerResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StallFollowerResponse) ProtoMessage() {}
+
+func (x *StallFollowerResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_leoflow_conformance_v1_fixture_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StallFollowerResponse.ProtoReflect.Descriptor instead.
+func (*StallFollowerResponse) Descriptor() ([]byte, []int) {
+	return file_leoflow_conformance_v1_fixture_proto_rawDescGZIP(), []int{35}
 }
 
 var File_leoflow_conformance_v1_fixture_proto protoreflect.FileDescriptor
@@ -1916,7 +2409,7 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\x10task_instance_id\x18\x05 \x01(\tR\x0etaskInstanceId\x12\x1d\n" +
 	"\n" +
 	"try_number\x18\x06 \x01(\x05R\ttryNumber\"\x18\n" +
-	"\x16GetCapabilitiesRequest\"\x89\x03\n" +
+	"\x16GetCapabilitiesRequest\"\xf9\x03\n" +
 	"\x17GetCapabilitiesResponse\x12\x16\n" +
 	"\x06server\x18\x01 \x01(\tR\x06server\x12\x1c\n" +
 	"\tabilities\x18\x02 \x03(\tR\tabilities\x125\n" +
@@ -1926,21 +2419,37 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\bxcom_ttl\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\axcomTtl\x126\n" +
 	"\tlog_grace\x18\a \x01(\v2\x19.google.protobuf.DurationR\blogGrace\x12*\n" +
 	"\x11max_message_bytes\x18\b \x01(\x03R\x0fmaxMessageBytes\x12+\n" +
-	"\x11plaintext_secrets\x18\t \x01(\bR\x10plaintextSecrets\"\xd5\x01\n" +
+	"\x11plaintext_secrets\x18\t \x01(\bR\x10plaintextSecrets\x12(\n" +
+	"\x10pushes_over_rate\x18\n" +
+	" \x01(\x05R\x0epushesOverRate\x12D\n" +
+	"\x10handshake_within\x18\v \x01(\v2\x19.google.protobuf.DurationR\x0fhandshakeWithin\"\xd5\x01\n" +
 	"\vFixtureTask\x12(\n" +
 	"\x10task_instance_id\x18\x01 \x01(\tR\x0etaskInstanceId\x12.\n" +
 	"\x04spec\x18\x02 \x01(\v2\x1a.leoflow.agent.v1.TaskSpecR\x04spec\x12,\n" +
 	"\x12return_schema_json\x18\x03 \x01(\tR\x10returnSchemaJson\x12\x1c\n" +
 	"\tvariables\x18\x04 \x03(\tR\tvariables\x12 \n" +
-	"\vconnections\x18\x05 \x03(\tR\vconnections\"\xba\x01\n" +
+	"\vconnections\x18\x05 \x03(\tR\vconnections\"\xab\x02\n" +
 	"\x11PrepareRunRequest\x12\x1b\n" +
 	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x15\n" +
 	"\x06dag_id\x18\x02 \x01(\tR\x05dagId\x12\x1f\n" +
 	"\vdag_version\x18\x03 \x01(\tR\n" +
 	"dagVersion\x12\x15\n" +
 	"\x06run_id\x18\x04 \x01(\tR\x05runId\x129\n" +
-	"\x05tasks\x18\x05 \x03(\v2#.leoflow.conformance.v1.FixtureTaskR\x05tasks\"\x14\n" +
-	"\x12PrepareRunResponse\"\x83\x01\n" +
+	"\x05tasks\x18\x05 \x03(\v2#.leoflow.conformance.v1.FixtureTaskR\x05tasks\x12-\n" +
+	"\x03kin\x18\x06 \x01(\x0e2\x1b.leoflow.conformance.v1.KinR\x03kin\x12\"\n" +
+	"\rkin_tenant_id\x18\a \x01(\tR\vkinTenantId\x12\x1c\n" +
+	"\n" +
+	"kin_run_id\x18\b \x01(\tR\bkinRunId\"U\n" +
+	"\x12PrepareRunResponse\x12?\n" +
+	"\bprepared\x18\x01 \x01(\v2#.leoflow.conformance.v1.PreparedRunR\bprepared\"\xcc\x01\n" +
+	"\vPreparedRun\x12\x1b\n" +
+	"\ttenant_id\x18\x01 \x01(\tR\btenantId\x12\x15\n" +
+	"\x06dag_id\x18\x02 \x01(\tR\x05dagId\x12\x1f\n" +
+	"\vdag_version\x18\x03 \x01(\tR\n" +
+	"dagVersion\x12\x15\n" +
+	"\x06run_id\x18\x04 \x01(\tR\x05runId\x129\n" +
+	"\x05tasks\x18\x05 \x03(\v2#.leoflow.conformance.v1.FixtureTaskR\x05tasks\x12\x16\n" +
+	"\x06canary\x18\x06 \x01(\tR\x06canary\"\x83\x01\n" +
 	"\x15PrepareAttemptRequest\x126\n" +
 	"\x04task\x18\x01 \x01(\v2\".leoflow.conformance.v1.AttemptRefR\x04task\x122\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1c.leoflow.policy.v1.TaskStateR\x05state\"r\n" +
@@ -1949,9 +2458,10 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\tB\x04\x98\x83\x19\x01R\x05token\"\x8d\x01\n" +
 	"\x10MintTokenRequest\x12<\n" +
 	"\aattempt\x18\x01 \x01(\v2\".leoflow.conformance.v1.AttemptRefR\aattempt\x12;\n" +
-	"\x06defect\x18\x02 \x01(\x0e2#.leoflow.conformance.v1.TokenDefectR\x06defect\"/\n" +
+	"\x06defect\x18\x02 \x01(\x0e2#.leoflow.conformance.v1.TokenDefectR\x06defect\"e\n" +
 	"\x11MintTokenResponse\x12\x1a\n" +
-	"\x05token\x18\x01 \x01(\tB\x04\x98\x83\x19\x01R\x05token\"\x87\x01\n" +
+	"\x05token\x18\x01 \x01(\tB\x04\x98\x83\x19\x01R\x05token\x124\n" +
+	"\aceiling\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\aceiling\"\x87\x01\n" +
 	"\x14CancelAttemptRequest\x12<\n" +
 	"\aattempt\x18\x01 \x01(\v2\".leoflow.conformance.v1.AttemptRefR\aattempt\x121\n" +
 	"\x06within\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06within\"\x17\n" +
@@ -2009,7 +2519,22 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\x10SetFaultResponse\"F\n" +
 	"\x13AdvanceClockRequest\x12/\n" +
 	"\x05ahead\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05ahead\"\x16\n" +
-	"\x14AdvanceClockResponse*\xa9\x04\n" +
+	"\x14AdvanceClockResponse\"M\n" +
+	"\x11SetSilenceRequest\x128\n" +
+	"\n" +
+	"lost_after\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\tlostAfter\"\x14\n" +
+	"\x12SetSilenceResponse\"j\n" +
+	"\x10AwaitLineRequest\x12<\n" +
+	"\aattempt\x18\x01 \x01(\v2\".leoflow.conformance.v1.AttemptRefR\aattempt\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\"\x13\n" +
+	"\x11AwaitLineResponse\"T\n" +
+	"\x14StallFollowerRequest\x12<\n" +
+	"\aattempt\x18\x01 \x01(\v2\".leoflow.conformance.v1.AttemptRefR\aattempt\"\x17\n" +
+	"\x15StallFollowerResponse*9\n" +
+	"\x03Kin\x12\x13\n" +
+	"\x0fKIN_UNSPECIFIED\x10\x00\x12\f\n" +
+	"\bKIN_TWIN\x10\x01\x12\x0f\n" +
+	"\vKIN_SIBLING\x10\x02*\xe5\x04\n" +
 	"\vTokenDefect\x12\x1c\n" +
 	"\x18TOKEN_DEFECT_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14TOKEN_DEFECT_EXPIRED\x10\x01\x12\x1e\n" +
@@ -2030,18 +2555,22 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\x15TOKEN_DEFECT_TRY_ZERO\x10\x0f\x12\x19\n" +
 	"\x15TOKEN_DEFECT_OPERATOR\x10\x10\x12\x14\n" +
 	"\x10TOKEN_DEFECT_DUE\x10\x11\x12\x17\n" +
-	"\x13TOKEN_DEFECT_VIEWER\x10\x12*c\n" +
+	"\x13TOKEN_DEFECT_VIEWER\x10\x12\x12\x1b\n" +
+	"\x17TOKEN_DEFECT_FORMER_KEY\x10\x13\x12\x1d\n" +
+	"\x19TOKEN_DEFECT_NEAR_CEILING\x10\x14*c\n" +
 	"\fFixtureScope\x12\x1d\n" +
 	"\x19FIXTURE_SCOPE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14FIXTURE_SCOPE_TENANT\x10\x01\x12\x1a\n" +
-	"\x16FIXTURE_SCOPE_DECLARED\x10\x02*o\n" +
+	"\x16FIXTURE_SCOPE_DECLARED\x10\x02*\xad\x01\n" +
 	"\x05Fault\x12\x15\n" +
 	"\x11FAULT_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10FAULT_STORE_DOWN\x10\x01\x12\x15\n" +
 	"\x11FAULT_STORE_HANGS\x10\x02\x12\x0f\n" +
 	"\vFAULT_PANIC\x10\x03\x12\x11\n" +
-	"\rFAULT_RESTART\x10\x042\xef\n" +
-	"\n" +
+	"\rFAULT_RESTART\x10\x04\x12\x12\n" +
+	"\x0eFAULT_SHUTDOWN\x10\x05\x12\x14\n" +
+	"\x10FAULT_NO_SECRETS\x10\x06\x12\x12\n" +
+	"\x0eFAULT_NO_AUDIT\x10\a2\xaa\r\n" +
 	"\x0eFixtureService\x12t\n" +
 	"\x0fGetCapabilities\x12..leoflow.conformance.v1.GetCapabilitiesRequest\x1a/.leoflow.conformance.v1.GetCapabilitiesResponse\"\x00\x12e\n" +
 	"\n" +
@@ -2058,7 +2587,11 @@ const file_leoflow_conformance_v1_fixture_proto_rawDesc = "" +
 	"\x06GetLog\x12%.leoflow.conformance.v1.GetLogRequest\x1a&.leoflow.conformance.v1.GetLogResponse\"\x00\x12q\n" +
 	"\x0eListDeliveries\x12-.leoflow.conformance.v1.ListDeliveriesRequest\x1a..leoflow.conformance.v1.ListDeliveriesResponse\"\x00\x12_\n" +
 	"\bSetFault\x12'.leoflow.conformance.v1.SetFaultRequest\x1a(.leoflow.conformance.v1.SetFaultResponse\"\x00\x12k\n" +
-	"\fAdvanceClock\x12+.leoflow.conformance.v1.AdvanceClockRequest\x1a,.leoflow.conformance.v1.AdvanceClockResponse\"\x00BHZFgithub.com/neochaotic/leoflow/gen/leoflow/conformance/v1;conformancev1b\x06proto3"
+	"\fAdvanceClock\x12+.leoflow.conformance.v1.AdvanceClockRequest\x1a,.leoflow.conformance.v1.AdvanceClockResponse\"\x00\x12e\n" +
+	"\n" +
+	"SetSilence\x12).leoflow.conformance.v1.SetSilenceRequest\x1a*.leoflow.conformance.v1.SetSilenceResponse\"\x00\x12b\n" +
+	"\tAwaitLine\x12(.leoflow.conformance.v1.AwaitLineRequest\x1a).leoflow.conformance.v1.AwaitLineResponse\"\x00\x12n\n" +
+	"\rStallFollower\x12,.leoflow.conformance.v1.StallFollowerRequest\x1a-.leoflow.conformance.v1.StallFollowerResponse\"\x00BHZFgithub.com/neochaotic/leoflow/gen/leoflow/conformance/v1;conformancev1b\x06proto3"
 
 var (
 	file_leoflow_conformance_v1_fixture_proto_rawDescOnce sync.Once
@@ -2072,112 +2605,134 @@ func file_leoflow_conformance_v1_fixture_proto_rawDescGZIP() []byte {
 	return file_leoflow_conformance_v1_fixture_proto_rawDescData
 }
 
-var file_leoflow_conformance_v1_fixture_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_leoflow_conformance_v1_fixture_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_leoflow_conformance_v1_fixture_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_leoflow_conformance_v1_fixture_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_leoflow_conformance_v1_fixture_proto_goTypes = []any{
-	(TokenDefect)(0),                // 0: leoflow.conformance.v1.TokenDefect
-	(FixtureScope)(0),               // 1: leoflow.conformance.v1.FixtureScope
-	(Fault)(0),                      // 2: leoflow.conformance.v1.Fault
-	(*AttemptRef)(nil),              // 3: leoflow.conformance.v1.AttemptRef
-	(*GetCapabilitiesRequest)(nil),  // 4: leoflow.conformance.v1.GetCapabilitiesRequest
-	(*GetCapabilitiesResponse)(nil), // 5: leoflow.conformance.v1.GetCapabilitiesResponse
-	(*FixtureTask)(nil),             // 6: leoflow.conformance.v1.FixtureTask
-	(*PrepareRunRequest)(nil),       // 7: leoflow.conformance.v1.PrepareRunRequest
-	(*PrepareRunResponse)(nil),      // 8: leoflow.conformance.v1.PrepareRunResponse
-	(*PrepareAttemptRequest)(nil),   // 9: leoflow.conformance.v1.PrepareAttemptRequest
-	(*PrepareAttemptResponse)(nil),  // 10: leoflow.conformance.v1.PrepareAttemptResponse
-	(*MintTokenRequest)(nil),        // 11: leoflow.conformance.v1.MintTokenRequest
-	(*MintTokenResponse)(nil),       // 12: leoflow.conformance.v1.MintTokenResponse
-	(*CancelAttemptRequest)(nil),    // 13: leoflow.conformance.v1.CancelAttemptRequest
-	(*CancelAttemptResponse)(nil),   // 14: leoflow.conformance.v1.CancelAttemptResponse
-	(*SettleAttemptRequest)(nil),    // 15: leoflow.conformance.v1.SettleAttemptRequest
-	(*SettleAttemptResponse)(nil),   // 16: leoflow.conformance.v1.SettleAttemptResponse
-	(*PutSecretsRequest)(nil),       // 17: leoflow.conformance.v1.PutSecretsRequest
-	(*PutSecretsResponse)(nil),      // 18: leoflow.conformance.v1.PutSecretsResponse
-	(*GetAttemptRequest)(nil),       // 19: leoflow.conformance.v1.GetAttemptRequest
-	(*GetAttemptResponse)(nil),      // 20: leoflow.conformance.v1.GetAttemptResponse
-	(*GetValueRequest)(nil),         // 21: leoflow.conformance.v1.GetValueRequest
-	(*GetValueResponse)(nil),        // 22: leoflow.conformance.v1.GetValueResponse
-	(*GetLogRequest)(nil),           // 23: leoflow.conformance.v1.GetLogRequest
-	(*GetLogResponse)(nil),          // 24: leoflow.conformance.v1.GetLogResponse
-	(*ListDeliveriesRequest)(nil),   // 25: leoflow.conformance.v1.ListDeliveriesRequest
-	(*Delivery)(nil),                // 26: leoflow.conformance.v1.Delivery
-	(*ListDeliveriesResponse)(nil),  // 27: leoflow.conformance.v1.ListDeliveriesResponse
-	(*SetFaultRequest)(nil),         // 28: leoflow.conformance.v1.SetFaultRequest
-	(*SetFaultResponse)(nil),        // 29: leoflow.conformance.v1.SetFaultResponse
-	(*AdvanceClockRequest)(nil),     // 30: leoflow.conformance.v1.AdvanceClockRequest
-	(*AdvanceClockResponse)(nil),    // 31: leoflow.conformance.v1.AdvanceClockResponse
-	nil,                             // 32: leoflow.conformance.v1.PutSecretsRequest.VariablesEntry
-	nil,                             // 33: leoflow.conformance.v1.PutSecretsRequest.ConnectionsEntry
-	(*durationpb.Duration)(nil),     // 34: google.protobuf.Duration
-	(*v1.TaskSpec)(nil),             // 35: leoflow.agent.v1.TaskSpec
-	(v11.TaskState)(0),              // 36: leoflow.policy.v1.TaskState
-	(v12.Cause)(0),                  // 37: leoflow.control.v1.Cause
-	(*timestamppb.Timestamp)(nil),   // 38: google.protobuf.Timestamp
-	(*v12.LogRecord)(nil),           // 39: leoflow.control.v1.LogRecord
+	(Kin)(0),                        // 0: leoflow.conformance.v1.Kin
+	(TokenDefect)(0),                // 1: leoflow.conformance.v1.TokenDefect
+	(FixtureScope)(0),               // 2: leoflow.conformance.v1.FixtureScope
+	(Fault)(0),                      // 3: leoflow.conformance.v1.Fault
+	(*AttemptRef)(nil),              // 4: leoflow.conformance.v1.AttemptRef
+	(*GetCapabilitiesRequest)(nil),  // 5: leoflow.conformance.v1.GetCapabilitiesRequest
+	(*GetCapabilitiesResponse)(nil), // 6: leoflow.conformance.v1.GetCapabilitiesResponse
+	(*FixtureTask)(nil),             // 7: leoflow.conformance.v1.FixtureTask
+	(*PrepareRunRequest)(nil),       // 8: leoflow.conformance.v1.PrepareRunRequest
+	(*PrepareRunResponse)(nil),      // 9: leoflow.conformance.v1.PrepareRunResponse
+	(*PreparedRun)(nil),             // 10: leoflow.conformance.v1.PreparedRun
+	(*PrepareAttemptRequest)(nil),   // 11: leoflow.conformance.v1.PrepareAttemptRequest
+	(*PrepareAttemptResponse)(nil),  // 12: leoflow.conformance.v1.PrepareAttemptResponse
+	(*MintTokenRequest)(nil),        // 13: leoflow.conformance.v1.MintTokenRequest
+	(*MintTokenResponse)(nil),       // 14: leoflow.conformance.v1.MintTokenResponse
+	(*CancelAttemptRequest)(nil),    // 15: leoflow.conformance.v1.CancelAttemptRequest
+	(*CancelAttemptResponse)(nil),   // 16: leoflow.conformance.v1.CancelAttemptResponse
+	(*SettleAttemptRequest)(nil),    // 17: leoflow.conformance.v1.SettleAttemptRequest
+	(*SettleAttemptResponse)(nil),   // 18: leoflow.conformance.v1.SettleAttemptResponse
+	(*PutSecretsRequest)(nil),       // 19: leoflow.conformance.v1.PutSecretsRequest
+	(*PutSecretsResponse)(nil),      // 20: leoflow.conformance.v1.PutSecretsResponse
+	(*GetAttemptRequest)(nil),       // 21: leoflow.conformance.v1.GetAttemptRequest
+	(*GetAttemptResponse)(nil),      // 22: leoflow.conformance.v1.GetAttemptResponse
+	(*GetValueRequest)(nil),         // 23: leoflow.conformance.v1.GetValueRequest
+	(*GetValueResponse)(nil),        // 24: leoflow.conformance.v1.GetValueResponse
+	(*GetLogRequest)(nil),           // 25: leoflow.conformance.v1.GetLogRequest
+	(*GetLogResponse)(nil),          // 26: leoflow.conformance.v1.GetLogResponse
+	(*ListDeliveriesRequest)(nil),   // 27: leoflow.conformance.v1.ListDeliveriesRequest
+	(*Delivery)(nil),                // 28: leoflow.conformance.v1.Delivery
+	(*ListDeliveriesResponse)(nil),  // 29: leoflow.conformance.v1.ListDeliveriesResponse
+	(*SetFaultRequest)(nil),         // 30: leoflow.conformance.v1.SetFaultRequest
+	(*SetFaultResponse)(nil),        // 31: leoflow.conformance.v1.SetFaultResponse
+	(*AdvanceClockRequest)(nil),     // 32: leoflow.conformance.v1.AdvanceClockRequest
+	(*AdvanceClockResponse)(nil),    // 33: leoflow.conformance.v1.AdvanceClockResponse
+	(*SetSilenceRequest)(nil),       // 34: leoflow.conformance.v1.SetSilenceRequest
+	(*SetSilenceResponse)(nil),      // 35: leoflow.conformance.v1.SetSilenceResponse
+	(*AwaitLineRequest)(nil),        // 36: leoflow.conformance.v1.AwaitLineRequest
+	(*AwaitLineResponse)(nil),       // 37: leoflow.conformance.v1.AwaitLineResponse
+	(*StallFollowerRequest)(nil),    // 38: leoflow.conformance.v1.StallFollowerRequest
+	(*StallFollowerResponse)(nil),   // 39: leoflow.conformance.v1.StallFollowerResponse
+	nil,                             // 40: leoflow.conformance.v1.PutSecretsRequest.VariablesEntry
+	nil,                             // 41: leoflow.conformance.v1.PutSecretsRequest.ConnectionsEntry
+	(*durationpb.Duration)(nil),     // 42: google.protobuf.Duration
+	(*v1.TaskSpec)(nil),             // 43: leoflow.agent.v1.TaskSpec
+	(v11.TaskState)(0),              // 44: leoflow.policy.v1.TaskState
+	(*timestamppb.Timestamp)(nil),   // 45: google.protobuf.Timestamp
+	(v12.Cause)(0),                  // 46: leoflow.control.v1.Cause
+	(*v12.LogRecord)(nil),           // 47: leoflow.control.v1.LogRecord
 }
 var file_leoflow_conformance_v1_fixture_proto_depIdxs = []int32{
-	2,  // 0: leoflow.conformance.v1.GetCapabilitiesResponse.faults:type_name -> leoflow.conformance.v1.Fault
-	34, // 1: leoflow.conformance.v1.GetCapabilitiesResponse.xcom_ttl:type_name -> google.protobuf.Duration
-	34, // 2: leoflow.conformance.v1.GetCapabilitiesResponse.log_grace:type_name -> google.protobuf.Duration
-	35, // 3: leoflow.conformance.v1.FixtureTask.spec:type_name -> leoflow.agent.v1.TaskSpec
-	6,  // 4: leoflow.conformance.v1.PrepareRunRequest.tasks:type_name -> leoflow.conformance.v1.FixtureTask
-	3,  // 5: leoflow.conformance.v1.PrepareAttemptRequest.task:type_name -> leoflow.conformance.v1.AttemptRef
-	36, // 6: leoflow.conformance.v1.PrepareAttemptRequest.state:type_name -> leoflow.policy.v1.TaskState
-	3,  // 7: leoflow.conformance.v1.PrepareAttemptResponse.attempt:type_name -> leoflow.conformance.v1.AttemptRef
-	3,  // 8: leoflow.conformance.v1.MintTokenRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
-	0,  // 9: leoflow.conformance.v1.MintTokenRequest.defect:type_name -> leoflow.conformance.v1.TokenDefect
-	3,  // 10: leoflow.conformance.v1.CancelAttemptRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
-	34, // 11: leoflow.conformance.v1.CancelAttemptRequest.within:type_name -> google.protobuf.Duration
-	3,  // 12: leoflow.conformance.v1.SettleAttemptRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
-	37, // 13: leoflow.conformance.v1.SettleAttemptRequest.cause:type_name -> leoflow.control.v1.Cause
-	32, // 14: leoflow.conformance.v1.PutSecretsRequest.variables:type_name -> leoflow.conformance.v1.PutSecretsRequest.VariablesEntry
-	33, // 15: leoflow.conformance.v1.PutSecretsRequest.connections:type_name -> leoflow.conformance.v1.PutSecretsRequest.ConnectionsEntry
-	1,  // 16: leoflow.conformance.v1.PutSecretsRequest.scope:type_name -> leoflow.conformance.v1.FixtureScope
-	3,  // 17: leoflow.conformance.v1.GetAttemptRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
-	36, // 18: leoflow.conformance.v1.GetAttemptResponse.state:type_name -> leoflow.policy.v1.TaskState
-	37, // 19: leoflow.conformance.v1.GetAttemptResponse.cause:type_name -> leoflow.control.v1.Cause
-	38, // 20: leoflow.conformance.v1.GetAttemptResponse.started_at:type_name -> google.protobuf.Timestamp
-	38, // 21: leoflow.conformance.v1.GetAttemptResponse.ended_at:type_name -> google.protobuf.Timestamp
-	38, // 22: leoflow.conformance.v1.GetAttemptResponse.heartbeat_at:type_name -> google.protobuf.Timestamp
-	3,  // 23: leoflow.conformance.v1.GetValueRequest.task:type_name -> leoflow.conformance.v1.AttemptRef
-	3,  // 24: leoflow.conformance.v1.GetLogRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
-	39, // 25: leoflow.conformance.v1.GetLogResponse.records:type_name -> leoflow.control.v1.LogRecord
-	3,  // 26: leoflow.conformance.v1.Delivery.attempt:type_name -> leoflow.conformance.v1.AttemptRef
-	26, // 27: leoflow.conformance.v1.ListDeliveriesResponse.deliveries:type_name -> leoflow.conformance.v1.Delivery
-	2,  // 28: leoflow.conformance.v1.SetFaultRequest.fault:type_name -> leoflow.conformance.v1.Fault
-	34, // 29: leoflow.conformance.v1.AdvanceClockRequest.ahead:type_name -> google.protobuf.Duration
-	4,  // 30: leoflow.conformance.v1.FixtureService.GetCapabilities:input_type -> leoflow.conformance.v1.GetCapabilitiesRequest
-	7,  // 31: leoflow.conformance.v1.FixtureService.PrepareRun:input_type -> leoflow.conformance.v1.PrepareRunRequest
-	9,  // 32: leoflow.conformance.v1.FixtureService.PrepareAttempt:input_type -> leoflow.conformance.v1.PrepareAttemptRequest
-	11, // 33: leoflow.conformance.v1.FixtureService.MintToken:input_type -> leoflow.conformance.v1.MintTokenRequest
-	13, // 34: leoflow.conformance.v1.FixtureService.CancelAttempt:input_type -> leoflow.conformance.v1.CancelAttemptRequest
-	15, // 35: leoflow.conformance.v1.FixtureService.SettleAttempt:input_type -> leoflow.conformance.v1.SettleAttemptRequest
-	17, // 36: leoflow.conformance.v1.FixtureService.PutSecrets:input_type -> leoflow.conformance.v1.PutSecretsRequest
-	19, // 37: leoflow.conformance.v1.FixtureService.GetAttempt:input_type -> leoflow.conformance.v1.GetAttemptRequest
-	21, // 38: leoflow.conformance.v1.FixtureService.GetValue:input_type -> leoflow.conformance.v1.GetValueRequest
-	23, // 39: leoflow.conformance.v1.FixtureService.GetLog:input_type -> leoflow.conformance.v1.GetLogRequest
-	25, // 40: leoflow.conformance.v1.FixtureService.ListDeliveries:input_type -> leoflow.conformance.v1.ListDeliveriesRequest
-	28, // 41: leoflow.conformance.v1.FixtureService.SetFault:input_type -> leoflow.conformance.v1.SetFaultRequest
-	30, // 42: leoflow.conformance.v1.FixtureService.AdvanceClock:input_type -> leoflow.conformance.v1.AdvanceClockRequest
-	5,  // 43: leoflow.conformance.v1.FixtureService.GetCapabilities:output_type -> leoflow.conformance.v1.GetCapabilitiesResponse
-	8,  // 44: leoflow.conformance.v1.FixtureService.PrepareRun:output_type -> leoflow.conformance.v1.PrepareRunResponse
-	10, // 45: leoflow.conformance.v1.FixtureService.PrepareAttempt:output_type -> leoflow.conformance.v1.PrepareAttemptResponse
-	12, // 46: leoflow.conformance.v1.FixtureService.MintToken:output_type -> leoflow.conformance.v1.MintTokenResponse
-	14, // 47: leoflow.conformance.v1.FixtureService.CancelAttempt:output_type -> leoflow.conformance.v1.CancelAttemptResponse
-	16, // 48: leoflow.conformance.v1.FixtureService.SettleAttempt:output_type -> leoflow.conformance.v1.SettleAttemptResponse
-	18, // 49: leoflow.conformance.v1.FixtureService.PutSecrets:output_type -> leoflow.conformance.v1.PutSecretsResponse
-	20, // 50: leoflow.conformance.v1.FixtureService.GetAttempt:output_type -> leoflow.conformance.v1.GetAttemptResponse
-	22, // 51: leoflow.conformance.v1.FixtureService.GetValue:output_type -> leoflow.conformance.v1.GetValueResponse
-	24, // 52: leoflow.conformance.v1.FixtureService.GetLog:output_type -> leoflow.conformance.v1.GetLogResponse
-	27, // 53: leoflow.conformance.v1.FixtureService.ListDeliveries:output_type -> leoflow.conformance.v1.ListDeliveriesResponse
-	29, // 54: leoflow.conformance.v1.FixtureService.SetFault:output_type -> leoflow.conformance.v1.SetFaultResponse
-	31, // 55: leoflow.conformance.v1.FixtureService.AdvanceClock:output_type -> leoflow.conformance.v1.AdvanceClockResponse
-	43, // [43:56] is the sub-list for method output_type
-	30, // [30:43] is the sub-list for method input_type
-	30, // [30:30] is the sub-list for extension type_name
-	30, // [30:30] is the sub-list for extension extendee
-	0,  // [0:30] is the sub-list for field type_name
+	3,  // 0: leoflow.conformance.v1.GetCapabilitiesResponse.faults:type_name -> leoflow.conformance.v1.Fault
+	42, // 1: leoflow.conformance.v1.GetCapabilitiesResponse.xcom_ttl:type_name -> google.protobuf.Duration
+	42, // 2: leoflow.conformance.v1.GetCapabilitiesResponse.log_grace:type_name -> google.protobuf.Duration
+	42, // 3: leoflow.conformance.v1.GetCapabilitiesResponse.handshake_within:type_name -> google.protobuf.Duration
+	43, // 4: leoflow.conformance.v1.FixtureTask.spec:type_name -> leoflow.agent.v1.TaskSpec
+	7,  // 5: leoflow.conformance.v1.PrepareRunRequest.tasks:type_name -> leoflow.conformance.v1.FixtureTask
+	0,  // 6: leoflow.conformance.v1.PrepareRunRequest.kin:type_name -> leoflow.conformance.v1.Kin
+	10, // 7: leoflow.conformance.v1.PrepareRunResponse.prepared:type_name -> leoflow.conformance.v1.PreparedRun
+	7,  // 8: leoflow.conformance.v1.PreparedRun.tasks:type_name -> leoflow.conformance.v1.FixtureTask
+	4,  // 9: leoflow.conformance.v1.PrepareAttemptRequest.task:type_name -> leoflow.conformance.v1.AttemptRef
+	44, // 10: leoflow.conformance.v1.PrepareAttemptRequest.state:type_name -> leoflow.policy.v1.TaskState
+	4,  // 11: leoflow.conformance.v1.PrepareAttemptResponse.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	4,  // 12: leoflow.conformance.v1.MintTokenRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	1,  // 13: leoflow.conformance.v1.MintTokenRequest.defect:type_name -> leoflow.conformance.v1.TokenDefect
+	45, // 14: leoflow.conformance.v1.MintTokenResponse.ceiling:type_name -> google.protobuf.Timestamp
+	4,  // 15: leoflow.conformance.v1.CancelAttemptRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	42, // 16: leoflow.conformance.v1.CancelAttemptRequest.within:type_name -> google.protobuf.Duration
+	4,  // 17: leoflow.conformance.v1.SettleAttemptRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	46, // 18: leoflow.conformance.v1.SettleAttemptRequest.cause:type_name -> leoflow.control.v1.Cause
+	40, // 19: leoflow.conformance.v1.PutSecretsRequest.variables:type_name -> leoflow.conformance.v1.PutSecretsRequest.VariablesEntry
+	41, // 20: leoflow.conformance.v1.PutSecretsRequest.connections:type_name -> leoflow.conformance.v1.PutSecretsRequest.ConnectionsEntry
+	2,  // 21: leoflow.conformance.v1.PutSecretsRequest.scope:type_name -> leoflow.conformance.v1.FixtureScope
+	4,  // 22: leoflow.conformance.v1.GetAttemptRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	44, // 23: leoflow.conformance.v1.GetAttemptResponse.state:type_name -> leoflow.policy.v1.TaskState
+	46, // 24: leoflow.conformance.v1.GetAttemptResponse.cause:type_name -> leoflow.control.v1.Cause
+	45, // 25: leoflow.conformance.v1.GetAttemptResponse.started_at:type_name -> google.protobuf.Timestamp
+	45, // 26: leoflow.conformance.v1.GetAttemptResponse.ended_at:type_name -> google.protobuf.Timestamp
+	45, // 27: leoflow.conformance.v1.GetAttemptResponse.heartbeat_at:type_name -> google.protobuf.Timestamp
+	4,  // 28: leoflow.conformance.v1.GetValueRequest.task:type_name -> leoflow.conformance.v1.AttemptRef
+	4,  // 29: leoflow.conformance.v1.GetLogRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	47, // 30: leoflow.conformance.v1.GetLogResponse.records:type_name -> leoflow.control.v1.LogRecord
+	4,  // 31: leoflow.conformance.v1.Delivery.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	28, // 32: leoflow.conformance.v1.ListDeliveriesResponse.deliveries:type_name -> leoflow.conformance.v1.Delivery
+	3,  // 33: leoflow.conformance.v1.SetFaultRequest.fault:type_name -> leoflow.conformance.v1.Fault
+	42, // 34: leoflow.conformance.v1.AdvanceClockRequest.ahead:type_name -> google.protobuf.Duration
+	42, // 35: leoflow.conformance.v1.SetSilenceRequest.lost_after:type_name -> google.protobuf.Duration
+	4,  // 36: leoflow.conformance.v1.AwaitLineRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	4,  // 37: leoflow.conformance.v1.StallFollowerRequest.attempt:type_name -> leoflow.conformance.v1.AttemptRef
+	5,  // 38: leoflow.conformance.v1.FixtureService.GetCapabilities:input_type -> leoflow.conformance.v1.GetCapabilitiesRequest
+	8,  // 39: leoflow.conformance.v1.FixtureService.PrepareRun:input_type -> leoflow.conformance.v1.PrepareRunRequest
+	11, // 40: leoflow.conformance.v1.FixtureService.PrepareAttempt:input_type -> leoflow.conformance.v1.PrepareAttemptRequest
+	13, // 41: leoflow.conformance.v1.FixtureService.MintToken:input_type -> leoflow.conformance.v1.MintTokenRequest
+	15, // 42: leoflow.conformance.v1.FixtureService.CancelAttempt:input_type -> leoflow.conformance.v1.CancelAttemptRequest
+	17, // 43: leoflow.conformance.v1.FixtureService.SettleAttempt:input_type -> leoflow.conformance.v1.SettleAttemptRequest
+	19, // 44: leoflow.conformance.v1.FixtureService.PutSecrets:input_type -> leoflow.conformance.v1.PutSecretsRequest
+	21, // 45: leoflow.conformance.v1.FixtureService.GetAttempt:input_type -> leoflow.conformance.v1.GetAttemptRequest
+	23, // 46: leoflow.conformance.v1.FixtureService.GetValue:input_type -> leoflow.conformance.v1.GetValueRequest
+	25, // 47: leoflow.conformance.v1.FixtureService.GetLog:input_type -> leoflow.conformance.v1.GetLogRequest
+	27, // 48: leoflow.conformance.v1.FixtureService.ListDeliveries:input_type -> leoflow.conformance.v1.ListDeliveriesRequest
+	30, // 49: leoflow.conformance.v1.FixtureService.SetFault:input_type -> leoflow.conformance.v1.SetFaultRequest
+	32, // 50: leoflow.conformance.v1.FixtureService.AdvanceClock:input_type -> leoflow.conformance.v1.AdvanceClockRequest
+	34, // 51: leoflow.conformance.v1.FixtureService.SetSilence:input_type -> leoflow.conformance.v1.SetSilenceRequest
+	36, // 52: leoflow.conformance.v1.FixtureService.AwaitLine:input_type -> leoflow.conformance.v1.AwaitLineRequest
+	38, // 53: leoflow.conformance.v1.FixtureService.StallFollower:input_type -> leoflow.conformance.v1.StallFollowerRequest
+	6,  // 54: leoflow.conformance.v1.FixtureService.GetCapabilities:output_type -> leoflow.conformance.v1.GetCapabilitiesResponse
+	9,  // 55: leoflow.conformance.v1.FixtureService.PrepareRun:output_type -> leoflow.conformance.v1.PrepareRunResponse
+	12, // 56: leoflow.conformance.v1.FixtureService.PrepareAttempt:output_type -> leoflow.conformance.v1.PrepareAttemptResponse
+	14, // 57: leoflow.conformance.v1.FixtureService.MintToken:output_type -> leoflow.conformance.v1.MintTokenResponse
+	16, // 58: leoflow.conformance.v1.FixtureService.CancelAttempt:output_type -> leoflow.conformance.v1.CancelAttemptResponse
+	18, // 59: leoflow.conformance.v1.FixtureService.SettleAttempt:output_type -> leoflow.conformance.v1.SettleAttemptResponse
+	20, // 60: leoflow.conformance.v1.FixtureService.PutSecrets:output_type -> leoflow.conformance.v1.PutSecretsResponse
+	22, // 61: leoflow.conformance.v1.FixtureService.GetAttempt:output_type -> leoflow.conformance.v1.GetAttemptResponse
+	24, // 62: leoflow.conformance.v1.FixtureService.GetValue:output_type -> leoflow.conformance.v1.GetValueResponse
+	26, // 63: leoflow.conformance.v1.FixtureService.GetLog:output_type -> leoflow.conformance.v1.GetLogResponse
+	29, // 64: leoflow.conformance.v1.FixtureService.ListDeliveries:output_type -> leoflow.conformance.v1.ListDeliveriesResponse
+	31, // 65: leoflow.conformance.v1.FixtureService.SetFault:output_type -> leoflow.conformance.v1.SetFaultResponse
+	33, // 66: leoflow.conformance.v1.FixtureService.AdvanceClock:output_type -> leoflow.conformance.v1.AdvanceClockResponse
+	35, // 67: leoflow.conformance.v1.FixtureService.SetSilence:output_type -> leoflow.conformance.v1.SetSilenceResponse
+	37, // 68: leoflow.conformance.v1.FixtureService.AwaitLine:output_type -> leoflow.conformance.v1.AwaitLineResponse
+	39, // 69: leoflow.conformance.v1.FixtureService.StallFollower:output_type -> leoflow.conformance.v1.StallFollowerResponse
+	54, // [54:70] is the sub-list for method output_type
+	38, // [38:54] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_leoflow_conformance_v1_fixture_proto_init() }
@@ -2190,8 +2745,8 @@ func file_leoflow_conformance_v1_fixture_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_leoflow_conformance_v1_fixture_proto_rawDesc), len(file_leoflow_conformance_v1_fixture_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   31,
+			NumEnums:      4,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -346,6 +346,37 @@ func (m *GetCapabilitiesResponse) validate(all bool) error {
 
 	// no validation rules for PlaintextSecrets
 
+	// no validation rules for PushesOverRate
+
+	if all {
+		switch v := interface{}(m.GetHandshakeWithin()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, GetCapabilitiesResponseValidationError{
+					field:  "HandshakeWithin",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, GetCapabilitiesResponseValidationError{
+					field:  "HandshakeWithin",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetHandshakeWithin()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return GetCapabilitiesResponseValidationError{
+				field:  "HandshakeWithin",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
 	if len(errors) > 0 {
 		return GetCapabilitiesResponseMultiError(errors)
 	}
@@ -622,6 +653,12 @@ func (m *PrepareRunRequest) validate(all bool) error {
 
 	}
 
+	// no validation rules for Kin
+
+	// no validation rules for KinTenantId
+
+	// no validation rules for KinRunId
+
 	if len(errors) > 0 {
 		return PrepareRunRequestMultiError(errors)
 	}
@@ -724,6 +761,35 @@ func (m *PrepareRunResponse) validate(all bool) error {
 
 	var errors []error
 
+	if all {
+		switch v := interface{}(m.GetPrepared()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, PrepareRunResponseValidationError{
+					field:  "Prepared",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, PrepareRunResponseValidationError{
+					field:  "Prepared",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetPrepared()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return PrepareRunResponseValidationError{
+				field:  "Prepared",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
 	if len(errors) > 0 {
 		return PrepareRunResponseMultiError(errors)
 	}
@@ -803,6 +869,149 @@ var _ interface {
 	Cause() error
 	ErrorName() string
 } = PrepareRunResponseValidationError{}
+
+// Validate checks the field values on PreparedRun with the rules defined in
+// the proto definition for this message. If any rules are violated, the first
+// error encountered is returned, or nil if there are no violations.
+func (m *PreparedRun) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on PreparedRun with the rules defined in
+// the proto definition for this message. If any rules are violated, the
+// result is a list of violation errors wrapped in PreparedRunMultiError, or
+// nil if none found.
+func (m *PreparedRun) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *PreparedRun) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	// no validation rules for TenantId
+
+	// no validation rules for DagId
+
+	// no validation rules for DagVersion
+
+	// no validation rules for RunId
+
+	for idx, item := range m.GetTasks() {
+		_, _ = idx, item
+
+		if all {
+			switch v := interface{}(item).(type) {
+			case interface{ ValidateAll() error }:
+				if err := v.ValidateAll(); err != nil {
+					errors = append(errors, PreparedRunValidationError{
+						field:  fmt.Sprintf("Tasks[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			case interface{ Validate() error }:
+				if err := v.Validate(); err != nil {
+					errors = append(errors, PreparedRunValidationError{
+						field:  fmt.Sprintf("Tasks[%v]", idx),
+						reason: "embedded message failed validation",
+						cause:  err,
+					})
+				}
+			}
+		} else if v, ok := interface{}(item).(interface{ Validate() error }); ok {
+			if err := v.Validate(); err != nil {
+				return PreparedRunValidationError{
+					field:  fmt.Sprintf("Tasks[%v]", idx),
+					reason: "embedded message failed validation",
+					cause:  err,
+				}
+			}
+		}
+
+	}
+
+	// no validation rules for Canary
+
+	if len(errors) > 0 {
+		return PreparedRunMultiError(errors)
+	}
+
+	return nil
+}
+
+// PreparedRunMultiError is an error wrapping multiple validation errors
+// returned by PreparedRun.ValidateAll() if the designated constraints aren't met.
+type PreparedRunMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m PreparedRunMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m PreparedRunMultiError) AllErrors() []error { return m }
+
+// PreparedRunValidationError is the validation error returned by
+// PreparedRun.Validate if the designated constraints aren't met.
+type PreparedRunValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e PreparedRunValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e PreparedRunValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e PreparedRunValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e PreparedRunValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e PreparedRunValidationError) ErrorName() string { return "PreparedRunValidationError" }
+
+// Error satisfies the builtin error interface
+func (e PreparedRunValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sPreparedRun.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = PreparedRunValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = PreparedRunValidationError{}
 
 // Validate checks the field values on PrepareAttemptRequest with the rules
 // defined in the proto definition for this message. If any rules are
@@ -1224,6 +1433,35 @@ func (m *MintTokenResponse) validate(all bool) error {
 	var errors []error
 
 	// no validation rules for Token
+
+	if all {
+		switch v := interface{}(m.GetCeiling()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, MintTokenResponseValidationError{
+					field:  "Ceiling",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, MintTokenResponseValidationError{
+					field:  "Ceiling",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetCeiling()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return MintTokenResponseValidationError{
+				field:  "Ceiling",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
 
 	if len(errors) > 0 {
 		return MintTokenResponseMultiError(errors)
@@ -3646,3 +3884,702 @@ var _ interface {
 	Cause() error
 	ErrorName() string
 } = AdvanceClockResponseValidationError{}
+
+// Validate checks the field values on SetSilenceRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *SetSilenceRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on SetSilenceRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// SetSilenceRequestMultiError, or nil if none found.
+func (m *SetSilenceRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *SetSilenceRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if all {
+		switch v := interface{}(m.GetLostAfter()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, SetSilenceRequestValidationError{
+					field:  "LostAfter",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, SetSilenceRequestValidationError{
+					field:  "LostAfter",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetLostAfter()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return SetSilenceRequestValidationError{
+				field:  "LostAfter",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if len(errors) > 0 {
+		return SetSilenceRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// SetSilenceRequestMultiError is an error wrapping multiple validation errors
+// returned by SetSilenceRequest.ValidateAll() if the designated constraints
+// aren't met.
+type SetSilenceRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m SetSilenceRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m SetSilenceRequestMultiError) AllErrors() []error { return m }
+
+// SetSilenceRequestValidationError is the validation error returned by
+// SetSilenceRequest.Validate if the designated constraints aren't met.
+type SetSilenceRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e SetSilenceRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e SetSilenceRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e SetSilenceRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e SetSilenceRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e SetSilenceRequestValidationError) ErrorName() string {
+	return "SetSilenceRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e SetSilenceRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sSetSilenceRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = SetSilenceRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = SetSilenceRequestValidationError{}
+
+// Validate checks the field values on SetSilenceResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *SetSilenceResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on SetSilenceResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// SetSilenceResponseMultiError, or nil if none found.
+func (m *SetSilenceResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *SetSilenceResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if len(errors) > 0 {
+		return SetSilenceResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// SetSilenceResponseMultiError is an error wrapping multiple validation errors
+// returned by SetSilenceResponse.ValidateAll() if the designated constraints
+// aren't met.
+type SetSilenceResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m SetSilenceResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m SetSilenceResponseMultiError) AllErrors() []error { return m }
+
+// SetSilenceResponseValidationError is the validation error returned by
+// SetSilenceResponse.Validate if the designated constraints aren't met.
+type SetSilenceResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e SetSilenceResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e SetSilenceResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e SetSilenceResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e SetSilenceResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e SetSilenceResponseValidationError) ErrorName() string {
+	return "SetSilenceResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e SetSilenceResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sSetSilenceResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = SetSilenceResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = SetSilenceResponseValidationError{}
+
+// Validate checks the field values on AwaitLineRequest with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *AwaitLineRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on AwaitLineRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// AwaitLineRequestMultiError, or nil if none found.
+func (m *AwaitLineRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *AwaitLineRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if all {
+		switch v := interface{}(m.GetAttempt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, AwaitLineRequestValidationError{
+					field:  "Attempt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, AwaitLineRequestValidationError{
+					field:  "Attempt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetAttempt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return AwaitLineRequestValidationError{
+				field:  "Attempt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	// no validation rules for Message
+
+	if len(errors) > 0 {
+		return AwaitLineRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// AwaitLineRequestMultiError is an error wrapping multiple validation errors
+// returned by AwaitLineRequest.ValidateAll() if the designated constraints
+// aren't met.
+type AwaitLineRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m AwaitLineRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m AwaitLineRequestMultiError) AllErrors() []error { return m }
+
+// AwaitLineRequestValidationError is the validation error returned by
+// AwaitLineRequest.Validate if the designated constraints aren't met.
+type AwaitLineRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e AwaitLineRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e AwaitLineRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e AwaitLineRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e AwaitLineRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e AwaitLineRequestValidationError) ErrorName() string { return "AwaitLineRequestValidationError" }
+
+// Error satisfies the builtin error interface
+func (e AwaitLineRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sAwaitLineRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = AwaitLineRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = AwaitLineRequestValidationError{}
+
+// Validate checks the field values on AwaitLineResponse with the rules defined
+// in the proto definition for this message. If any rules are violated, the
+// first error encountered is returned, or nil if there are no violations.
+func (m *AwaitLineResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on AwaitLineResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// AwaitLineResponseMultiError, or nil if none found.
+func (m *AwaitLineResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *AwaitLineResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if len(errors) > 0 {
+		return AwaitLineResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// AwaitLineResponseMultiError is an error wrapping multiple validation errors
+// returned by AwaitLineResponse.ValidateAll() if the designated constraints
+// aren't met.
+type AwaitLineResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m AwaitLineResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m AwaitLineResponseMultiError) AllErrors() []error { return m }
+
+// AwaitLineResponseValidationError is the validation error returned by
+// AwaitLineResponse.Validate if the designated constraints aren't met.
+type AwaitLineResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e AwaitLineResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e AwaitLineResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e AwaitLineResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e AwaitLineResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e AwaitLineResponseValidationError) ErrorName() string {
+	return "AwaitLineResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e AwaitLineResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sAwaitLineResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = AwaitLineResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = AwaitLineResponseValidationError{}
+
+// Validate checks the field values on StallFollowerRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *StallFollowerRequest) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on StallFollowerRequest with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// StallFollowerRequestMultiError, or nil if none found.
+func (m *StallFollowerRequest) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *StallFollowerRequest) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if all {
+		switch v := interface{}(m.GetAttempt()).(type) {
+		case interface{ ValidateAll() error }:
+			if err := v.ValidateAll(); err != nil {
+				errors = append(errors, StallFollowerRequestValidationError{
+					field:  "Attempt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		case interface{ Validate() error }:
+			if err := v.Validate(); err != nil {
+				errors = append(errors, StallFollowerRequestValidationError{
+					field:  "Attempt",
+					reason: "embedded message failed validation",
+					cause:  err,
+				})
+			}
+		}
+	} else if v, ok := interface{}(m.GetAttempt()).(interface{ Validate() error }); ok {
+		if err := v.Validate(); err != nil {
+			return StallFollowerRequestValidationError{
+				field:  "Attempt",
+				reason: "embedded message failed validation",
+				cause:  err,
+			}
+		}
+	}
+
+	if len(errors) > 0 {
+		return StallFollowerRequestMultiError(errors)
+	}
+
+	return nil
+}
+
+// StallFollowerRequestMultiError is an error wrapping multiple validation
+// errors returned by StallFollowerRequest.ValidateAll() if the designated
+// constraints aren't met.
+type StallFollowerRequestMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m StallFollowerRequestMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m StallFollowerRequestMultiError) AllErrors() []error { return m }
+
+// StallFollowerRequestValidationError is the validation error returned by
+// StallFollowerRequest.Validate if the designated constraints aren't met.
+type StallFollowerRequestValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e StallFollowerRequestValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e StallFollowerRequestValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e StallFollowerRequestValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e StallFollowerRequestValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e StallFollowerRequestValidationError) ErrorName() string {
+	return "StallFollowerRequestValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e StallFollowerRequestValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sStallFollowerRequest.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = StallFollowerRequestValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = StallFollowerRequestValidationError{}
+
+// Validate checks the field values on StallFollowerResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the first error encountered is returned, or nil if there are no violations.
+func (m *StallFollowerResponse) Validate() error {
+	return m.validate(false)
+}
+
+// ValidateAll checks the field values on StallFollowerResponse with the rules
+// defined in the proto definition for this message. If any rules are
+// violated, the result is a list of violation errors wrapped in
+// StallFollowerResponseMultiError, or nil if none found.
+func (m *StallFollowerResponse) ValidateAll() error {
+	return m.validate(true)
+}
+
+func (m *StallFollowerResponse) validate(all bool) error {
+	if m == nil {
+		return nil
+	}
+
+	var errors []error
+
+	if len(errors) > 0 {
+		return StallFollowerResponseMultiError(errors)
+	}
+
+	return nil
+}
+
+// StallFollowerResponseMultiError is an error wrapping multiple validation
+// errors returned by StallFollowerResponse.ValidateAll() if the designated
+// constraints aren't met.
+type StallFollowerResponseMultiError []error
+
+// Error returns a concatenation of all the error messages it wraps.
+func (m StallFollowerResponseMultiError) Error() string {
+	msgs := make([]string, 0, len(m))
+	for _, err := range m {
+		msgs = append(msgs, err.Error())
+	}
+	return strings.Join(msgs, "; ")
+}
+
+// AllErrors returns a list of validation violation errors.
+func (m StallFollowerResponseMultiError) AllErrors() []error { return m }
+
+// StallFollowerResponseValidationError is the validation error returned by
+// StallFollowerResponse.Validate if the designated constraints aren't met.
+type StallFollowerResponseValidationError struct {
+	field  string
+	reason string
+	cause  error
+	key    bool
+}
+
+// Field function returns field value.
+func (e StallFollowerResponseValidationError) Field() string { return e.field }
+
+// Reason function returns reason value.
+func (e StallFollowerResponseValidationError) Reason() string { return e.reason }
+
+// Cause function returns cause value.
+func (e StallFollowerResponseValidationError) Cause() error { return e.cause }
+
+// Key function returns key value.
+func (e StallFollowerResponseValidationError) Key() bool { return e.key }
+
+// ErrorName returns error name.
+func (e StallFollowerResponseValidationError) ErrorName() string {
+	return "StallFollowerResponseValidationError"
+}
+
+// Error satisfies the builtin error interface
+func (e StallFollowerResponseValidationError) Error() string {
+	cause := ""
+	if e.cause != nil {
+		cause = fmt.Sprintf(" | caused by: %v", e.cause)
+	}
+
+	key := ""
+	if e.key {
+		key = "key for "
+	}
+
+	return fmt.Sprintf(
+		"invalid %sStallFollowerResponse.%s: %s%s",
+		key,
+		e.field,
+		e.reason,
+		cause)
+}
+
+var _ error = StallFollowerResponseValidationError{}
+
+var _ interface {
+	Field() string
+	Reason() string
+	Key() bool
+	Cause() error
+	ErrorName() string
+} = StallFollowerResponseValidationError{}

@@ -40,6 +40,9 @@ const (
 	FixtureService_ListDeliveries_FullMethodName  = "/leoflow.conformance.v1.FixtureService/ListDeliveries"
 	FixtureService_SetFault_FullMethodName        = "/leoflow.conformance.v1.FixtureService/SetFault"
 	FixtureService_AdvanceClock_FullMethodName    = "/leoflow.conformance.v1.FixtureService/AdvanceClock"
+	FixtureService_SetSilence_FullMethodName      = "/leoflow.conformance.v1.FixtureService/SetSilence"
+	FixtureService_AwaitLine_FullMethodName       = "/leoflow.conformance.v1.FixtureService/AwaitLine"
+	FixtureService_StallFollower_FullMethodName   = "/leoflow.conformance.v1.FixtureService/StallFollower"
 )
 
 // FixtureServiceClient is the client API for FixtureService service.
@@ -82,6 +85,15 @@ type FixtureServiceClient interface {
 	// AdvanceClock moves the server's time of day forward, until it is moved again; a
 	// duration of zero returns it to the true time.
 	AdvanceClock(ctx context.Context, in *AdvanceClockRequest, opts ...grpc.CallOption) (*AdvanceClockResponse, error)
+	// SetSilence says after how long a silence the server ends an attempt as lost, until it
+	// is said again (BEAT-5). It may restart the server in order.
+	SetSilence(ctx context.Context, in *SetSilenceRequest, opts ...grpc.CallOption) (*SetSilenceResponse, error)
+	// AwaitLine follows the log of an attempt from its beginning, as somebody who watches
+	// would, and returns once a line has come.
+	AwaitLine(ctx context.Context, in *AwaitLineRequest, opts ...grpc.CallOption) (*AwaitLineResponse, error)
+	// StallFollower has somebody follow the log of an attempt who takes nothing of what
+	// comes, for at least a minute, and returns once the follower is there (LOG-11).
+	StallFollower(ctx context.Context, in *StallFollowerRequest, opts ...grpc.CallOption) (*StallFollowerResponse, error)
 }
 
 type fixtureServiceClient struct {
@@ -222,6 +234,36 @@ func (c *fixtureServiceClient) AdvanceClock(ctx context.Context, in *AdvanceCloc
 	return out, nil
 }
 
+func (c *fixtureServiceClient) SetSilence(ctx context.Context, in *SetSilenceRequest, opts ...grpc.CallOption) (*SetSilenceResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetSilenceResponse)
+	err := c.cc.Invoke(ctx, FixtureService_SetSilence_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fixtureServiceClient) AwaitLine(ctx context.Context, in *AwaitLineRequest, opts ...grpc.CallOption) (*AwaitLineResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AwaitLineResponse)
+	err := c.cc.Invoke(ctx, FixtureService_AwaitLine_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *fixtureServiceClient) StallFollower(ctx context.Context, in *StallFollowerRequest, opts ...grpc.CallOption) (*StallFollowerResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(StallFollowerResponse)
+	err := c.cc.Invoke(ctx, FixtureService_StallFollower_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // FixtureServiceServer is the server API for FixtureService service.
 // All implementations must embed UnimplementedFixtureServiceServer
 // for forward compatibility.
@@ -262,6 +304,15 @@ type FixtureServiceServer interface {
 	// AdvanceClock moves the server's time of day forward, until it is moved again; a
 	// duration of zero returns it to the true time.
 	AdvanceClock(context.Context, *AdvanceClockRequest) (*AdvanceClockResponse, error)
+	// SetSilence says after how long a silence the server ends an attempt as lost, until it
+	// is said again (BEAT-5). It may restart the server in order.
+	SetSilence(context.Context, *SetSilenceRequest) (*SetSilenceResponse, error)
+	// AwaitLine follows the log of an attempt from its beginning, as somebody who watches
+	// would, and returns once a line has come.
+	AwaitLine(context.Context, *AwaitLineRequest) (*AwaitLineResponse, error)
+	// StallFollower has somebody follow the log of an attempt who takes nothing of what
+	// comes, for at least a minute, and returns once the follower is there (LOG-11).
+	StallFollower(context.Context, *StallFollowerRequest) (*StallFollowerResponse, error)
 	mustEmbedUnimplementedFixtureServiceServer()
 }
 
@@ -310,6 +361,15 @@ func (UnimplementedFixtureServiceServer) SetFault(context.Context, *SetFaultRequ
 }
 func (UnimplementedFixtureServiceServer) AdvanceClock(context.Context, *AdvanceClockRequest) (*AdvanceClockResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AdvanceClock not implemented")
+}
+func (UnimplementedFixtureServiceServer) SetSilence(context.Context, *SetSilenceRequest) (*SetSilenceResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetSilence not implemented")
+}
+func (UnimplementedFixtureServiceServer) AwaitLine(context.Context, *AwaitLineRequest) (*AwaitLineResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AwaitLine not implemented")
+}
+func (UnimplementedFixtureServiceServer) StallFollower(context.Context, *StallFollowerRequest) (*StallFollowerResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method StallFollower not implemented")
 }
 func (UnimplementedFixtureServiceServer) mustEmbedUnimplementedFixtureServiceServer() {}
 func (UnimplementedFixtureServiceServer) testEmbeddedByValue()                        {}
@@ -566,6 +626,60 @@ func _FixtureService_AdvanceClock_Handler(srv interface{}, ctx context.Context, 
 	return interceptor(ctx, in, info, handler)
 }
 
+func _FixtureService_SetSilence_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetSilenceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FixtureServiceServer).SetSilence(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FixtureService_SetSilence_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FixtureServiceServer).SetSilence(ctx, req.(*SetSilenceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FixtureService_AwaitLine_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AwaitLineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FixtureServiceServer).AwaitLine(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FixtureService_AwaitLine_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FixtureServiceServer).AwaitLine(ctx, req.(*AwaitLineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _FixtureService_StallFollower_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(StallFollowerRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(FixtureServiceServer).StallFollower(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: FixtureService_StallFollower_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(FixtureServiceServer).StallFollower(ctx, req.(*StallFollowerRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // FixtureService_ServiceDesc is the grpc.ServiceDesc for FixtureService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -624,6 +738,18 @@ var FixtureService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AdvanceClock",
 			Handler:    _FixtureService_AdvanceClock_Handler,
+		},
+		{
+			MethodName: "SetSilence",
+			Handler:    _FixtureService_SetSilence_Handler,
+		},
+		{
+			MethodName: "AwaitLine",
+			Handler:    _FixtureService_AwaitLine_Handler,
+		},
+		{
+			MethodName: "StallFollower",
+			Handler:    _FixtureService_StallFollower_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
