@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/serversuite"
 )
@@ -69,7 +71,7 @@ func (c *serverCmd) Run(con *console) error {
 	defer fixtures.Close() //nolint:errcheck // all calls are over
 	ctx, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	target, err := serversuite.NewTarget(ctx, conn, confidential, fixtures)
+	target, err := serversuite.NewTarget(ctx, conn, confidential, conformancev1.NewFixtureServiceClient(fixtures))
 	switch {
 	case status.Code(err) == codes.Unimplemented:
 		return badUsage{fmt.Errorf("--fixtures-addr %s: FixtureService is not served there: give the address of the adapter", c.FixturesAddr)}

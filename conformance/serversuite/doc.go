@@ -39,12 +39,12 @@ type Target struct {
 }
 
 // NewTarget asks the adapter what the server offers.
-func NewTarget(ctx context.Context, conn grpc.ClientConnInterface, confidential bool, fixtures grpc.ClientConnInterface) (*Target, error) {
+func NewTarget(ctx context.Context, conn grpc.ClientConnInterface, confidential bool, fixtures conformancev1.FixtureServiceClient) (*Target, error) {
 	run := make([]byte, 6)
 	if _, err := rand.Read(run); err != nil {
 		return nil, fmt.Errorf("make a name for the run: %w", err)
 	}
-	target := &Target{run: hex.EncodeToString(run), Conn: conn, Confidential: confidential, Fixtures: conformancev1.NewFixtureServiceClient(fixtures)}
+	target := &Target{run: hex.EncodeToString(run), Conn: conn, Confidential: confidential, Fixtures: fixtures}
 	var err error
 	if target.Capabilities, err = target.Fixtures.GetCapabilities(ctx, &conformancev1.GetCapabilitiesRequest{}); err != nil {
 		return nil, fmt.Errorf("ask the fixtures what the server offers: %w", err)

@@ -11,6 +11,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
+	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+
 	"github.com/neochaotic/leoflow/conformance"
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/serversuite"
@@ -74,7 +76,7 @@ func (b *bench) judge(t *testing.T, conn grpc.ClientConnInterface, o suite.Optio
 	if err != nil {
 		t.Fatal(err)
 	}
-	target, err := serversuite.NewTarget(t.Context(), conn, b.confidential, b.fixture)
+	target, err := serversuite.NewTarget(t.Context(), conn, b.confidential, conformancev1.NewFixtureServiceClient(b.fixture))
 	if err != nil {
 		t.Fatal(err)
 	}
