@@ -15,7 +15,7 @@ func (r *Results) Text(visible func(string) string) string {
 	for _, s := range []Status{Broken, Failed} {
 		for _, c := range r.Checks {
 			if c.Status == s {
-				tellOne(&out, c, visible)
+				out.WriteString(c.Text(visible))
 			}
 		}
 	}
@@ -55,27 +55,29 @@ func count(n int, of string) string {
 	return fmt.Sprintf("%d %ss", n, of)
 }
 
-// tellOne is a check that failed, with what it saw.
-func tellOne(out *strings.Builder, c Result, visible func(string) string) {
-	fmt.Fprintf(out, "%s: %s: %s", c.Status, c.Check, c.Name)
+// Text is what became of one check, with what it saw, as in [Results.Text].
+func (c Result) Text(visible func(string) string) string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "%s: %s: %s", c.Status, c.Check, c.Name)
 	if c.Runs > 1 {
-		fmt.Fprintf(out, " (%d of %d runs)", c.Bad, c.Runs)
+		fmt.Fprintf(&out, " (%d of %d runs)", c.Bad, c.Runs)
 	}
 	out.WriteString("\n")
 	for line := range strings.SplitSeq(c.Reason, "\n") {
-		fmt.Fprintf(out, "    %s\n", visible(line))
+		fmt.Fprintf(&out, "    %s\n", visible(line))
 	}
 	for _, e := range c.Evidence {
-		fmt.Fprintf(out, "      %7s", e.At.Round(time.Millisecond))
+		fmt.Fprintf(&out, "      %7s", e.At.Round(time.Millisecond))
 		for _, part := range [][2]string{
 			{"", e.RPC.Method()}, {"", e.What}, {"sent ", e.Sent}, {"received ", e.Received}, {"", e.Code}, {"", e.Error},
 		} {
 			if part[1] != "" {
-				fmt.Fprintf(out, "  %s%s", part[0], visible(part[1]))
+				fmt.Fprintf(&out, "  %s%s", part[0], visible(part[1]))
 			}
 		}
 		out.WriteString("\n")
 	}
+	return out.String()
 }
 
 // tellReasons has a line for each reason, with the checks that it holds for.
