@@ -61,7 +61,7 @@ var exercises = map[catalogue.RPC]exercise{
 	getTaskSpec: {
 		request: func(*world, int) proto.Message { return &agentv1.GetTaskSpecRequest{} },
 		shows: func(a *attempt, _ int, reply proto.Message) {
-			if got, want := reply.(*agentv1.TaskSpec).GetEntrypoint(), a.w.spec(worker).GetEntrypoint(); got != want {
+			if got, want := reply.(*agentv1.TaskSpec).GetEntrypoint(), a.w.specs[worker].GetEntrypoint(); got != want {
 				a.w.t.Fatalf("GetTaskSpec returned the entrypoint %q, not %q", got, want)
 			}
 		},

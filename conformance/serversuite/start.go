@@ -49,8 +49,8 @@ func startChecks(target *Target) []suite.Check {
 		single(target, "SPEC-1", "every-field", "every field comes as it was stored", func(w *world) {
 			for _, task := range []string{worker, source} {
 				a := w.launch(task, queued)
-				want := w.spec(task)
-				want.TenantId, want.DagId, want.DagVersion, want.RunId, want.TryNumber = w.tenant, w.dag, "7", w.run, a.ref.GetTryNumber()
+				want := proto.CloneOf(w.specs[task])
+				want.TenantId, want.DagId, want.DagVersion, want.RunId, want.TryNumber = w.tenant, w.dag, w.version, w.run, a.ref.GetTryNumber()
 				got := typed[*agentv1.TaskSpec](a, getTaskSpec, &agentv1.GetTaskSpecRequest{})
 				got.Extra = nil // what else an operator needs is the server's own
 				if !proto.Equal(got, want) {

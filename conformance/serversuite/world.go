@@ -42,34 +42,40 @@ type world struct {
 	t      *suite.T
 	target *Target
 
-	tenant, dag, run string
-	ids              string // what the ids of its task instances begin with
-	canary           string // in all that is the tenant's own
+	tenant, dag, version, run string
+
+	ids    string                       // in what is asked for besides: no other check has them
+	canary string                       // in all that is the tenant's own
+	specs  map[string]*agentv1.TaskSpec // by task
 }
 
 // newWorld makes a world whose names no other check, and no other run, has.
 func newWorld(t *suite.T, target *Target) *world {
-	return madeWorld(t, target, fmt.Sprintf("%s-%08x", target.run, t.Rand().Uint32()), "tenant")
+	w := namedWorld(t, target, fmt.Sprintf("%s-%08x", target.run, t.Rand().Uint32()), "tenant")
+	w.prepare(conformancev1.Kin_KIN_UNSPECIFIED, w)
+	return w
 }
 
 // twinWorld makes a world that is the same in every name but the tenant's.
-func (w *world) twinWorld() *world { return madeWorld(w.t, w.target, w.ids, "twin") }
+func (w *world) twinWorld() *world {
+	twin := namedWorld(w.t, w.target, w.ids, "twin")
+	twin.prepare(conformancev1.Kin_KIN_TWIN, w)
+	return twin
+}
 
 // otherRun makes a world that is another run of the same DAG in the same tenant.
 func (w *world) otherRun() *world {
 	other := *w
 	other.run, other.ids, other.canary = w.run+"-other", w.ids+"-other", "canary-other-"+w.ids
-	other.prepare()
+	other.prepare(conformancev1.Kin_KIN_SIBLING, w)
 	return &other
 }
 
-func madeWorld(t *suite.T, target *Target, ids, word string) *world {
-	w := &world{
-		t: t, target: target, ids: ids, tenant: word + "-" + ids, dag: "dag", run: "run/" + ids + ":00+00",
+func namedWorld(t *suite.T, target *Target, ids, word string) *world {
+	return &world{
+		t: t, target: target, ids: ids, tenant: word + "-" + ids, dag: "dag", version: "7", run: "run/" + ids + ":00+00",
 		canary: "canary-" + word + "-" + ids,
 	}
-	w.prepare()
-	return w
 }
 
 // fixture stops the check unless a call of the fixtures went well.
@@ -93,8 +99,8 @@ func (w *world) needs(abilities ...string) {
 	}
 }
 
-// spec is what a task of the world is to run: every field of it set.
-func (w *world) spec(task string) *agentv1.TaskSpec {
+// newSpec is what a task of the world is to run: every field of it set.
+func (w *world) newSpec(task string) *agentv1.TaskSpec {
 	spec := &agentv1.TaskSpec{
 		TaskId: task, Operator: "bash", Entrypoint: "echo " + w.canary,
 		Environment:             map[string]string{"EMPTY": "", "OWN": w.canary, "ODD": " a=b\n\"ü\" "},
@@ -109,10 +115,15 @@ func (w *world) spec(task string) *agentv1.TaskSpec {
 	return spec
 }
 
-func (w *world) prepare() {
-	request := &conformancev1.PrepareRunRequest{TenantId: w.tenant, DagId: w.dag, DagVersion: "7", RunId: w.run}
+// prepare has the world made. What the fixtures hand out instead of what is asked for
+// gives it other names.
+func (w *world) prepare(kin conformancev1.Kin, of *world) {
+	request := &conformancev1.PrepareRunRequest{TenantId: w.tenant, DagId: w.dag, DagVersion: w.version, RunId: w.run, Kin: kin}
+	if kin != conformancev1.Kin_KIN_UNSPECIFIED {
+		request.KinTenantId, request.KinRunId = of.tenant, of.run
+	}
 	for _, task := range []string{source, absent, stranger, worker, strict} {
-		one := &conformancev1.FixtureTask{TaskInstanceId: task + "-" + w.ids, Spec: w.spec(task)}
+		one := &conformancev1.FixtureTask{TaskInstanceId: task + "-" + w.ids, Spec: w.newSpec(task)}
 		switch task {
 		case worker:
 			one.Variables, one.Connections = []string{"DECLARED"}, []string{"declared"}
@@ -121,8 +132,17 @@ func (w *world) prepare() {
 		}
 		request.Tasks = append(request.Tasks, one)
 	}
-	_, err := w.target.Fixtures.PrepareRun(w.t.Context(), request)
+	reply, err := w.target.Fixtures.PrepareRun(w.t.Context(), request)
 	w.fixture("prepare a run", err)
+	tasks := request.GetTasks()
+	if got := reply.GetPrepared(); got != nil {
+		w.tenant, w.dag, w.version, w.run = got.GetTenantId(), got.GetDagId(), got.GetDagVersion(), got.GetRunId()
+		w.canary, tasks = got.GetCanary(), got.GetTasks()
+	}
+	w.specs = map[string]*agentv1.TaskSpec{}
+	for _, task := range tasks {
+		w.specs[task.GetSpec().GetTaskId()] = task.GetSpec()
+	}
 }
 
 // ref names a task of the world.
