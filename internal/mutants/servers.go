@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"google.golang.org/grpc"
+
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 // Mutant is a control plane that breaks one rule, and the check that must find it.
@@ -12,6 +14,11 @@ type Mutant struct {
 	Name string
 	// Rule is the rule that it breaks, and Check the one of its checks that must fail.
 	Rule, Check string
+	// Also are the other checks that find it.
+	Also matrix.Also
+	// Broad says why any number of others may find it, and Also need not list them: it
+	// breaks who calls, or the transport.
+	Broad string
 	// Plaintext: it claims to speak plaintext.
 	Plaintext bool
 

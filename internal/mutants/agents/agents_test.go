@@ -3,6 +3,7 @@ package agents
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -105,10 +106,10 @@ func TestEachMutantIsFoundByItsCheck(t *testing.T) {
 				t.Errorf("%s: %s did not find it", m.Fault, m.Kills)
 			}
 			spared := slices.DeleteFunc(slices.Clone(sentinels), func(id string) bool {
-				return id == m.Kills || slices.Contains(m.Also, id)
+				return id == m.Kills || m.Also[id] != ""
 			})
 			if *full {
-				spared = slices.DeleteFunc(everything(t), func(id string) bool { return id == m.Kills || slices.Contains(m.Also, id) })
+				spared = slices.DeleteFunc(everything(t), func(id string) bool { return id == m.Kills || m.Also[id] != "" })
 			}
 			others := judge(t, m.Name, 1, spared...)
 			for i, c := range others.Checks {
@@ -168,7 +169,7 @@ func TestEveryMustOfAnAgentHasAMutant(t *testing.T) {
 			t.Errorf("%s: its name is not its own, it has no fault, or too many checks find it", m.Name)
 		}
 		names[m.Name] = true
-		for _, id := range append([]string{m.Kills}, m.Also...) {
+		for _, id := range append(slices.Collect(maps.Keys(m.Also)), m.Kills) {
 			if !slices.ContainsFunc(all, func(c suite.Check) bool { return c.ID == id }) {
 				t.Errorf("%s: there is no check %s", m.Name, id)
 			}

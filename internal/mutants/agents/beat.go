@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 func beatMutants() []Mutant {
@@ -24,7 +25,7 @@ func beatMutants() []Mutant {
 		{
 			Name: "beats-as-it-likes", Fault: "it beats each five seconds, whatever is asked for", Kills: "A-BEAT-1/asked",
 			unary: beaten(func(out *agentv1.HeartbeatResponse) { out.BeatInterval = durationpb.New(5 * time.Second) }),
-			Also:  []string{"A-BEAT-1/default"},
+			Also:  matrix.Because("another interval than the usual", "A-BEAT-1/default"),
 		},
 		{
 			Name: "stops-when-a-beat-fails", Fault: "it stops the task when a heartbeat fails", Kills: "A-BEAT-1/goes-on",
@@ -39,7 +40,7 @@ func beatMutants() []Mutant {
 		},
 		{
 			Name: "beats-no-more", Fault: "it beats no more once a heartbeat failed", Kills: "A-BEAT-1/goes-on", Slow: true,
-			Also: []string{"A-BEAT-1/hanging"},
+			Also: matrix.Because("the heartbeat fails by hanging", "A-BEAT-1/hanging"),
 			unary: func(r *relay, p *passing) error {
 				if p.method != "Heartbeat" {
 					return p.send()
@@ -54,7 +55,7 @@ func beatMutants() []Mutant {
 		},
 		{
 			Name: "heeds-no-termination", Fault: "it goes on when a heartbeat says to end", Kills: "A-BEAT-2/kill", Slow: true,
-			unary: beaten(func(out *agentv1.HeartbeatResponse) { out.ShouldTerminate = false }), Also: []string{"A-BEAT-2/polite"},
+			unary: beaten(func(out *agentv1.HeartbeatResponse) { out.ShouldTerminate = false }), Also: matrix.Because("the same answer to a heartbeat", "A-BEAT-2/polite"),
 		},
 		{
 			Name: "starts-anyway", Fault: "it starts the task though the answer to RUNNING said to end", Kills: "A-BEAT-2/no-start",
@@ -76,7 +77,7 @@ func netMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "gives-up", Fault: "it does not try again what is UNAVAILABLE", Kills: "A-NET-1/Register",
-			Also: []string{"A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"},
+			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"),
 			unary: func(_ *relay, p *passing) error {
 				err := p.send()
 				if status.Code(err) == codes.Unavailable {
@@ -87,17 +88,14 @@ func netMutants() []Mutant {
 		},
 		{
 			Name: "steady-waits", Fault: "its waits between tries do not grow", Kills: "A-NET-1/Register",
-			Also: []string{"A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"},
+			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"),
 			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine looks like growth
 				return untilWell(p, time.Second, codes.Unavailable)
 			},
 		},
 		{
 			Name: "tries-for-ever", Fault: "it tries again what is refused", Kills: "A-NET-2/Unauthenticated/Register", Slow: true,
-			Also: []string{
-				"A-NET-2/Unauthenticated/GetTaskSpec", "A-NET-2/Unauthenticated/ReportState", "A-NET-2/FailedPrecondition/Register",
-				"A-NET-2/FailedPrecondition/GetTaskSpec", "A-NET-2/FailedPrecondition/ReportState", "A-START-2/refused",
-			},
+			Also: matrix.Because("the same refusal, or of another call", "A-NET-2/Unauthenticated/GetTaskSpec", "A-NET-2/Unauthenticated/ReportState", "A-NET-2/FailedPrecondition/Register", "A-NET-2/FailedPrecondition/GetTaskSpec", "A-NET-2/FailedPrecondition/ReportState", "A-START-2/refused"),
 			unary: func(_ *relay, p *passing) error {
 				p.ctx = context.WithoutCancel(p.ctx)
 				return untilWell(p, 100*time.Millisecond, codes.Unauthenticated, codes.FailedPrecondition)

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 func copySpec(to, from *agentv1.TaskSpec) {
@@ -62,7 +63,7 @@ func environmentMutants() []Mutant {
 			}),
 		},
 		{
-			Name: "empty-for-absent", Fault: "it gives an absent input as an empty one", Kills: "A-ENV-2/absent", Also: []string{"A-ENV-2/fan-in"},
+			Name: "empty-for-absent", Fault: "it gives an absent input as an empty one", Kills: "A-ENV-2/absent", Also: matrix.Because("one of its sources is absent, too", "A-ENV-2/fan-in"),
 			unary: fetchFails(codes.NotFound, nil),
 		},
 		{
@@ -104,19 +105,19 @@ func inputMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "no-files", Fault: "it gives inputs in variables alone", Kills: "A-ENV-4/file",
-			Also:  []string{"A-ENV-4/large", "A-ENV-4/nul", "A-ENV-4/name"},
+			Also:  matrix.Because("it reads the file as well", "A-ENV-4/large", "A-ENV-4/nul", "A-ENV-4/name"),
 			unary: wrapped(`for v in ${!LEOFLOW_XCOM_@}; do case $v in *_PATH) unset "$v" ;; esac; done`),
 		},
 		{
 			Name: "file-with-line-end", Fault: "it ends a file without its last line end", Kills: "A-ENV-4/file",
-			unary: fetched(func(v []byte) []byte { return bytes.TrimSuffix(v, []byte("\n")) }), Also: []string{"A-ENV-1/inputs"},
+			unary: fetched(func(v []byte) []byte { return bytes.TrimSuffix(v, []byte("\n")) }), Also: matrix.Because("one of its inputs ends with a line end", "A-ENV-1/inputs"),
 		},
 		{
 			Name: "cuts-large", Fault: "it cuts what the system cannot pass", Kills: "A-ENV-4/large",
 			unary: fetched(func(v []byte) []byte { return v[:min(len(v), 100<<10)] }),
 		},
 		{
-			Name: "drops-nul", Fault: "it drops NUL bytes", Kills: "A-ENV-4/nul", Also: []string{"A-ENV-4/fan-in"},
+			Name: "drops-nul", Fault: "it drops NUL bytes", Kills: "A-ENV-4/nul", Also: matrix.Because("one of its sources has a NUL byte", "A-ENV-4/fan-in"),
 			unary: fetched(func(v []byte) []byte { return bytes.ReplaceAll(v, []byte{0}, nil) }),
 		},
 		{

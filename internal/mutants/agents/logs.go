@@ -8,13 +8,14 @@ import (
 	"google.golang.org/grpc/status"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 func logMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "one-numbering", Fault: "it numbers lines across streams", Kills: "A-LOG-1/lines",
-			Also: []string{"A-LOG-1/last", "A-LOG-2/resent", "A-LOG-2/end"},
+			Also: matrix.Because("it looks at the numbers of lines", "A-LOG-1/last", "A-LOG-2/resent", "A-LOG-2/end"),
 			line: func(r *relay, line *agentv1.LogLine) *agentv1.LogLine {
 				r.set(func(s *state) {
 					s.lines++
@@ -54,12 +55,12 @@ func logMutants() []Mutant {
 			line: message(func(text string) string { return text[:min(len(text), 1024)] }),
 		},
 		{
-			Name: "forgets-lines", Fault: "it keeps no line that it has sent", Kills: "A-LOG-2/resent", Also: []string{"A-LOG-2/end"},
+			Name: "forgets-lines", Fault: "it keeps no line that it has sent", Kills: "A-LOG-2/resent", Also: matrix.Because("it wants lines sent again", "A-LOG-2/end"),
 			ackAll: true, Slow: true,
 		},
 		{
 			Name: "fails-with-log", Fault: "it reports FAILED when its log could not be sent", Kills: "A-LOG-3/unimplemented",
-			Also: []string{"A-LOG-3/internal", "A-LOG-3/ended"},
+			Also: matrix.Because("the stream fails in another way", "A-LOG-3/internal", "A-LOG-3/ended"),
 			logs: func(r *relay, err error) error {
 				if code := status.Code(err); code != codes.OK && code != codes.Unavailable && code != codes.Canceled {
 					r.set(func(s *state) { s.bad = true })
@@ -75,7 +76,7 @@ func logMutants() []Mutant {
 		},
 		{
 			Name: "dies-with-log", Fault: "it ends when its log could not be sent", Kills: "A-LOG-3/ended",
-			Also: []string{"A-LOG-3/internal", "A-LOG-3/unimplemented"},
+			Also: matrix.Because("the stream fails in another way", "A-LOG-3/internal", "A-LOG-3/unimplemented"),
 			logs: func(_ *relay, err error) error {
 				if code := status.Code(err); code != codes.OK && code != codes.Unavailable && code != codes.Canceled {
 					os.Exit(1)

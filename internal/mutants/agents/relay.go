@@ -18,6 +18,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	"github.com/neochaotic/leoflow/internal/agent"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 const maxMessage = 16 << 20
@@ -30,8 +31,11 @@ type Mutant struct {
 	Fault string
 	// Kills is the check that must find it.
 	Kills string
-	// Also are other checks that may find it, since they look at the same thing.
-	Also []string
+	// Also are the other checks that find it.
+	Also matrix.Also
+	// Broad says why any number of others may find it, and Also need not list them: it
+	// breaks who calls, or the transport.
+	Broad string
 	// Slow: it is found only by waiting in vain.
 	Slow bool
 

@@ -9,6 +9,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	"github.com/neochaotic/leoflow/internal/agent"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 const (
@@ -20,7 +21,7 @@ func runMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "starts-before-report", Fault: "it starts the task, then reports RUNNING", Kills: "A-RUN-1/before",
-			unary: announcesLate, Also: []string{"A-BEAT-2/no-start"},
+			unary: announcesLate, Also: matrix.Because("RUNNING is refused once the task has started", "A-BEAT-2/no-start"),
 		},
 		{
 			Name: "reports-twice", Fault: "it reports the outcome again after it was acknowledged", Kills: "A-RUN-1/after",
@@ -35,7 +36,7 @@ func runMutants() []Mutant {
 		{
 			Name: "succeeds-early", Fault: "it reports the success of a task without a time-out that has not ended after a while", Kills: "A-RUN-1/after",
 			unary: succeedsEarly,
-			Also:  []string{"A-START-1/kept", "A-RUN-2/code", "A-LOG-1/last", "A-RUN-4/before", "A-BEAT-2/polite", "A-BEAT-2/kill", "A-BEAT-3/calls"},
+			Also:  matrix.Because("its task runs for longer than the mutant waits", "A-START-1/kept", "A-RUN-2/code", "A-LOG-1/last", "A-RUN-4/before", "A-BEAT-2/polite", "A-BEAT-2/kill", "A-BEAT-3/calls"),
 		},
 		{
 			Name: "code-one", Fault: "it reports each exit code as 1", Kills: "A-RUN-2/code",
@@ -48,7 +49,7 @@ func runMutants() []Mutant {
 					in.ErrorMessage = ""
 				}
 			}),
-			Also: []string{"A-START-1/kept", "A-LOG-1/last"},
+			Also: matrix.Because("it fails a task, and reads why", "A-START-1/kept", "A-LOG-1/last"),
 		},
 		{
 			Name: "signal-is-success", Fault: "it takes a task that a signal killed for one that ended well", Kills: "A-RUN-2/signal",
@@ -75,16 +76,16 @@ func stopMutants() []Mutant {
 		{
 			Name: "no-time-out", Fault: "it enforces no time-out", Kills: "A-RUN-3/kill", Slow: true,
 			unary: specified(func(_ *relay, spec *agentv1.TaskSpec) { spec.ExecutionTimeoutSeconds = 0 }),
-			Also:  []string{"A-RUN-2/time-out", "A-RUN-3/polite", "A-RUN-3/group"},
+			Also:  matrix.Because("its task would run for ever", "A-RUN-2/time-out", "A-RUN-3/polite", "A-RUN-3/group"),
 		},
 		{
 			Name: "kills-at-once", Fault: "it gives a task no time to stop", Kills: "A-RUN-3/polite",
 			config: func(cfg *agent.Config) { cfg.Grace = time.Nanosecond },
-			Also:   []string{"A-RUN-3/kill", "A-BEAT-2/polite", "A-BEAT-2/kill"},
+			Also:   matrix.Because("its task is asked to stop first", "A-RUN-3/kill", "A-BEAT-2/polite", "A-BEAT-2/kill"),
 		},
 		{
 			Name: "stops-leader-alone", Fault: "it stops the task's first process alone", Kills: "A-RUN-3/group",
-			unary: wrapped("set -m"), Also: []string{"A-RUN-3/polite", "A-RUN-3/kill", "A-BEAT-2/polite", "A-BEAT-2/kill"},
+			unary: wrapped("set -m"), Also: matrix.Because("its task has children, which live on", "A-RUN-3/polite", "A-RUN-3/kill", "A-BEAT-2/polite", "A-BEAT-2/kill"),
 		},
 	}
 }
@@ -94,10 +95,10 @@ func returnMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "pushes-late", Fault: "it reports SUCCESS, then pushes the return value", Kills: "A-RUN-4/before",
-			unary: pushesLate, Also: []string{"A-RUN-4/rejected", "A-NET-1/PushXCom"},
+			unary: pushesLate, Also: matrix.Because("the push does not come before the outcome", "A-RUN-4/rejected", "A-NET-1/PushXCom"),
 		},
 		{
-			Name: "never-pushes", Fault: "it pushes no return value", Kills: "A-RUN-4/before", Also: []string{"A-RUN-4/rejected", "A-NET-1/PushXCom", "A-START-1/every-rpc", "A-BEAT-3/calls"},
+			Name: "never-pushes", Fault: "it pushes no return value", Kills: "A-RUN-4/before", Also: matrix.Because("it wants a push", "A-RUN-4/rejected", "A-NET-1/PushXCom", "A-START-1/every-rpc", "A-BEAT-3/calls"),
 			unary: func(_ *relay, p *passing) error {
 				if out, ok := p.out.(*agentv1.PushXComResponse); ok {
 					out.Accepted = true

@@ -17,13 +17,14 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	"github.com/neochaotic/leoflow/internal/agent"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 func startMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "beats-without-token", Fault: "its heartbeats carry no token", Kills: "A-START-1/every-rpc",
-			Also: []string{"A-BEAT-3/calls", "A-BEAT-3/stream"},
+			Also: matrix.Because("it looks at the token of heartbeats, too", "A-BEAT-3/calls", "A-BEAT-3/stream"),
 			unary: func(_ *relay, p *passing) error {
 				if p.method == "Heartbeat" {
 					p.ctx = withToken(p.ctx)
@@ -36,7 +37,7 @@ func startMutants() []Mutant {
 			unary: specified(func(r *relay, spec *agentv1.TaskSpec) {
 				spec.Environment = map[string]string{"API_TOKEN": r.token}
 			}),
-			Also: []string{"A-ENV-1/environment"},
+			Also: matrix.Because("a variable that nobody specified", "A-ENV-1/environment"),
 		},
 		{
 			Name: "prints-token", Fault: "it prints the token as it starts", Kills: "A-START-1/kept",
@@ -67,11 +68,11 @@ func startMutants() []Mutant {
 				}
 				return p.send()
 			},
-			Also: []string{"A-NET-1/GetTaskSpec"},
+			Also: matrix.Because("it counts the tries of GetTaskSpec", "A-NET-1/GetTaskSpec"),
 		},
 		{
 			Name: "runs-unregistered", Fault: "it goes on when its registration is refused", Kills: "A-START-2/refused",
-			Also: []string{"A-NET-2/FailedPrecondition/Register"},
+			Also: matrix.Because("the same refusal", "A-NET-2/FailedPrecondition/Register"),
 			unary: func(_ *relay, p *passing) error {
 				err := p.send()
 				if p.method == "Register" && status.Code(err) == codes.FailedPrecondition {
@@ -102,7 +103,7 @@ func silentAbout(name, what, kills string) Mutant {
 func channelMutants() []Mutant {
 	return []Mutant{
 		{
-			Name: "trusts-anybody", Fault: "it checks no certificate", Kills: "A-START-4/authority", Also: []string{"A-START-4/name"},
+			Name: "trusts-anybody", Fault: "it checks no certificate", Kills: "A-START-4/authority", Also: matrix.Because("a certificate of another name is one that is not checked", "A-START-4/name"),
 			channel: func(agent.Config) credentials.TransportCredentials {
 				return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true}) //nolint:gosec // the fault
 			},
