@@ -32,6 +32,7 @@ func read(md protoreflect.MethodDescriptor) (Method, []error) {
 	m.Idempotency = p.GetIdempotency()
 	m.StreamCheck = p.GetStreamCheck()
 	m.Grace = time.Duration(p.GetGraceSeconds()) * time.Second
+	m.Rate = p.GetRate()
 	for _, number := range p.GetEffectiveIn() {
 		state, ok := StateFromProto(number)
 		if !ok {
@@ -88,6 +89,7 @@ func (f *faults) checkWords(p *policyv1.MethodPolicy) {
 		{"confidentiality", p.GetConfidentiality(), false},
 		{"idempotency", p.GetIdempotency(), false},
 		{"stream_check", p.GetStreamCheck(), true},
+		{"rate", p.GetRate(), true},
 	} {
 		switch number := word.value.Number(); {
 		case number == 0 && !word.optional:
@@ -98,13 +100,20 @@ func (f *faults) checkWords(p *policyv1.MethodPolicy) {
 	}
 }
 
-// checkScope wants a role for people, and none for agents.
+// checkScope wants a role for people, and none for agents; and a rate for agents, and
+// none for people.
 func (f *faults) checkScope(m Method) {
 	switch {
 	case m.Scope == ScopeOperator && m.Role == NoRole:
 		f.add("the operator scope needs a role")
 	case m.Scope == ScopeAgent && m.Role != NoRole:
 		f.add("the agent scope has no roles, but it names %q", m.Role)
+	}
+	switch {
+	case m.Scope == ScopeAgent && m.Rate == NoRate:
+		f.add("the agent scope needs a rate")
+	case m.Scope == ScopeOperator && m.Rate != NoRate:
+		f.add("the operator scope has no rates, but it names %s", m.Rate)
 	}
 }
 

@@ -65,6 +65,9 @@ func TestLoadRefusesAnIncompletePolicy(t *testing.T) {
 		{"agent with role", agent, "PushXCom", edit(func(p *policyv1.MethodPolicy) { p.Role = policyv1.Role_ROLE_ADMIN }), "the agent scope has no roles"},
 		{"operator without role", control, "CreateRun", edit(func(p *policyv1.MethodPolicy) { p.Role = 0 }), "the operator scope needs a role"},
 		{"unknown role", control, "CreateRun", edit(func(p *policyv1.MethodPolicy) { p.Role = 77 }), "role has the unknown value 77"},
+		{"agent without rate", agent, "Heartbeat", edit(func(p *policyv1.MethodPolicy) { p.Rate = 0 }), "the agent scope needs a rate"},
+		{"operator with rate", control, "CreateRun", edit(func(p *policyv1.MethodPolicy) { p.Rate = 1 }), "the operator scope has no rates, but it names RATE_CLASS_PACED"},
+		{"unknown rate", agent, "Heartbeat", edit(func(p *policyv1.MethodPolicy) { p.Rate = 44 }), "rate has the unknown value 44"},
 		{"stream without check", agent, "StreamLogs", edit(func(p *policyv1.MethodPolicy) { p.StreamCheck = 0 }), "needs a stream_check"},
 		{"unknown check", agent, "StreamLogs", edit(func(p *policyv1.MethodPolicy) { p.StreamCheck = 9 }), "stream_check has the unknown value 9"},
 		{"check without stream", agent, "Heartbeat", edit(func(p *policyv1.MethodPolicy) { p.StreamCheck = 1 }), "stream_check is only for a stream"},
@@ -103,6 +106,7 @@ func foreign(t *testing.T) protoreflect.FileDescriptor {
 		Scope:           policyv1.Scope_SCOPE_AGENT,
 		Confidentiality: policyv1.Confidentiality_CONFIDENTIALITY_ANY,
 		Idempotency:     policyv1.Idempotency_IDEMPOTENCY_READ_ONLY,
+		Rate:            policyv1.RateClass_RATE_CLASS_PACED,
 	})
 	return build(t, &descriptorpb.FileDescriptorProto{
 		Syntax:     proto.String("proto3"),

@@ -40,6 +40,17 @@ const (
 	CheckEachCommit = policyv1.StreamCheck_STREAM_CHECK_EACH_COMMIT
 )
 
+// RateClass says what becomes of a call over its rate (LIMIT-2).
+type RateClass = policyv1.RateClass
+
+// The classes. A loaded method of the agent scope has one of the last three.
+const (
+	NoRate  = policyv1.RateClass_RATE_CLASS_UNSPECIFIED
+	Paced   = policyv1.RateClass_RATE_CLASS_PACED
+	Waits   = policyv1.RateClass_RATE_CLASS_WAITS
+	Refused = policyv1.RateClass_RATE_CLASS_REFUSED
+)
+
 // Role is the least role that a method of the operator scope asks for: the name of
 // a leoflow.policy.v1.Role in lower case and without its prefix, such as "viewer".
 type Role string
@@ -61,7 +72,10 @@ type Method struct {
 	EffectiveIn []domain.TaskState
 	StreamCheck StreamCheck
 	// Grace is how long after the attempt's end a stream still has its effect (LOG-9).
-	Grace                            time.Duration
+	Grace time.Duration
+	// Rate is what becomes of a call over its rate: NoRate in the operator scope, and
+	// only there.
+	Rate                             RateClass
 	ClientStreaming, ServerStreaming bool
 }
 

@@ -50,15 +50,15 @@ func TestMethodIsReadWhole(t *testing.T) {
 		{
 			FullMethod: agentv1.AgentService_StreamLogs_FullMethodName, Scope: policy.ScopeAgent,
 			Idempotency: policy.Idempotent, EffectiveIn: live, StreamCheck: policy.CheckEachCommit,
-			Grace: 5 * time.Minute, ClientStreaming: true, ServerStreaming: true,
+			Grace: 5 * time.Minute, Rate: policy.Paced, ClientStreaming: true, ServerStreaming: true,
 		},
 		{
 			FullMethod: agentv1.AgentService_GetVariables_FullMethodName, Scope: policy.ScopeAgent,
-			Confidential: true, Idempotency: policy.ReadOnly, EffectiveIn: live,
+			Confidential: true, Idempotency: policy.ReadOnly, EffectiveIn: live, Rate: policy.Waits,
 		},
 		{
 			FullMethod: agentv1.AgentService_GetTaskSpec_FullMethodName, Scope: policy.ScopeAgent,
-			Idempotency: policy.ReadOnly,
+			Idempotency: policy.ReadOnly, Rate: policy.Waits,
 		},
 		{
 			FullMethod: controlv1.ControlService_SettleTask_FullMethodName, Scope: policy.ScopeOperator,
@@ -117,6 +117,31 @@ func TestSecret1WhatCarriesSecretsIsConfidential(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, confidential); diff != "" {
 		t.Errorf("confidential methods (-want +got):\n%s", diff)
+	}
+}
+
+// TestLimit2WhatMayBeRefusedForRate holds that nothing else is: agents in the field do not
+// try again.
+func TestLimit2WhatMayBeRefusedForRate(t *testing.T) {
+	want := map[string]policy.RateClass{
+		agentv1.AgentService_Register_FullMethodName:       policy.Waits,
+		agentv1.AgentService_GetTaskSpec_FullMethodName:    policy.Waits,
+		agentv1.AgentService_FetchXCom_FullMethodName:      policy.Waits,
+		agentv1.AgentService_GetVariables_FullMethodName:   policy.Waits,
+		agentv1.AgentService_GetConnections_FullMethodName: policy.Waits,
+		agentv1.AgentService_StreamLogs_FullMethodName:     policy.Paced,
+		agentv1.AgentService_Heartbeat_FullMethodName:      policy.Paced,
+		agentv1.AgentService_ReportState_FullMethodName:    policy.Paced,
+		agentv1.AgentService_PushXCom_FullMethodName:       policy.Refused,
+	}
+	got := map[string]policy.RateClass{}
+	for _, m := range load(t).Methods() {
+		if m.Rate != policy.NoRate {
+			got[m.FullMethod] = m.Rate
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("classes of rate (-want +got):\n%s", diff)
 	}
 }
 

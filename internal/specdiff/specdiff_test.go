@@ -158,6 +158,7 @@ func TestCompareSeesEachKindOfChange(t *testing.T) {
 		}, []specdiff.Change{
 			{Path: "leoflow.agent.v1.AgentService.GetTaskSpec [leoflow.policy.v1.method].confidentiality", Old: "CONFIDENTIALITY_ANY"},
 			{Path: "leoflow.agent.v1.AgentService.GetTaskSpec [leoflow.policy.v1.method].idempotency", Old: "IDEMPOTENCY_READ_ONLY"},
+			{Path: "leoflow.agent.v1.AgentService.GetTaskSpec [leoflow.policy.v1.method].rate", Old: "RATE_CLASS_WAITS"},
 			{Path: "leoflow.agent.v1.AgentService.GetTaskSpec [leoflow.policy.v1.method].scope", Old: "SCOPE_AGENT"},
 		}},
 		{"a field no longer sensitive", func(f finder) {

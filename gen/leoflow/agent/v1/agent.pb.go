@@ -1565,26 +1565,18 @@ const file_leoflow_agent_v1_agent_proto_rawDesc = "" +
 	"\x1bTERMINATION_REASON_FINISHED\x10\x03\x12\x1b\n" +
 	"\x17TERMINATION_REASON_LOST\x10\x04\x12 \n" +
 	"\x1cTERMINATION_REASON_TIMED_OUT\x10\x05\x12\x1e\n" +
-	"\x1aTERMINATION_REASON_UNKNOWN\x10\x062\xa9\a\n" +
-	"\fAgentService\x12a\n" +
-	"\bRegister\x12!.leoflow.agent.v1.RegisterRequest\x1a\".leoflow.agent.v1.RegisterResponse\"\x0e\x92\x83\x19\n" +
-	"\b\x01\x18\x01 \x02*\x02\x03\x04\x12[\n" +
-	"\vGetTaskSpec\x12$.leoflow.agent.v1.GetTaskSpecRequest\x1a\x1a.leoflow.agent.v1.TaskSpec\"\n" +
-	"\x92\x83\x19\x06\b\x01\x18\x01 \x01\x12d\n" +
-	"\tFetchXCom\x12\".leoflow.agent.v1.FetchXComRequest\x1a#.leoflow.agent.v1.FetchXComResponse\"\x0e\x92\x83\x19\n" +
-	"\b\x01\x18\x01 \x01*\x02\x03\x04\x12a\n" +
-	"\bPushXCom\x12!.leoflow.agent.v1.PushXComRequest\x1a\".leoflow.agent.v1.PushXComResponse\"\x0e\x92\x83\x19\n" +
-	"\b\x01\x18\x01 \x02*\x02\x03\x04\x12Z\n" +
+	"\x1aTERMINATION_REASON_UNKNOWN\x10\x062\xbb\a\n" +
+	"\fAgentService\x12c\n" +
+	"\bRegister\x12!.leoflow.agent.v1.RegisterRequest\x1a\".leoflow.agent.v1.RegisterResponse\"\x10\x92\x83\x19\f\b\x01\x18\x01 \x02*\x02\x03\x04@\x02\x12]\n" +
+	"\vGetTaskSpec\x12$.leoflow.agent.v1.GetTaskSpecRequest\x1a\x1a.leoflow.agent.v1.TaskSpec\"\f\x92\x83\x19\b\b\x01\x18\x01 \x01@\x02\x12f\n" +
+	"\tFetchXCom\x12\".leoflow.agent.v1.FetchXComRequest\x1a#.leoflow.agent.v1.FetchXComResponse\"\x10\x92\x83\x19\f\b\x01\x18\x01 \x01*\x02\x03\x04@\x02\x12c\n" +
+	"\bPushXCom\x12!.leoflow.agent.v1.PushXComRequest\x1a\".leoflow.agent.v1.PushXComResponse\"\x10\x92\x83\x19\f\b\x01\x18\x01 \x02*\x02\x03\x04@\x03\x12\\\n" +
 	"\n" +
-	"StreamLogs\x12\x19.leoflow.agent.v1.LogLine\x1a\x18.leoflow.agent.v1.LogAck\"\x13\x92\x83\x19\x0f\b\x01\x18\x01 \x02*\x02\x03\x040\x028\xac\x02(\x010\x01\x12j\n" +
-	"\vReportState\x12$.leoflow.agent.v1.ReportStateRequest\x1a%.leoflow.agent.v1.ReportStateResponse\"\x0e\x92\x83\x19\n" +
-	"\b\x01\x18\x01 \x02*\x02\x03\x04\x12d\n" +
-	"\tHeartbeat\x12\".leoflow.agent.v1.HeartbeatRequest\x1a#.leoflow.agent.v1.HeartbeatResponse\"\x0e\x92\x83\x19\n" +
-	"\b\x01\x18\x01 \x02*\x02\x03\x04\x12m\n" +
-	"\fGetVariables\x12%.leoflow.agent.v1.GetVariablesRequest\x1a&.leoflow.agent.v1.GetVariablesResponse\"\x0e\x92\x83\x19\n" +
-	"\b\x01\x18\x02 \x01*\x02\x03\x04\x12s\n" +
-	"\x0eGetConnections\x12'.leoflow.agent.v1.GetConnectionsRequest\x1a(.leoflow.agent.v1.GetConnectionsResponse\"\x0e\x92\x83\x19\n" +
-	"\b\x01\x18\x02 \x01*\x02\x03\x04B<Z:github.com/neochaotic/leoflow/gen/leoflow/agent/v1;agentv1b\x06proto3"
+	"StreamLogs\x12\x19.leoflow.agent.v1.LogLine\x1a\x18.leoflow.agent.v1.LogAck\"\x15\x92\x83\x19\x11\b\x01\x18\x01 \x02*\x02\x03\x040\x028\xac\x02@\x01(\x010\x01\x12l\n" +
+	"\vReportState\x12$.leoflow.agent.v1.ReportStateRequest\x1a%.leoflow.agent.v1.ReportStateResponse\"\x10\x92\x83\x19\f\b\x01\x18\x01 \x02*\x02\x03\x04@\x01\x12f\n" +
+	"\tHeartbeat\x12\".leoflow.agent.v1.HeartbeatRequest\x1a#.leoflow.agent.v1.HeartbeatResponse\"\x10\x92\x83\x19\f\b\x01\x18\x01 \x02*\x02\x03\x04@\x01\x12o\n" +
+	"\fGetVariables\x12%.leoflow.agent.v1.GetVariablesRequest\x1a&.leoflow.agent.v1.GetVariablesResponse\"\x10\x92\x83\x19\f\b\x01\x18\x02 \x01*\x02\x03\x04@\x02\x12u\n" +
+	"\x0eGetConnections\x12'.leoflow.agent.v1.GetConnectionsRequest\x1a(.leoflow.agent.v1.GetConnectionsResponse\"\x10\x92\x83\x19\f\b\x01\x18\x02 \x01*\x02\x03\x04@\x02B<Z:github.com/neochaotic/leoflow/gen/leoflow/agent/v1;agentv1b\x06proto3"
 
 var (
 	file_leoflow_agent_v1_agent_proto_rawDescOnce sync.Once

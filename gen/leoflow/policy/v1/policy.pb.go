@@ -246,6 +246,65 @@ func (Idempotency) EnumDescriptor() ([]byte, []int) {
 	return file_leoflow_policy_v1_policy_proto_rawDescGZIP(), []int{3}
 }
 
+// What becomes of a call over the rate of its attempt or tenant (LIMIT-2).
+type RateClass int32
+
+const (
+	// No rate; what the operator scope has.
+	RateClass_RATE_CLASS_UNSPECIFIED RateClass = 0
+	// It is never refused for rate, whatever its tenant does: where it comes over the rate
+	// of its attempt it is served a moment later, so that a loop of such calls is slow. A
+	// stream is paced as it opens; what it carries is paced by flow control (LOG-6).
+	RateClass_RATE_CLASS_PACED RateClass = 1
+	// It waits for its turn, and is refused only where that would come too late for it.
+	RateClass_RATE_CLASS_WAITS RateClass = 2
+	// It is refused, and told when to try again.
+	RateClass_RATE_CLASS_REFUSED RateClass = 3
+)
+
+// Enum value maps for RateClass.
+var (
+	RateClass_name = map[int32]string{
+		0: "RATE_CLASS_UNSPECIFIED",
+		1: "RATE_CLASS_PACED",
+		2: "RATE_CLASS_WAITS",
+		3: "RATE_CLASS_REFUSED",
+	}
+	RateClass_value = map[string]int32{
+		"RATE_CLASS_UNSPECIFIED": 0,
+		"RATE_CLASS_PACED":       1,
+		"RATE_CLASS_WAITS":       2,
+		"RATE_CLASS_REFUSED":     3,
+	}
+)
+
+func (x RateClass) Enum() *RateClass {
+	p := new(RateClass)
+	*p = x
+	return p
+}
+
+func (x RateClass) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RateClass) Descriptor() protoreflect.EnumDescriptor {
+	return file_leoflow_policy_v1_policy_proto_enumTypes[4].Descriptor()
+}
+
+func (RateClass) Type() protoreflect.EnumType {
+	return &file_leoflow_policy_v1_policy_proto_enumTypes[4]
+}
+
+func (x RateClass) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RateClass.Descriptor instead.
+func (RateClass) EnumDescriptor() ([]byte, []int) {
+	return file_leoflow_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+}
+
 // When the state of the attempt behind a stream is looked at.
 type StreamCheck int32
 
@@ -283,11 +342,11 @@ func (x StreamCheck) String() string {
 }
 
 func (StreamCheck) Descriptor() protoreflect.EnumDescriptor {
-	return file_leoflow_policy_v1_policy_proto_enumTypes[4].Descriptor()
+	return file_leoflow_policy_v1_policy_proto_enumTypes[5].Descriptor()
 }
 
 func (StreamCheck) Type() protoreflect.EnumType {
-	return &file_leoflow_policy_v1_policy_proto_enumTypes[4]
+	return &file_leoflow_policy_v1_policy_proto_enumTypes[5]
 }
 
 func (x StreamCheck) Number() protoreflect.EnumNumber {
@@ -296,7 +355,7 @@ func (x StreamCheck) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StreamCheck.Descriptor instead.
 func (StreamCheck) EnumDescriptor() ([]byte, []int) {
-	return file_leoflow_policy_v1_policy_proto_rawDescGZIP(), []int{4}
+	return file_leoflow_policy_v1_policy_proto_rawDescGZIP(), []int{5}
 }
 
 // The state of a task instance, or of one of its attempts. An attempt is queued,
@@ -366,11 +425,11 @@ func (x TaskState) String() string {
 }
 
 func (TaskState) Descriptor() protoreflect.EnumDescriptor {
-	return file_leoflow_policy_v1_policy_proto_enumTypes[5].Descriptor()
+	return file_leoflow_policy_v1_policy_proto_enumTypes[6].Descriptor()
 }
 
 func (TaskState) Type() protoreflect.EnumType {
-	return &file_leoflow_policy_v1_policy_proto_enumTypes[5]
+	return &file_leoflow_policy_v1_policy_proto_enumTypes[6]
 }
 
 func (x TaskState) Number() protoreflect.EnumNumber {
@@ -379,7 +438,7 @@ func (x TaskState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use TaskState.Descriptor instead.
 func (TaskState) EnumDescriptor() ([]byte, []int) {
-	return file_leoflow_policy_v1_policy_proto_rawDescGZIP(), []int{5}
+	return file_leoflow_policy_v1_policy_proto_rawDescGZIP(), []int{6}
 }
 
 // What one RPC requires.
@@ -401,7 +460,10 @@ type MethodPolicy struct {
 	StreamCheck StreamCheck `protobuf:"varint,6,opt,name=stream_check,json=streamCheck,proto3,enum=leoflow.policy.v1.StreamCheck" json:"stream_check,omitempty"`
 	// For a stream: how long after the attempt's end the call still has its effect,
 	// in seconds (LOG-9).
-	GraceSeconds  int32 `protobuf:"varint,7,opt,name=grace_seconds,json=graceSeconds,proto3" json:"grace_seconds,omitempty"`
+	GraceSeconds int32 `protobuf:"varint,7,opt,name=grace_seconds,json=graceSeconds,proto3" json:"grace_seconds,omitempty"`
+	// For the agent scope: what becomes of a call over the rate of its attempt, or of its
+	// tenant (LIMIT-2).
+	Rate          RateClass `protobuf:"varint,8,opt,name=rate,proto3,enum=leoflow.policy.v1.RateClass" json:"rate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -483,6 +545,13 @@ func (x *MethodPolicy) GetGraceSeconds() int32 {
 		return x.GraceSeconds
 	}
 	return 0
+}
+
+func (x *MethodPolicy) GetRate() RateClass {
+	if x != nil {
+		return x.Rate
+	}
+	return RateClass_RATE_CLASS_UNSPECIFIED
 }
 
 // What a state may become.
@@ -606,7 +675,7 @@ var File_leoflow_policy_v1_policy_proto protoreflect.FileDescriptor
 
 const file_leoflow_policy_v1_policy_proto_rawDesc = "" +
 	"\n" +
-	"\x1eleoflow/policy/v1/policy.proto\x12\x11leoflow.policy.v1\x1a google/protobuf/descriptor.proto\"\xa4\x03\n" +
+	"\x1eleoflow/policy/v1/policy.proto\x12\x11leoflow.policy.v1\x1a google/protobuf/descriptor.proto\"\xd6\x03\n" +
 	"\fMethodPolicy\x12.\n" +
 	"\x05scope\x18\x01 \x01(\x0e2\x18.leoflow.policy.v1.ScopeR\x05scope\x12+\n" +
 	"\x04role\x18\x02 \x01(\x0e2\x17.leoflow.policy.v1.RoleR\x04role\x12L\n" +
@@ -614,7 +683,8 @@ const file_leoflow_policy_v1_policy_proto_rawDesc = "" +
 	"\vidempotency\x18\x04 \x01(\x0e2\x1e.leoflow.policy.v1.IdempotencyR\vidempotency\x12?\n" +
 	"\feffective_in\x18\x05 \x03(\x0e2\x1c.leoflow.policy.v1.TaskStateR\veffectiveIn\x12A\n" +
 	"\fstream_check\x18\x06 \x01(\x0e2\x1e.leoflow.policy.v1.StreamCheckR\vstreamCheck\x12#\n" +
-	"\rgrace_seconds\x18\a \x01(\x05R\fgraceSeconds\"\x8f\x01\n" +
+	"\rgrace_seconds\x18\a \x01(\x05R\fgraceSeconds\x120\n" +
+	"\x04rate\x18\b \x01(\x0e2\x1c.leoflow.policy.v1.RateClassR\x04rate\"\x8f\x01\n" +
 	"\vStatePolicy\x122\n" +
 	"\x05state\x18\x01 \x01(\x0e2\x1c.leoflow.policy.v1.TaskStateR\x05state\x12\x1a\n" +
 	"\bterminal\x18\x02 \x01(\bR\bterminal\x120\n" +
@@ -637,7 +707,12 @@ const file_leoflow_policy_v1_policy_proto_rawDesc = "" +
 	"\x17IDEMPOTENCY_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15IDEMPOTENCY_READ_ONLY\x10\x01\x12\x1a\n" +
 	"\x16IDEMPOTENCY_IDEMPOTENT\x10\x02\x12\x14\n" +
-	"\x10IDEMPOTENCY_NONE\x10\x03*c\n" +
+	"\x10IDEMPOTENCY_NONE\x10\x03*k\n" +
+	"\tRateClass\x12\x1a\n" +
+	"\x16RATE_CLASS_UNSPECIFIED\x10\x00\x12\x14\n" +
+	"\x10RATE_CLASS_PACED\x10\x01\x12\x14\n" +
+	"\x10RATE_CLASS_WAITS\x10\x02\x12\x16\n" +
+	"\x12RATE_CLASS_REFUSED\x10\x03*c\n" +
 	"\vStreamCheck\x12\x1c\n" +
 	"\x18STREAM_CHECK_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14STREAM_CHECK_AT_OPEN\x10\x01\x12\x1c\n" +
@@ -671,40 +746,42 @@ func file_leoflow_policy_v1_policy_proto_rawDescGZIP() []byte {
 	return file_leoflow_policy_v1_policy_proto_rawDescData
 }
 
-var file_leoflow_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_leoflow_policy_v1_policy_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_leoflow_policy_v1_policy_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_leoflow_policy_v1_policy_proto_goTypes = []any{
 	(Scope)(0),                            // 0: leoflow.policy.v1.Scope
 	(Role)(0),                             // 1: leoflow.policy.v1.Role
 	(Confidentiality)(0),                  // 2: leoflow.policy.v1.Confidentiality
 	(Idempotency)(0),                      // 3: leoflow.policy.v1.Idempotency
-	(StreamCheck)(0),                      // 4: leoflow.policy.v1.StreamCheck
-	(TaskState)(0),                        // 5: leoflow.policy.v1.TaskState
-	(*MethodPolicy)(nil),                  // 6: leoflow.policy.v1.MethodPolicy
-	(*StatePolicy)(nil),                   // 7: leoflow.policy.v1.StatePolicy
-	(*descriptorpb.MethodOptions)(nil),    // 8: google.protobuf.MethodOptions
-	(*descriptorpb.FieldOptions)(nil),     // 9: google.protobuf.FieldOptions
-	(*descriptorpb.EnumValueOptions)(nil), // 10: google.protobuf.EnumValueOptions
+	(RateClass)(0),                        // 4: leoflow.policy.v1.RateClass
+	(StreamCheck)(0),                      // 5: leoflow.policy.v1.StreamCheck
+	(TaskState)(0),                        // 6: leoflow.policy.v1.TaskState
+	(*MethodPolicy)(nil),                  // 7: leoflow.policy.v1.MethodPolicy
+	(*StatePolicy)(nil),                   // 8: leoflow.policy.v1.StatePolicy
+	(*descriptorpb.MethodOptions)(nil),    // 9: google.protobuf.MethodOptions
+	(*descriptorpb.FieldOptions)(nil),     // 10: google.protobuf.FieldOptions
+	(*descriptorpb.EnumValueOptions)(nil), // 11: google.protobuf.EnumValueOptions
 }
 var file_leoflow_policy_v1_policy_proto_depIdxs = []int32{
 	0,  // 0: leoflow.policy.v1.MethodPolicy.scope:type_name -> leoflow.policy.v1.Scope
 	1,  // 1: leoflow.policy.v1.MethodPolicy.role:type_name -> leoflow.policy.v1.Role
 	2,  // 2: leoflow.policy.v1.MethodPolicy.confidentiality:type_name -> leoflow.policy.v1.Confidentiality
 	3,  // 3: leoflow.policy.v1.MethodPolicy.idempotency:type_name -> leoflow.policy.v1.Idempotency
-	5,  // 4: leoflow.policy.v1.MethodPolicy.effective_in:type_name -> leoflow.policy.v1.TaskState
-	4,  // 5: leoflow.policy.v1.MethodPolicy.stream_check:type_name -> leoflow.policy.v1.StreamCheck
-	5,  // 6: leoflow.policy.v1.StatePolicy.state:type_name -> leoflow.policy.v1.TaskState
-	5,  // 7: leoflow.policy.v1.StatePolicy.next:type_name -> leoflow.policy.v1.TaskState
-	8,  // 8: leoflow.policy.v1.method:extendee -> google.protobuf.MethodOptions
-	9,  // 9: leoflow.policy.v1.sensitive:extendee -> google.protobuf.FieldOptions
-	10, // 10: leoflow.policy.v1.state:extendee -> google.protobuf.EnumValueOptions
-	6,  // 11: leoflow.policy.v1.method:type_name -> leoflow.policy.v1.MethodPolicy
-	7,  // 12: leoflow.policy.v1.state:type_name -> leoflow.policy.v1.StatePolicy
-	13, // [13:13] is the sub-list for method output_type
-	13, // [13:13] is the sub-list for method input_type
-	11, // [11:13] is the sub-list for extension type_name
-	8,  // [8:11] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	6,  // 4: leoflow.policy.v1.MethodPolicy.effective_in:type_name -> leoflow.policy.v1.TaskState
+	5,  // 5: leoflow.policy.v1.MethodPolicy.stream_check:type_name -> leoflow.policy.v1.StreamCheck
+	4,  // 6: leoflow.policy.v1.MethodPolicy.rate:type_name -> leoflow.policy.v1.RateClass
+	6,  // 7: leoflow.policy.v1.StatePolicy.state:type_name -> leoflow.policy.v1.TaskState
+	6,  // 8: leoflow.policy.v1.StatePolicy.next:type_name -> leoflow.policy.v1.TaskState
+	9,  // 9: leoflow.policy.v1.method:extendee -> google.protobuf.MethodOptions
+	10, // 10: leoflow.policy.v1.sensitive:extendee -> google.protobuf.FieldOptions
+	11, // 11: leoflow.policy.v1.state:extendee -> google.protobuf.EnumValueOptions
+	7,  // 12: leoflow.policy.v1.method:type_name -> leoflow.policy.v1.MethodPolicy
+	8,  // 13: leoflow.policy.v1.state:type_name -> leoflow.policy.v1.StatePolicy
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	12, // [12:14] is the sub-list for extension type_name
+	9,  // [9:12] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_leoflow_policy_v1_policy_proto_init() }
@@ -717,7 +794,7 @@ func file_leoflow_policy_v1_policy_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_leoflow_policy_v1_policy_proto_rawDesc), len(file_leoflow_policy_v1_policy_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   2,
 			NumExtensions: 3,
 			NumServices:   0,

@@ -69,6 +69,8 @@ func (m *MethodPolicy) validate(all bool) error {
 
 	// no validation rules for GraceSeconds
 
+	// no validation rules for Rate
+
 	if len(errors) > 0 {
 		return MethodPolicyMultiError(errors)
 	}
