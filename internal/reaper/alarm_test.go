@@ -98,3 +98,30 @@ func TestBeat5SilenceOfFewIsNoAlarm(t *testing.T) {
 		})
 	}
 }
+
+// TestAlarmThatIgnoresTheUnheard: what was left behind before the first look ends as if
+// there were no alarm, and those that were heard are guarded by it as ever.
+func TestAlarmThatIgnoresTheUnheard(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.unheard = true
+		left := r.many(30, 30)
+		heard := r.many(10, 10)
+		r.run()
+		r.at(time.Minute)
+		for _, e := range heard {
+			r.beat(e)
+		}
+		later := r.many(10, 10)
+		r.at(121 * time.Second)
+		for _, e := range left {
+			r.want(e, lost)
+		}
+		r.at(time.Hour)
+		for _, e := range append(heard, later...) {
+			r.want(e, live)
+		}
+		if n := r.metric("leoflow_reaper_alarms_total"); n != 1 {
+			t.Errorf("%v alarms", n)
+		}
+	})
+}

@@ -195,6 +195,7 @@ type rig struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	reaper   *Reaper
+	unheard  bool   // [Config.AlarmIgnoresUnheard] of what runs next
 	stop     func() // the reaper, and waits
 }
 
@@ -216,7 +217,7 @@ func (r *rig) run() {
 	r.t.Helper()
 	r.registry = prometheus.NewRegistry()
 	reaper, err := New(r.fake, Config{
-		Wall: r.now, Logger: r.logger, Registerer: r.registry,
+		Wall: r.now, Logger: r.logger, Registerer: r.registry, AlarmIgnoresUnheard: r.unheard,
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -51,6 +51,10 @@ type Config struct {
 	Grace time.Duration
 	// SweepEvery is how often expired values are deleted.
 	SweepEvery time.Duration
+	// AlarmIgnoresUnheard leaves attempts that gave no sign of life since this reaper's
+	// first look out of the alarm. It is for benches, where most are left over from tests
+	// that are over: a server for use may have begun while nobody reached it.
+	AlarmIgnoresUnheard bool
 	// Wall tells the time of day, as the store's clock does; nil: time.Now.
 	Wall func() time.Time
 	// Logger; nil: slog.Default().

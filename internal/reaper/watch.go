@@ -24,6 +24,7 @@ func nameOf(ref domain.AttemptRef) name {
 type pulse struct {
 	seen       domain.Attempt // at the last look
 	registered bool
+	heard      bool          // it gave a sign of life since the first look, or came after it
 	since      time.Duration // nothing moved from then on
 	started    time.Duration // when it began to run
 	stopBy     time.Duration // the deadline of its cancel
@@ -80,6 +81,7 @@ func (w *watch) take(l look) {
 		if before != nil && !w.anew && !p.moved(before) {
 			p.since = before.since
 		}
+		p.heard = before == nil && w.read || before != nil && (before.heard || p.moved(before))
 		w.convert(p, before, l)
 		pulses[nameOf(p.seen.Ref)] = p
 	}
@@ -129,7 +131,7 @@ type due struct {
 func (w *watch) judge(now time.Duration, cfg *Config) (over []due, most bool) {
 	beating, quiet, silent := 0, 0, 0
 	for _, p := range w.pulses {
-		if p.beats() {
+		if p.beats() && (p.heard || !cfg.AlarmIgnoresUnheard) {
 			beating++
 			// They do not all fall due in one look: their beats are spread over an interval.
 			if now-p.since >= cfg.Silence/2 {

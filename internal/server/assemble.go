@@ -61,7 +61,9 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.agents.SetClock(s.cfg.Clock)
 	s.agents.SetBeatInterval(s.cfg.beatInterval())
 	s.agents.SetLogSink(s.logs)
-	s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)
+	if !s.cfg.NoSecrets {
+		s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)
+	}
 	s.control, err = controlrpc.NewServer(controlrpc.Config{
 		Runs: s.store, Values: s.values, Secrets: s.store, Audit: s.store, Logs: s.logs, Tokens: s.tokens,
 		AllowPlaintext: s.cfg.AllowPlaintextSecrets, Logger: s.cfg.Logger,
@@ -104,6 +106,9 @@ func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 20 * time.Second}),
 	)
+	if s.cfg.BeforeHandler != nil {
+		options = append(options, grpc.ChainUnaryInterceptor(s.beforeUnary), grpc.ChainStreamInterceptor(s.beforeStream))
+	}
 	if s.cfg.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.cfg.TLS)))
 	}
@@ -112,6 +117,17 @@ func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
 			otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(s.cfg.TracerProvider))))
 	}
 	return options, nil
+}
+
+// beforeUnary and beforeStream call what the configuration wants called before handlers.
+func (s *Server) beforeUnary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+	s.cfg.BeforeHandler(ctx, info.FullMethod)
+	return handler(ctx, req)
+}
+
+func (s *Server) beforeStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+	s.cfg.BeforeHandler(stream.Context(), info.FullMethod)
+	return handler(srv, stream)
 }
 
 // chain is the interceptors, under the policies of both services. A service with an

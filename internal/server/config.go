@@ -7,6 +7,7 @@
 package server
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -43,6 +44,8 @@ type Config struct {
 	TLS *tls.Config
 	// AllowPlaintextSecrets delivers secrets over channels that others can read (SECRET-1).
 	AllowPlaintextSecrets bool
+	// NoSecrets keeps and delivers none: every call for them is UNAVAILABLE (SECRET-5).
+	NoSecrets bool
 	// AllowPlaintextRemote listens without TLS on an address that others can reach.
 	AllowPlaintextRemote bool
 	// MetricsAddr is the host:port of the Prometheus page /metrics; empty: none.
@@ -62,6 +65,11 @@ type Config struct {
 	// Grace is how far an attempt may outlive its time-out, or its cancel's deadline, of
 	// at least a second; 0: [reaper.DefaultGrace].
 	Grace time.Duration
+	// AlarmIgnoresUnheard is [reaper.Config.AlarmIgnoresUnheard], for benches.
+	AlarmIgnoresUnheard bool
+	// BeforeHandler is called right before the handler of each call, inside the chain,
+	// as if it were the handler's beginning, for benches; nil: nothing is.
+	BeforeHandler func(ctx context.Context, method string)
 	// Clock tells the time of day; nil: time.Now. Waits do not follow it.
 	Clock func() time.Time
 	// TracerProvider traces every call; nil: tracing is off and costs nothing.

@@ -90,5 +90,8 @@ func (r *rotator) start() (stop func() error) {
 }
 
 func (s *Server) rotate() (stop func() error) {
+	if s.keyring == nil {
+		return func() error { return nil }
+	}
 	return (&rotator{keys: s.keyring, store: s.store, logger: s.cfg.Logger}).start()
 }

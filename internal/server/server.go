@@ -40,7 +40,7 @@ const drainWithin = 10 * time.Second
 type Server struct {
 	cfg      Config
 	tokens   *auth.Tokens
-	keyring  *secrets.Keyring
+	keyring  *secrets.Keyring // nil: no secrets
 	store    *store.Store
 	logs     *logs.Dir
 	values   *xcom.Service
@@ -127,17 +127,7 @@ func (s *Server) openData(ctx context.Context) error {
 		s.cfg.Logger.InfoContext(ctx, "signing key generated", "file", filepath.Join(s.cfg.DataDir, KeyFile))
 	}
 	s.tokens = auth.NewTokens(keys, s.cfg.Clock)
-	s.keyring, err = secrets.OpenKeyring(filepath.Join(s.cfg.DataDir, SecretsFile), s.cfg.Logger)
-	if err != nil {
-		return err
-	}
-	s.store, err = store.Open(ctx, store.Config{
-		Dir: s.cfg.DataDir, Sealer: s.keyring, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger,
-	})
-	if err != nil {
-		return err
-	}
-	if err := s.keyring.Reopen(); err != nil { // a key may have been retired until the directory was ours
+	if err := s.openStore(ctx); err != nil {
 		return err
 	}
 	s.logs, err = logs.NewDir(logs.Options{
@@ -146,11 +136,29 @@ func (s *Server) openData(ctx context.Context) error {
 	return err
 }
 
+// openStore opens the store, and the keyring that its secrets are sealed with, if any.
+func (s *Server) openStore(ctx context.Context) (err error) {
+	cfg := store.Config{Dir: s.cfg.DataDir, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger}
+	if s.cfg.NoSecrets {
+		s.store, err = store.Open(ctx, cfg)
+		return err
+	}
+	s.keyring, err = secrets.OpenKeyring(filepath.Join(s.cfg.DataDir, SecretsFile), s.cfg.Logger)
+	if err != nil {
+		return err
+	}
+	cfg.Sealer = s.keyring
+	if s.store, err = store.Open(ctx, cfg); err != nil {
+		return err
+	}
+	return s.keyring.Reopen() // a key may have been retired until the directory was ours
+}
+
 // newReaper makes what ends attempts that do not end by themselves (BEAT-5).
 func (s *Server) newReaper(context.Context) (err error) {
 	s.reaper, err = reaper.New(s.store, reaper.Config{
 		Silence: s.cfg.SilenceWindow, Queue: s.cfg.QueueWindow, Grace: s.cfg.Grace,
-		Wall: s.cfg.Clock, Logger: s.cfg.Logger, Registerer: s.registry,
+		AlarmIgnoresUnheard: s.cfg.AlarmIgnoresUnheard, Wall: s.cfg.Clock, Logger: s.cfg.Logger, Registerer: s.registry,
 	})
 	return err
 }
