@@ -28,15 +28,6 @@ const (
 	skipped = policyv1.TaskState_TASK_STATE_SKIPPED
 )
 
-// The tasks of a world's run.
-const (
-	source   = "source"   // what worker declares as an input
-	absent   = "absent"   // declared by worker too, and pushes nothing
-	stranger = "stranger" // declared by nobody
-	worker   = "worker"
-	strict   = "strict" // has a schema
-)
-
 // world is a run in a tenant of its own, made for one check.
 type world struct {
 	t      *suite.T
@@ -47,6 +38,8 @@ type world struct {
 	ids    string                       // in what is asked for besides: no other check has them
 	canary string                       // in all that is the tenant's own
 	specs  map[string]*agentv1.TaskSpec // by task
+
+	live map[string]*conformancev1.AttemptRef // the newest try by run and task, where it may be live
 }
 
 // newWorld makes a world whose names no other check, and no other run, has.
@@ -74,7 +67,7 @@ func (w *world) otherRun() *world {
 func namedWorld(t *suite.T, target *Target, ids, word string) *world {
 	return &world{
 		t: t, target: target, ids: ids, tenant: word + "-" + ids, dag: "dag", version: "7", run: "run/" + ids + ":00+00",
-		canary: "canary-" + word + "-" + ids,
+		canary: "canary-" + word + "-" + ids, live: map[string]*conformancev1.AttemptRef{},
 	}
 }
 
@@ -82,6 +75,8 @@ func namedWorld(t *suite.T, target *Target, ids, word string) *world {
 func (w *world) fixture(what string, err error) {
 	switch {
 	case err == nil:
+	case status.Code(err) == codes.Aborted:
+		w.t.Fatalf("the server did not let itself be prepared, to %s: %s", what, status.Convert(err).Message())
 	case status.Code(err) == codes.Unimplemented:
 		w.t.Untestable(fmt.Sprintf("the fixtures cannot %s: %s", what, status.Convert(err).Message()))
 	case w.t.Context().Err() != nil, status.Code(err) == codes.DeadlineExceeded, status.Code(err) == codes.Canceled:
@@ -99,48 +94,22 @@ func (w *world) needs(abilities ...string) {
 	}
 }
 
-// newSpec is what a task of the world is to run: every field of it set.
-func (w *world) newSpec(task string) *agentv1.TaskSpec {
-	spec := &agentv1.TaskSpec{
-		TaskId: task, Operator: "bash", Entrypoint: "echo " + w.canary,
-		Environment:             map[string]string{"EMPTY": "", "OWN": w.canary, "ODD": " a=b\n\"ü\" "},
-		ExecutionTimeoutSeconds: 3600, CallArgsJson: `{"b": [1, 2.50, null], "a": "` + w.canary + `"}`,
-	}
-	if task == worker {
-		spec.XcomInputMapping = map[string]*agentv1.XComUpstreams{
-			"one":  {TaskIds: []string{source}},
-			"many": {TaskIds: []string{absent, source, absent}},
-		}
-	}
-	return spec
-}
-
 // prepare has the world made. What the fixtures hand out instead of what is asked for
 // gives it other names.
 func (w *world) prepare(kin conformancev1.Kin, of *world) {
-	request := &conformancev1.PrepareRunRequest{TenantId: w.tenant, DagId: w.dag, DagVersion: w.version, RunId: w.run, Kin: kin}
+	request := &conformancev1.PrepareRunRequest{TenantId: w.tenant, DagId: w.dag, DagVersion: w.version, RunId: w.run, Tasks: tasks(w.ids, w.canary), Kin: kin}
 	if kin != conformancev1.Kin_KIN_UNSPECIFIED {
 		request.KinTenantId, request.KinRunId = of.tenant, of.run
 	}
-	for _, task := range []string{source, absent, stranger, worker, strict} {
-		one := &conformancev1.FixtureTask{TaskInstanceId: task + "-" + w.ids, Spec: w.newSpec(task)}
-		switch task {
-		case worker:
-			one.Variables, one.Connections = []string{"DECLARED"}, []string{"declared"}
-		case strict:
-			one.ReturnSchemaJson = `{"type": "object", "required": ["n"], "properties": {"n": {"type": "integer"}}}`
-		}
-		request.Tasks = append(request.Tasks, one)
-	}
 	reply, err := w.target.Fixtures.PrepareRun(w.t.Context(), request)
 	w.fixture("prepare a run", err)
-	tasks := request.GetTasks()
+	made := request.GetTasks()
 	if got := reply.GetPrepared(); got != nil {
 		w.tenant, w.dag, w.version, w.run = got.GetTenantId(), got.GetDagId(), got.GetDagVersion(), got.GetRunId()
-		w.canary, tasks = got.GetCanary(), got.GetTasks()
+		w.canary, made = got.GetCanary(), got.GetTasks()
 	}
 	w.specs = map[string]*agentv1.TaskSpec{}
-	for _, task := range tasks {
+	for _, task := range made {
 		w.specs[task.GetSpec().GetTaskId()] = task.GetSpec()
 	}
 }
@@ -163,7 +132,11 @@ func (w *world) launch(task string, state policyv1.TaskState) *attempt {
 	w.fixture("prepare an attempt", err)
 	w.t.Hide(got.GetToken())
 	w.t.Note("prepared: try %d of %s of %s, %s", got.GetAttempt().GetTryNumber(), task, w.tenant, state)
-	return &attempt{w, got.GetAttempt(), got.GetToken()}
+	a := &attempt{w, got.GetAttempt(), got.GetToken()}
+	if state == queued || state == running {
+		a.endWithCheck()
+	}
+	return a
 }
 
 func (a *attempt) as() credential { return bearer("the agent of "+a.ref.GetTaskId(), a.token) }
@@ -269,11 +242,6 @@ func (w *world) publish(value string) {
 
 // secrets gives the tenant secrets with its canary.
 func (w *world) secrets(scope conformancev1.FixtureScope) {
-	_, err := w.target.Fixtures.PutSecrets(w.t.Context(), &conformancev1.PutSecretsRequest{
-		TenantId:    w.tenant,
-		Variables:   map[string]string{"DECLARED": " " + w.canary + "\n\"ü\" ", "HIDDEN": "hidden " + w.canary},
-		Connections: map[string]string{"declared": "pg://u:p%20w@h/" + w.canary + "?a=%2F", "hidden": "x://" + w.canary},
-		Scope:       scope,
-	})
+	_, err := w.target.Fixtures.PutSecrets(w.t.Context(), secretsFor(w.tenant, w.canary, scope))
 	w.fixture("store secrets", err)
 }
