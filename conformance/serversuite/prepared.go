@@ -1,9 +1,6 @@
 package serversuite
 
 import (
-	"context"
-	"fmt"
-
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 )

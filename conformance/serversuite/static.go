@@ -1,0 +1,111 @@
+package serversuite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+)
+
+// PrepareStatic has groups of runs prepared, and returns what a file of fixtures says of
+// them: who can serve FixtureService in one place has a file for another by it. The name
+// is in all that is made. What the fixtures cannot do the file lacks.
+func PrepareStatic(ctx context.Context, f conformancev1.FixtureServiceClient, name string, groups int) (*conformancev1.StaticFixtures, error) {
+	offered, err := f.GetCapabilities(ctx, &conformancev1.GetCapabilitiesRequest{})
+	if err != nil {
+		return nil, fmt.Errorf("ask the fixtures what the server offers: %w", err)
+	}
+	offered = proto.CloneOf(offered)
+	offered.Faults, offered.Clock, offered.PushesOverRate = nil, false, 0
+	out := &conformancev1.StaticFixtures{Capabilities: offered}
+	for i := range groups {
+		g, err := prepareGroup(ctx, f, fmt.Sprintf("%s-%d", name, i))
+		if err != nil {
+			return nil, fmt.Errorf("prepare group %d: %w", i, err)
+		}
+		out.Groups = append(out.Groups, g)
+	}
+	return out, nil
+}
+
+func prepareGroup(ctx context.Context, f conformancev1.FixtureServiceClient, ids string) (_ *conformancev1.StaticGroup, err error) {
+	g := &conformancev1.StaticGroup{}
+	named := func(tenant, run, canary string) *conformancev1.PrepareRunRequest {
+		return &conformancev1.PrepareRunRequest{TenantId: tenant, DagId: "dag", DagVersion: "7", RunId: run, Tasks: tasks(ids, canary)}
+	}
+	run, canary := "run/"+ids+":00+00", "canary-"+ids
+	if g.Run, err = prepareStaticRun(ctx, f, named("tenant-"+ids, run, canary), canary, true); err != nil {
+		return nil, err
+	}
+	// A server whose task instances are unique among tenants makes no twin.
+	twin := "canary-twin-" + ids
+	if g.Twin, err = prepareStaticRun(ctx, f, named("twin-"+ids, run, twin), twin, false); err != nil && status.Code(err) != codes.Unimplemented {
+		return nil, err
+	}
+	sibling := named("tenant-"+ids, run+"-other", "canary-other-"+ids)
+	sibling.Tasks = tasks(ids+"-other", "canary-other-"+ids)
+	g.Sibling, err = prepareStaticRun(ctx, f, sibling, "canary-other-"+ids, false)
+	return g, err
+}
+
+// prepareStaticRun makes a run, its tenant's secrets where it is the first of the tenant,
+// a queued attempt of each task, and the tokens; those with defects where it is told to.
+func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient, req *conformancev1.PrepareRunRequest, canary string, defects bool) (*conformancev1.StaticRun, error) {
+	if _, err := f.PrepareRun(ctx, req); err != nil {
+		return nil, err
+	}
+	out := &conformancev1.StaticRun{Prepared: &conformancev1.PreparedRun{
+		TenantId: req.GetTenantId(), DagId: req.GetDagId(), DagVersion: req.GetDagVersion(), RunId: req.GetRunId(),
+		Tasks: req.GetTasks(), Canary: canary,
+	}}
+	scope := conformancev1.FixtureScope_FIXTURE_SCOPE_TENANT
+	switch _, err := f.PutSecrets(ctx, secretsFor(req.GetTenantId(), canary, scope)); {
+	case err == nil:
+		out.Secrets = scope
+	case status.Code(err) != codes.Unimplemented:
+		return nil, err
+	}
+	for _, task := range req.GetTasks() {
+		got, err := f.PrepareAttempt(ctx, &conformancev1.PrepareAttemptRequest{State: queued, Task: &conformancev1.AttemptRef{
+			TenantId: req.GetTenantId(), DagId: req.GetDagId(), RunId: req.GetRunId(), TaskId: task.GetSpec().GetTaskId(),
+		}})
+		if err != nil {
+			return nil, err
+		}
+		out.Attempts = append(out.Attempts, &conformancev1.StaticAttempt{Attempt: got.GetAttempt(), Token: got.GetToken()})
+	}
+	return out, errors.Join(mintStatic(ctx, f, out, defects))
+}
+
+// mintStatic makes the tokens of a run: its operators', and those of its worker.
+func mintStatic(ctx context.Context, f conformancev1.FixtureServiceClient, run *conformancev1.StaticRun, defects bool) error {
+	for _, a := range run.GetAttempts() {
+		if a.GetAttempt().GetTaskId() != worker {
+			continue
+		}
+		for number := range conformancev1.TokenDefect_name {
+			defect := conformancev1.TokenDefect(number)
+			if isOperator := defect == conformancev1.TokenDefect_TOKEN_DEFECT_OPERATOR || defect == conformancev1.TokenDefect_TOKEN_DEFECT_VIEWER; number == 0 || !defects && !isOperator {
+				continue
+			}
+			got, err := f.MintToken(ctx, &conformancev1.MintTokenRequest{Attempt: a.GetAttempt(), Defect: defect})
+			switch {
+			case status.Code(err) == codes.Unimplemented:
+			case err != nil:
+				return fmt.Errorf("make a token that is %s: %w", word(defect), err)
+			case defect == conformancev1.TokenDefect_TOKEN_DEFECT_OPERATOR:
+				run.OperatorToken = got.GetToken()
+			case defect == conformancev1.TokenDefect_TOKEN_DEFECT_VIEWER:
+				run.ViewerToken = got.GetToken()
+			default:
+				a.Tokens = append(a.Tokens, &conformancev1.StaticToken{Defect: defect, Token: got.GetToken(), Ceiling: got.GetCeiling()})
+			}
+		}
+	}
+	return nil
+}
