@@ -40,13 +40,13 @@ type Step struct {
 // Event is a step as the evidence keeps it: without tokens and secrets (AUTH-8).
 type Event struct {
 	// At is when, since the check began.
-	At       time.Duration `json:"at_ns"`
-	What     string        `json:"what,omitempty"`
-	RPC      catalogue.RPC `json:"rpc,omitempty"`
-	Sent     string        `json:"sent,omitempty"`     // protobuf's JSON, cut at 4 KiB
-	Received string        `json:"received,omitempty"` // likewise
-	Code     string        `json:"code,omitempty"`     // of a call that failed, such as NotFound
-	Error    string        `json:"error,omitempty"`    // its message and details
+	At       time.Duration
+	What     string
+	RPC      catalogue.RPC
+	Sent     string // protobuf's JSON, cut at 4 KiB
+	Received string // likewise
+	Code     string // of a call that failed, such as NotFound
+	Error    string // its message and details
 }
 
 // event keeps a step.

@@ -32,37 +32,43 @@ func (s Status) badness() int {
 
 // Result is what became of a check, over all its repetitions.
 type Result struct {
-	Check  string          `json:"check"`
-	Rule   string          `json:"rule"`
-	Level  catalogue.Level `json:"level"`
-	RPCs   []catalogue.RPC `json:"rpcs,omitempty"`
-	Name   string          `json:"name"`
-	Status Status          `json:"status"`
+	Check  string
+	Rule   string
+	Level  catalogue.Level
+	RPCs   []catalogue.RPC
+	Name   string
+	Status Status
 	// Reason is why it is not passed; of several, one a line.
-	Reason string `json:"reason,omitempty"`
+	Reason string
+	// NotRun: it is skipped since the options left it out, or the run was interrupted, and
+	// not since its rule does not bind this system.
+	NotRun bool
 	// Runs is how often it ran, and Bad how often it did not end well.
-	Runs int `json:"runs"`
-	Bad  int `json:"bad,omitempty"`
+	Runs int
+	Bad  int
 	// Took is the time of the longest run.
-	Took time.Duration `json:"took_ns"`
+	Took time.Duration
 	// Evidence is of the first of the worst runs.
-	Evidence []Event `json:"evidence,omitempty"`
+	Evidence []Event
 }
 
 // Results are what a run found. They do not change, and are safe for concurrent use.
 type Results struct {
-	Seed    uint64         `json:"seed"`
-	Side    catalogue.Side `json:"side"`
-	Edition int            `json:"edition"` // of the catalogue
+	Seed    uint64
+	Side    catalogue.Side
+	Edition int // of the catalogue
+	Repeat  int // how often each check ran
 	// Checks are in the order in which they were given.
-	Checks []Result `json:"checks"`
+	Checks []Result
 	// Unchecked are the chosen rules for which there is no check.
-	Unchecked []string `json:"unchecked,omitempty"`
+	Unchecked []string
 	// Stale are entries of the list of known failures of which nothing failed.
-	Stale []string `json:"stale_known_failing,omitempty"`
+	Stale []string
 	// Interrupted: not every check ran.
-	Interrupted bool          `json:"interrupted,omitempty"`
-	Took        time.Duration `json:"took_ns"`
+	Interrupted bool
+	// Began is when the run began.
+	Began time.Time
+	Took  time.Duration
 }
 
 // Count is how many checks have a status.

@@ -39,8 +39,10 @@ type Options struct {
 	// KnownFailing are ids of checks or rules that fail, each with the reason. One of
 	// which nothing fails is a failure itself.
 	KnownFailing map[string]string
-	// Done, if set, is told of each result of a single run as it comes, one at a time.
-	Done func(Result)
+	// Skip are ids of rules, families or checks that are not run, each with the reason.
+	Skip map[string]string
+	// Watch, if set, is told of the run as it goes.
+	Watch Watcher
 }
 
 // complete fills what was left out, and finds what is wrong.
@@ -61,12 +63,21 @@ func (o *Options) complete(checks []Check) error {
 			faults = append(faults, err)
 		}
 	}
-	for _, id := range sortedKeys(o.KnownFailing) {
-		if err := o.known(id, checks); err != nil {
-			faults = append(faults, fmt.Errorf("known failing: %w", err))
-		} else if strings.TrimSpace(o.KnownFailing[id]) == "" {
-			faults = append(faults, fmt.Errorf("known failing: %s has no reason: say why it fails", id))
+	for _, list := range []struct {
+		name    string
+		reasons map[string]string
+		why     string
+	}{{"known failing", o.KnownFailing, "it fails"}, {"skip", o.Skip, "it is left out"}} {
+		for _, id := range sortedKeys(list.reasons) {
+			if err := o.known(id, checks); err != nil {
+				faults = append(faults, fmt.Errorf("%s: %w", list.name, err))
+			} else if strings.TrimSpace(list.reasons[id]) == "" {
+				faults = append(faults, fmt.Errorf("%s: %s has no reason: say why %s", list.name, id, list.why))
+			}
 		}
+	}
+	if o.Watch == nil {
+		o.Watch = deaf{}
 	}
 	return errors.Join(faults...)
 }
@@ -115,11 +126,12 @@ func Run(ctx context.Context, checks []Check, o Options) (*Results, error) {
 		rule, _ := o.Rules.Rule(c.Rule) // Validate has found it
 		r.results[i] = Result{Check: c.ID, Rule: c.Rule, Level: rule.Level, RPCs: c.RPCs, Name: c.Name}
 	}
+	o.Watch.Begin(len(chosen) * o.Repeat)
 	for repetition := range o.Repeat {
 		r.round(ctx, repetition)
 	}
 	out := &Results{
-		Seed: o.Seed, Side: o.Side, Edition: o.Rules.Edition(), Checks: r.results,
+		Seed: o.Seed, Side: o.Side, Edition: o.Rules.Edition(), Repeat: o.Repeat, Checks: r.results, Began: began,
 		Interrupted: ctx.Err() != nil, Took: time.Since(began),
 	}
 	for _, rule := range Unchecked(o.Rules, o.Side, checks) {
@@ -171,6 +183,25 @@ type runner struct {
 
 	mu      sync.Mutex
 	results []Result
+
+	watching sync.Mutex // held while the watcher is told
+}
+
+// tell tells the watcher.
+func (r *runner) tell(of func(Watcher)) {
+	r.watching.Lock()
+	defer r.watching.Unlock()
+	of(r.options.Watch)
+}
+
+// leftOut is why a check is not to run.
+func (o *Options) leftOut(c Check) (reason string, isLeftOut bool) {
+	for _, id := range sortedKeys(o.Skip) {
+		if means(id, c) {
+			return "left out: " + o.Skip[id], true
+		}
+	}
+	return "", false
 }
 
 // round runs every check once, in an order that the seed makes.
@@ -202,23 +233,28 @@ func (r *runner) one(ctx context.Context, i, repetition int) {
 		r.alone.Lock()
 		defer r.alone.Unlock()
 	}
-	single := r.results[i]
-	single.Runs, single.Status, single.Reason, single.Evidence = 1, Skipped, "the run was interrupted", nil
-	if ctx.Err() == nil {
-		r.execute(ctx, r.checks[i], repetition, &single)
+	c := r.checks[i]
+	single := Result{Check: c.ID, Rule: c.Rule, Level: r.results[i].Level, RPCs: c.RPCs, Name: c.Name, Runs: 1, Status: Skipped}
+	reason, isLeftOut := r.options.leftOut(c)
+	switch {
+	case isLeftOut:
+		single.NotRun, single.Reason = true, reason
+	case ctx.Err() != nil:
+		single.NotRun, single.Reason = true, "the run was interrupted"
+	default:
+		r.tell(func(w Watcher) { w.Start(c.ID) })
+		r.execute(ctx, c, repetition, &single)
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.results[i].add(single, repetition)
-	if r.options.Done != nil {
-		r.options.Done(single)
-	}
+	r.mu.Unlock()
+	r.tell(func(w Watcher) { w.Done(single) })
 }
 
 // add takes in one more run of the check: the worst one is told.
 func (r *Result) add(single Result, repetition int) {
 	if r.Runs == 0 || single.Status.badness() > r.Status.badness() {
-		r.Status, r.Reason, r.Evidence = single.Status, single.Reason, single.Evidence
+		r.Status, r.Reason, r.NotRun, r.Evidence = single.Status, single.Reason, single.NotRun, single.Evidence
 		if repetition > 0 && single.Reason != "" {
 			r.Reason = fmt.Sprintf("in repetition %d: %s", repetition+1, single.Reason)
 		}
@@ -236,6 +272,7 @@ func (r *runner) execute(ctx context.Context, c Check, repetition int, result *R
 	within, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
 	t := newT(within, c, r.options.Seed, repetition, r.options.TimeScale)
+	t.watch = func(e Event) { r.tell(func(w Watcher) { w.Step(c.ID, e) }) }
 	done := make(chan struct{})
 	go t.run(c.Run, done)
 	patience := time.NewTimer(deadline + scaled(giveUp, r.options.TimeScale))

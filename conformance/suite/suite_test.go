@@ -228,6 +228,8 @@ func TestBadOptionsAndChecksAreRefusedBeforeAnythingRuns(t *testing.T) {
 		`there is no check "BEAT-1/y"`:    {Options{Rules: rules, Only: []string{"BEAT-1/y"}}, []Check{never}},
 		"has no reason":                   {Options{Rules: rules, KnownFailing: map[string]string{"BEAT-1": " "}}, []Check{never}},
 		`known failing: there is no rule`: {Options{Rules: rules, KnownFailing: map[string]string{"NO" + "-1": "x"}}, []Check{never}},
+		"skip: there is no rule":          {Options{Rules: rules, Skip: map[string]string{"NO" + "-1": "x"}}, []Check{never}},
+		"say why it is left out":          {Options{Rules: rules, Skip: map[string]string{"BEAT-1": ""}}, []Check{never}},
 		"not negative":                    {Options{Rules: rules, Repeat: -1}, []Check{never}},
 		"there is another of this id":     {Options{Rules: rules}, []Check{never, never}},
 		"the rule is left to tests":       {Options{Rules: rules}, []Check{{ID: "AUTH-8/x", Rule: "AUTH-8", Name: "x", Run: never.Run}}},
@@ -298,7 +300,12 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	checks := []Check{check("a", func(*T) { cancel() }), check("b", func(*T) { cancel() })}
 	r, err := Run(ctx, checks, Options{Rules: load(t), Side: catalogue.Server})
 	if err != nil || !r.Interrupted || r.Count(Skipped) != 1 || r.ExitCode() != 1 {
-		t.Errorf("%v, %+v", err, r)
+		t.Fatalf("%v, %+v", err, r)
+	}
+	for _, c := range r.Checks {
+		if c.NotRun != (c.Status == Skipped) {
+			t.Errorf("%+v", c)
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ type T struct {
 	rand  *rand.Rand
 	scale float64
 	began time.Time
+	watch func(Event) // told of each step
 
 	mu       sync.Mutex
 	over     bool // the check was given up, or has ended: nothing counts any more
@@ -111,7 +112,9 @@ func (t *T) Record(s Step) {
 	if s.RPC != "" {
 		t.recorded[s.RPC] = true
 	}
-	t.events = append(t.events, s.event(time.Since(t.began), t.hide))
+	e := s.event(time.Since(t.began), t.hide)
+	t.events = append(t.events, e)
+	t.watch(e)
 }
 
 // Hide keeps a token or a secret out of all evidence and reasons from now on.
