@@ -224,6 +224,8 @@ func (m *Report) validate(all bool) error {
 
 	// no validation rules for ExitCode
 
+	// no validation rules for JudgeableRules
+
 	if len(errors) > 0 {
 		return ReportMultiError(errors)
 	}
@@ -477,6 +479,10 @@ func (m *RuleResult) validate(all bool) error {
 
 	}
 
+	// no validation rules for Rationale
+
+	// no validation rules for Family
+
 	if len(errors) > 0 {
 		return RuleResultMultiError(errors)
 	}
@@ -650,6 +656,8 @@ func (m *CheckResult) validate(all bool) error {
 		}
 
 	}
+
+	// no validation rules for NotRun
 
 	if len(errors) > 0 {
 		return CheckResultMultiError(errors)
