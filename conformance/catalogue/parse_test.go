@@ -137,7 +137,7 @@ func TestFilters(t *testing.T) {
 		"level":    {Filter{Level: Should}, []string{"AUTH-9", "A-NET-1"}, []string{"AUTH-1"}},
 		"side":     {Filter{Side: Agent}, []string{"A-RUN-1"}, []string{"AUTH-1"}},
 		"RPC":      {Filter{RPC: heartbeat}, []string{"AUTH-1", "BEAT-1", "A-BEAT-2"}, []string{"SPEC-1"}},
-		"evidence": {Filter{Evidence: Internal}, []string{"AUTH-8", "ERR-2"}, []string{"AUTH-1"}},
+		"evidence": {Filter{Evidence: Internal}, []string{"AUTH-8", "SECRET-6"}, []string{"ERR-2"}},
 		"several":  {Filter{RPC: heartbeat, Level: Should, Side: Server}, []string{"BEAT-6"}, []string{"BEAT-1", "A-BEAT-3"}},
 	} {
 		got := map[string]bool{}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -17,9 +18,20 @@ import (
 
 // faultChecks make the system fail, so none of them has another check beside it.
 func faultChecks(target *Target) []suite.Check {
-	out := []suite.Check{
-		single(target, "BEAT-2", "hangs", "a store that hangs neither fails nor ends nor renews", beatWhileStoreHangs, heartbeat),
-		single(target, "STATE-8", "hangs", "a store that hangs acknowledges nothing, and a report waits for it", reportWhileStoreHangs, reportState),
+	var out []suite.Check
+	for _, failing := range []struct {
+		word, name string
+		fault      conformancev1.Fault
+	}{
+		{"hangs", "hangs", conformancev1.Fault_FAULT_STORE_HANGS}, {"down", "answers with errors", conformancev1.Fault_FAULT_STORE_DOWN},
+	} {
+		out = append(out,
+			single(target, "BEAT-2", failing.word, "a store that "+failing.name+" neither fails nor ends nor renews", func(w *world) {
+				beatWithoutStore(w, failing.fault)
+			}, heartbeat),
+			single(target, "STATE-8", failing.word, "a store that "+failing.name+" acknowledges nothing, and a report waits for it", func(w *world) {
+				reportWithoutStore(w, failing.fault)
+			}, reportState))
 	}
 	for i := range out {
 		out[i].Parallel, out[i].Deadline = false, 30*time.Second
@@ -29,45 +41,73 @@ func faultChecks(target *Target) []suite.Check {
 
 // fault makes a fault that ends with the check, and returns what ends it before.
 func (w *world) fault(fault conformancev1.Fault) (end func()) {
+	w.makes(fault)
+	set := func(active bool) error {
+		ctx, cancel := w.afterwards()
+		defer cancel()
+		_, err := w.target.Fixtures.SetFault(ctx, &conformancev1.SetFaultRequest{Fault: fault, Active: active})
+		w.t.Note("the fault %s is there: %v", fault, active)
+		w.reach(ctx)
+		return err
+	}
+	w.t.Cleanup(func() { // whatever has become of the check
+		if err := set(false); err != nil {
+			w.t.Errorf("the fault %s could not be ended: %v", fault, err)
+		}
+	})
+	w.fixture("make a fault", set(true))
+	return func() { w.fixture("end a fault", set(false)) }
+}
+
+// makes stops the check where the fixtures cannot make a fault.
+func (w *world) makes(fault conformancev1.Fault) {
 	if !slices.Contains(w.target.Capabilities.GetFaults(), fault) {
 		w.t.Untestable("the fixtures cannot make the fault " + fault.String())
 	}
-	set := func(active bool) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), w.t.Scale(5*time.Second))
-		defer cancel()
-		_, err := w.target.Fixtures.SetFault(ctx, &conformancev1.SetFaultRequest{Fault: fault, Active: active})
-		w.fixture("make or end a fault", err)
-		w.t.Note("the fault %s is there: %v", fault, active)
-	}
-	w.t.Cleanup(func() { set(false) }) // whatever has become of the check
-	set(true)
-	return func() { set(false) }
 }
 
-func beatWhileStoreHangs(w *world) {
+// reach returns once the server answers, whatever it does: a fixture may have had to
+// start it anew, and a connection that broke should meet no check.
+func (w *world) reach(ctx context.Context) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for {
+		_, err := agentv1.NewAgentServiceClient(w.target.Conn).Heartbeat(ctx, &agentv1.HeartbeatRequest{}, grpc.WaitForReady(true))
+		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func beatWithoutStore(w *world, fault conformancev1.Fault) {
 	a := w.launch(worker, running)
 	a.control(heartbeat, 1)
 	due := a
 	if w.target.offers("renewal") {
 		due = a.due()
 	}
-	end := w.fault(conformancev1.Fault_FAULT_STORE_HANGS)
+	end := w.fault(fault)
 	began := time.Now()
 	got := due.beat()
 	if took := time.Since(began); took > w.t.Scale(3*time.Second) {
 		w.t.Fatalf("the heartbeat was answered after %v, not within 2 s", took)
 	}
 	if got.GetShouldTerminate() || got.GetRenewedToken() != "" || got.GetReason() != 0 || !got.GetServerTime().IsValid() {
-		w.t.Fatalf("while the store hangs a heartbeat was answered {%v}", got)
+		w.t.Fatalf("while the store fails a heartbeat was answered {%v}", got)
 	}
 	end()
 	a.control(heartbeat, 2)
 }
 
-func reportWhileStoreHangs(w *world) {
+func reportWithoutStore(w *world, fault conformancev1.Fault) {
+	hangs := fault == conformancev1.Fault_FAULT_STORE_HANGS // which may be looked at meanwhile
 	a := w.launch(worker, queued)
 	a.accepted(sayRunning)
-	end := w.fault(conformancev1.Fault_FAULT_STORE_HANGS)
+	end := w.fault(fault)
 	report := func(ctx context.Context) (*agentv1.ReportStateResponse, error) {
 		ctx = metadata.NewOutgoingContext(ctx, a.as().md)
 		request := &agentv1.ReportStateRequest{State: saySuccess}
@@ -79,9 +119,11 @@ func reportWhileStoreHangs(w *world) {
 	defer cancel()
 	reply, err := report(short)
 	if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded && code != codes.Internal {
-		w.t.Fatalf("while the store hangs a report was answered %s, {%v}", name(code, err), reply)
+		w.t.Fatalf("while the store fails a report was answered %s, {%v}", name(code, err), reply)
 	}
-	a.wantState(running, "a report that could not be stored")
+	if hangs {
+		a.wantState(running, "a report that could not be stored")
+	}
 	type answer struct {
 		reply *agentv1.ReportStateResponse
 		err   error
@@ -93,7 +135,14 @@ func reportWhileStoreHangs(w *world) {
 	}()
 	select {
 	case early := <-answered:
-		w.t.Fatalf("a report did not wait for the store: {%v}, %v", early.reply, early.err)
+		if hangs || status.Code(early.err) != codes.Internal {
+			w.t.Fatalf("a report did not wait for the store: {%v}, %v", early.reply, early.err)
+		}
+		// The server takes it for an error that no waiting mends.
+		end()
+		a.accepted(saySuccess)
+		a.wantState(success, "the report, made again")
+		return
 	case <-time.After(w.t.Scale(500 * time.Millisecond)): // long enough to be refused in
 	}
 	end()

@@ -88,7 +88,12 @@ func (c credential) with(key, value string) credential {
 // sends the one request, or none if that is nil, half-closes, and returns the last
 // message; of one that only the server sends, the first.
 func (w *world) call(rpc catalogue.RPC, as credential, request proto.Message) (proto.Message, error) {
-	ctx := metadata.NewOutgoingContext(w.t.Context(), as.md)
+	return w.callIn(w.t.Context(), rpc, as, request)
+}
+
+// callIn is call for as long as ctx allows.
+func (w *world) callIn(ctx context.Context, rpc catalogue.RPC, as credential, request proto.Message) (proto.Message, error) {
+	ctx = metadata.NewOutgoingContext(ctx, as.md)
 	var response proto.Message
 	var err error
 	if m := method(rpc); m.IsStreamingClient() || m.IsStreamingServer() {
