@@ -2,15 +2,18 @@ package serversuite
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 )
+
+// preparedAtOnce is how many groups are prepared at the same time.
+const preparedAtOnce = 8
 
 // PrepareStatic has groups of runs prepared, and returns what a file of fixtures says of
 // them: who can serve FixtureService in one place has a file for another by it. The name
@@ -22,39 +25,60 @@ func PrepareStatic(ctx context.Context, f conformancev1.FixtureServiceClient, na
 	}
 	offered = proto.CloneOf(offered)
 	offered.Faults, offered.Clock, offered.PushesOverRate = nil, false, 0
-	out := &conformancev1.StaticFixtures{Capabilities: offered}
+	out := &conformancev1.StaticFixtures{Capabilities: offered, Groups: make([]*conformancev1.StaticGroup, groups)}
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(preparedAtOnce)
 	for i := range groups {
-		g, err := prepareGroup(ctx, f, fmt.Sprintf("%s-%d", name, i))
-		if err != nil {
-			return nil, fmt.Errorf("prepare group %d: %w", i, err)
-		}
-		out.Groups = append(out.Groups, g)
+		work.Go(func() (err error) {
+			if out.Groups[i], err = prepareGroup(ctx, f, fmt.Sprintf("%s-%d", name, i)); err != nil {
+				return fmt.Errorf("prepare group %d: %w", i, err)
+			}
+			return nil
+		})
 	}
-	return out, nil
+	return out, work.Wait()
 }
 
 func prepareGroup(ctx context.Context, f conformancev1.FixtureServiceClient, ids string) (_ *conformancev1.StaticGroup, err error) {
 	g := &conformancev1.StaticGroup{}
-	named := func(tenant, run, canary string) *conformancev1.PrepareRunRequest {
-		return &conformancev1.PrepareRunRequest{TenantId: tenant, DagId: "dag", DagVersion: "7", RunId: run, Tasks: tasks(ids, canary)}
+	run, dag := "run/"+ids+":00+00", "dag"
+	asked := func(tenant, run, ids, canary string) *conformancev1.PrepareRunRequest {
+		return &conformancev1.PrepareRunRequest{TenantId: tenant, DagId: dag, DagVersion: "7", RunId: run, Tasks: tasks(ids, canary)}
 	}
-	run, canary := "run/"+ids+":00+00", "canary-"+ids
-	if g.Run, err = prepareStaticRun(ctx, f, named("tenant-"+ids, run, canary), canary, true); err != nil {
+	canary, twins, others := "canary-"+ids, "canary-twin-"+ids, "canary-other-"+ids
+	if g.Run, err = prepareStaticRun(ctx, f, asked("tenant-"+ids, run, ids, canary), canary, true); err != nil {
 		return nil, err
 	}
-	// A server whose task instances are unique among tenants makes no twin.
-	twin := "canary-twin-" + ids
-	if g.Twin, err = prepareStaticRun(ctx, f, named("twin-"+ids, run, twin), twin, false); err != nil && status.Code(err) != codes.Unimplemented {
+	if g.Run.Secrets, err = putStatic(ctx, f, "tenant-"+ids, canary); err != nil {
 		return nil, err
 	}
-	sibling := named("tenant-"+ids, run+"-other", "canary-other-"+ids)
-	sibling.Tasks = tasks(ids+"-other", "canary-other-"+ids)
-	g.Sibling, err = prepareStaticRun(ctx, f, sibling, "canary-other-"+ids, false)
+	if g.Sibling, err = prepareStaticRun(ctx, f, asked("tenant-"+ids, run+"-other", ids+"-other", others), others, false); err != nil {
+		return nil, err
+	}
+	g.Sibling.Secrets = g.Run.GetSecrets() // which are the tenant's
+	g.Twin, err = prepareStaticRun(ctx, f, asked("twin-"+ids, run, ids, twins), twins, false)
+	if status.Code(err) == codes.Unimplemented {
+		return g, nil // its task instances are unique among tenants
+	}
+	if err != nil {
+		return nil, err
+	}
+	g.Twin.Secrets, err = putStatic(ctx, f, "twin-"+ids, twins)
 	return g, err
 }
 
-// prepareStaticRun makes a run, its tenant's secrets where it is the first of the tenant,
-// a queued attempt of each task, and the tokens; those with defects where it is told to.
+// putStatic stores a tenant's secrets, and says in which scope its tasks get them.
+func putStatic(ctx context.Context, f conformancev1.FixtureServiceClient, tenant, canary string) (conformancev1.FixtureScope, error) {
+	scope := conformancev1.FixtureScope_FIXTURE_SCOPE_TENANT
+	_, err := f.PutSecrets(ctx, secretsFor(tenant, canary, scope))
+	if status.Code(err) == codes.Unimplemented {
+		return conformancev1.FixtureScope_FIXTURE_SCOPE_UNSPECIFIED, nil
+	}
+	return scope, err
+}
+
+// prepareStaticRun makes a run, a queued attempt of each task, and the tokens; those with
+// defects where it is told to.
 func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient, req *conformancev1.PrepareRunRequest, canary string, defects bool) (*conformancev1.StaticRun, error) {
 	if _, err := f.PrepareRun(ctx, req); err != nil {
 		return nil, err
@@ -63,13 +87,6 @@ func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient,
 		TenantId: req.GetTenantId(), DagId: req.GetDagId(), DagVersion: req.GetDagVersion(), RunId: req.GetRunId(),
 		Tasks: req.GetTasks(), Canary: canary,
 	}}
-	scope := conformancev1.FixtureScope_FIXTURE_SCOPE_TENANT
-	switch _, err := f.PutSecrets(ctx, secretsFor(req.GetTenantId(), canary, scope)); {
-	case err == nil:
-		out.Secrets = scope
-	case status.Code(err) != codes.Unimplemented:
-		return nil, err
-	}
 	for _, task := range req.GetTasks() {
 		got, err := f.PrepareAttempt(ctx, &conformancev1.PrepareAttemptRequest{State: queued, Task: &conformancev1.AttemptRef{
 			TenantId: req.GetTenantId(), DagId: req.GetDagId(), RunId: req.GetRunId(), TaskId: task.GetSpec().GetTaskId(),
@@ -79,7 +96,7 @@ func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient,
 		}
 		out.Attempts = append(out.Attempts, &conformancev1.StaticAttempt{Attempt: got.GetAttempt(), Token: got.GetToken()})
 	}
-	return out, errors.Join(mintStatic(ctx, f, out, defects))
+	return out, mintStatic(ctx, f, out, defects)
 }
 
 // mintStatic makes the tokens of a run: its operators', and those of its worker.

@@ -151,7 +151,11 @@ func (w *world) unknown() *attempt {
 // mint makes a token with a defect.
 func (w *world) mint(ref *conformancev1.AttemptRef, defect conformancev1.TokenDefect) string {
 	got, err := w.target.Fixtures.MintToken(w.t.Context(), &conformancev1.MintTokenRequest{Attempt: ref, Defect: defect})
-	w.fixture("make a token that is "+word(defect), err)
+	what := "a token that is " + word(defect)
+	if defect == conformancev1.TokenDefect_TOKEN_DEFECT_UNSPECIFIED {
+		what = "a token of an attempt that was not launched"
+	}
+	w.fixture("make "+what, err)
 	w.t.Hide(got.GetToken())
 	return got.GetToken()
 }
