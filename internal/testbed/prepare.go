@@ -35,7 +35,7 @@ func (b *Bed) GetCapabilities(context.Context, *conformancev1.GetCapabilitiesReq
 	return &conformancev1.GetCapabilitiesResponse{
 		Server:       "leoflow",
 		Abilities:    []string{"cancel", "declared_scope", "operator", "renewal", "resume", "schema", "secrets"},
-		Faults:       []conformancev1.Fault{conformancev1.Fault_FAULT_STORE_HANGS},
+		Faults:       bedFaults,
 		Clock:        true,
 		XcomMaxBytes: xcom.MaxSizeBytes,
 		XcomTtl:      durationpb.New(xcom.DefaultTTL),
@@ -195,12 +195,6 @@ func (b *Bed) PutSecrets(ctx context.Context, req *conformancev1.PutSecretsReque
 		errs = append(errs, b.server.Store().SetSecretScope(ctx, actor, secrets.ScopeDeclared))
 	}
 	return &conformancev1.PutSecretsResponse{}, errors.Join(errs...)
-}
-
-// AdvanceClock implements FixtureService.
-func (b *Bed) AdvanceClock(_ context.Context, req *conformancev1.AdvanceClockRequest) (*conformancev1.AdvanceClockResponse, error) {
-	b.ahead.Store(int64(req.GetAhead().AsDuration()))
-	return &conformancev1.AdvanceClockResponse{}, nil
 }
 
 // causeToProto is the wire's word for a cause.

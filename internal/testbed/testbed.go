@@ -8,16 +8,12 @@ package testbed
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -42,57 +38,77 @@ type Config struct {
 type Bed struct {
 	conformancev1.UnimplementedFixtureServiceServer
 
-	server   *server.Server
+	cfg      Config
 	listener net.Listener
 	grpc     *grpc.Server
 	keys     []signingKey
-	ahead    atomic.Int64 // of the clock, in nanoseconds
+	ids      ids
+	database database
+	failed   chan error // the first of what ended it
 
-	ids     ids
-	dataDir string
-	hold    hold
-}
+	ahead     atomic.Int64 // of the clock, in nanoseconds
+	panicking atomic.Bool
+	followers followers
 
-// signingKey is one of the server's, as its key file has it.
-type signingKey struct {
-	ID     string `json:"id"`
-	Secret []byte `json:"secret"`
+	change sync.Mutex // held by whoever changes what is set
+	set    settings
+
+	running sync.RWMutex // held for reading by who uses the server, else by who restarts it
+	server  *server.Server
+	run     *run
 }
 
 // New opens the server and both listeners. An address that others reach is refused.
-func New(ctx context.Context, cfg Config) (_ *Bed, err error) {
-	for name, addr := range map[string]*string{"address": &cfg.Addr, "address for fixtures": &cfg.FixturesAddr} {
-		if *addr == "" {
-			*addr = "127.0.0.1:0"
-		}
-		if err := loopback(name, *addr); err != nil {
-			return nil, err
-		}
+func New(ctx context.Context, cfg Config) (*Bed, error) { return newBed(ctx, cfg, settings{}, false) }
+
+// newBed is New with what was set before; again: on the address of a server that has
+// ended.
+func newBed(ctx context.Context, cfg Config, set settings, again bool) (_ *Bed, err error) {
+	if err := cfg.check(); err != nil {
+		return nil, err
 	}
-	b := &Bed{dataDir: cfg.DataDir}
-	var lc net.ListenConfig
-	if b.listener, err = lc.Listen(ctx, "tcp", cfg.FixturesAddr); err != nil {
-		return nil, fmt.Errorf("listen for fixtures on %s: %w", cfg.FixturesAddr, err)
+	b := &Bed{cfg: cfg, database: database{dir: cfg.DataDir}, set: set.copy(), failed: make(chan error, 1)}
+	b.ahead.Store(int64(set.Ahead))
+	b.panicking.Store(set.Faults[panics])
+	if b.listener, err = listen(ctx, cfg.FixturesAddr); err != nil {
+		return nil, err
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.listener.Close())
 		}
 	}()
-	b.server, err = server.New(ctx, server.Config{
-		Addr: cfg.Addr, DataDir: cfg.DataDir, TLS: cfg.TLS, Logger: cfg.Logger,
-		NewID: b.ids.next,
-		Clock: func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
-	})
-	if err != nil {
+	if b.keys, err = openKeys(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	if b.keys, err = readKeys(filepath.Join(cfg.DataDir, server.KeyFile)); err != nil {
+	if err := b.open(ctx, again); err != nil {
 		return nil, err
 	}
-	b.grpc = grpc.NewServer()
+	b.grpc = grpc.NewServer(grpc.UnaryInterceptor(b.whileItRuns), grpc.WaitForHandlers(true))
 	conformancev1.RegisterFixtureServiceServer(b.grpc, b)
 	return b, nil
+}
+
+// check fills in the addresses, and refuses those that other machines reach.
+func (c *Config) check() error {
+	for name, addr := range map[string]*string{"address": &c.Addr, "address for fixtures": &c.FixturesAddr} {
+		if *addr == "" {
+			*addr = "127.0.0.1:0"
+		}
+		if err := loopback(name, *addr); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func listen(ctx context.Context, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen for fixtures on %s: %w", addr, err)
+	}
+	return l, nil
 }
 
 // loopback refuses an address that other machines reach.
@@ -107,46 +123,30 @@ func loopback(name, addr string) error {
 	return nil
 }
 
-func readKeys(path string) ([]signingKey, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var file struct {
-		Keys []signingKey `json:"keys"`
-	}
-	if json.Unmarshal(data, &file) != nil || len(file.Keys) == 0 {
-		return nil, fmt.Errorf("key file %s has no key", path)
-	}
-	return file.Keys, nil
-}
-
 // Addr is where the server listens.
-func (b *Bed) Addr() string { return b.server.Addr() }
+func (b *Bed) Addr() string { return b.cfg.Addr }
 
 // FixturesAddr is where FixtureService listens.
 func (b *Bed) FixturesAddr() string { return b.listener.Addr().String() }
 
 // Serve serves both until ctx ends.
 func (b *Bed) Serve(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	var fixtures sync.WaitGroup
-	var failed error
-	fixtures.Go(func() {
-		defer cancel()
-		failed = b.grpc.Serve(b.listener)
-	})
-	var held error
-	fixtures.Go(func() {
-		<-ctx.Done()
-		b.grpc.Stop()
-		held = b.hold.release() // whoever made a fault cannot end it any more, and the server must end
-	})
-	err := b.server.Serve(ctx)
-	cancel()
-	fixtures.Wait()
-	return errors.Join(err, failed, held)
+	b.launch()
+	served := make(chan error, 1)
+	go func() { served <- b.grpc.Serve(b.listener) }()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-b.failed:
+	case err = <-served:
+		served <- nil
+	}
+	b.followers.end()
+	healed := b.database.release() // whoever made a fault cannot end it any more, and the server must end
+	b.grpc.Stop()                  // waits for who changes what is set
+	b.followers.end()
+	b.followers.gone.Wait()
+	return errors.Join(err, <-served, healed, b.heal(context.WithoutCancel(ctx)), b.run.end())
 }
 
 // ids makes the ids of task instances: those that a run is prepared with, else random.
