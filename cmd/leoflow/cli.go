@@ -133,7 +133,9 @@ func newParser(flags *cli, out, errOut io.Writer) (*kong.Kong, error) {
 			"addr": server.DefaultAddr, "dataDir": server.DefaultDataDir,
 			"xcomMaxBytes": strconv.Itoa(xcom.MaxSizeBytes), "xcomTTL": xcom.DefaultTTL.String(),
 			"silenceWindow": reaper.DefaultSilence.String(), "queueWindow": reaper.DefaultQueue.String(),
-			"beatInterval": domain.BeatInterval.String(),
+			"attemptRate": strconv.Itoa(server.DefaultAttemptRate), "tenantRate": strconv.Itoa(server.DefaultTenantRate),
+			"authenticateWithin": server.DefaultAuthenticateWithin.String(),
+			"beatInterval":       domain.BeatInterval.String(),
 		},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true, WrapUpperBound: 100, NoAppDescFormat: true}),
 	)

@@ -25,6 +25,9 @@ type serveCmd struct {
 	XComTTL               time.Duration `name:"xcom-ttl" default:"${xcomTTL}" env:"LEOFLOW_SERVE_XCOM_TTL" placeholder:"DURATION" help:"Life of such a value, by default ${default}."`
 	SilenceWindow         time.Duration `default:"${silenceWindow}" env:"LEOFLOW_SERVE_SILENCE_WINDOW" placeholder:"DURATION" help:"How long an agent may be silent before its attempt is lost, by default ${default}; agents beat every ${beatInterval}."`
 	QueueWindow           time.Duration `default:"${queueWindow}" env:"LEOFLOW_SERVE_QUEUE_WINDOW" placeholder:"DURATION" help:"How long a launched attempt may wait for its agent, up to 24h, by default ${default}."`
+	AttemptRate           int           `default:"${attemptRate}" env:"LEOFLOW_SERVE_ATTEMPT_RATE" placeholder:"N" help:"How many calls a second an attempt may make, by default ${default}. What is over that waits; a push is refused, to be tried again."`
+	TenantRate            int           `default:"${tenantRate}" env:"LEOFLOW_SERVE_TENANT_RATE" placeholder:"N" help:"The same for all attempts of a tenant together, by default ${default}."`
+	AuthenticateWithin    time.Duration `default:"${authenticateWithin}" env:"LEOFLOW_SERVE_AUTHENTICATE_WITHIN" placeholder:"DURATION" help:"How long a connection may be open without a call that has a good token, by default ${default}, of at least 20s; one that had such a call is never ended for being quiet."`
 	LogLevel              slog.Level    `default:"info" env:"LEOFLOW_SERVE_LOG_LEVEL" placeholder:"LEVEL" help:"Least level to log: debug, info, warn or error; by default ${default}."`
 	LogFormat             string        `default:"text" enum:"text,json" env:"LEOFLOW_SERVE_LOG_FORMAT" placeholder:"FORM" help:"Form of the log, on standard error: text or json; by default ${default}."`
 }
@@ -50,6 +53,7 @@ func (c *serveCmd) config(logger *slog.Logger) server.Config {
 		MetricsAddr:  c.MetricsAddr,
 		XComMaxBytes: c.XComMaxBytes, XComTTL: c.XComTTL,
 		SilenceWindow: c.SilenceWindow, QueueWindow: c.QueueWindow,
+		AttemptRate: c.AttemptRate, TenantRate: c.TenantRate, AuthenticateWithin: c.AuthenticateWithin,
 		Logger: logger,
 	}
 }
@@ -82,11 +86,16 @@ func (c *serveCmd) check() error {
 			return fmt.Errorf("%s is empty: give one, or leave it out", flag)
 		}
 	}
-	if c.XComMaxBytes < 1 {
-		return fmt.Errorf("--xcom-max-bytes is %d: give 1 or more, or leave it out", c.XComMaxBytes)
+	for flag, value := range map[string]int{
+		"--xcom-max-bytes": c.XComMaxBytes, "--attempt-rate": c.AttemptRate, "--tenant-rate": c.TenantRate,
+	} {
+		if value < 1 {
+			return fmt.Errorf("%s is %d: give 1 or more, or leave it out", flag, value)
+		}
 	}
 	for flag, value := range map[string]time.Duration{
 		"--xcom-ttl": c.XComTTL, "--silence-window": c.SilenceWindow, "--queue-window": c.QueueWindow,
+		"--authenticate-within": c.AuthenticateWithin,
 	} {
 		if value <= 0 {
 			return fmt.Errorf("%s is %v: give at least 1s, or leave it out", flag, value)
@@ -105,6 +114,9 @@ var fieldFlags = []struct{ field, flags string }{
 	{"XCom life", "--xcom-ttl"},
 	{"window of silence", "--silence-window"},
 	{"queue window", "--queue-window"},
+	{"attempt rate", "--attempt-rate"},
+	{"tenant rate", "--tenant-rate"},
+	{"time to authenticate", "--authenticate-within"},
 }
 
 // namingFlags puts before each fault of a configuration the flag that is to be mended.

@@ -27,6 +27,7 @@ type Call struct {
 	authenticated bool
 	allowed       bool
 	validated     bool // each message is validated as it arrives
+	overRate      bool // refused as one of too many, so that its line in the log is, too
 }
 
 type callKey struct{}

@@ -9,14 +9,18 @@ import (
 	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 
+	"github.com/neochaotic/leoflow/internal/policy"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
 // Chain is everything between the transport and the handlers.
 type Chain struct {
 	Guard   *Guard
+	Rates   *Rates // nil: nobody calls too often
 	Metrics *grpcprom.ServerMetrics
 	Logger  *slog.Logger
+	// Authenticated is told of each call whose caller is known; nil: nobody is.
+	Authenticated func(context.Context)
 }
 
 // link is one place in the chain.
@@ -44,6 +48,9 @@ func (c Chain) links() []link {
 		// Scope and role, from the table. The channel waits for the handler's wrapper:
 		// the contract wants validity and presence of the service first.
 		governed(both(c.policy())),
+		// Before validation, which costs something as well: who may call may do so at its
+		// rate (LIMIT-2).
+		governed(both(c.rates())),
 		// Innermost, and once for each message of a stream.
 		governed(both(c.validation())),
 	}
@@ -114,13 +121,30 @@ func (c Chain) status() step {
 
 func (c Chain) authenticate() step {
 	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
-		return c.Guard.authenticate(ctx, CallFrom(ctx))
+		ctx, err := c.Guard.authenticate(ctx, CallFrom(ctx))
+		if err == nil && c.Authenticated != nil {
+			c.Authenticated(ctx)
+		}
+		return ctx, err
 	}}
 }
 
 func (c Chain) policy() step {
 	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
 		return ctx, c.Guard.allow(CallFrom(ctx))
+	}}
+}
+
+func (c Chain) rates() step {
+	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
+		call := CallFrom(ctx)
+		method, _ := c.Guard.Policies.Method(call.Method)
+		if c.Rates == nil || method.Rate == policy.NoRate {
+			return ctx, nil
+		}
+		err := c.Rates.admit(ctx, method.Rate, call.Agent, c.Logger)
+		call.overRate = err != nil
+		return ctx, err
 	}}
 }
 

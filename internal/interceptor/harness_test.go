@@ -151,6 +151,7 @@ type setup struct {
 	links        func(Chain) []link
 	logHandler   func(slog.Handler) slog.Handler
 	metrics      *grpcprom.ServerMetrics
+	rates        *Rates
 	authenticate func(string) (*auth.AgentIdentity, error)
 	authorise    func(string) (*auth.OperatorIdentity, error)
 	agents       *agentService
@@ -214,7 +215,7 @@ func newBench(t *testing.T, s setup) *bench {
 		Guard: &Guard{
 			Policies: testPolicies(t), AuthenticateAgent: s.authenticate, AuthenticateOperator: s.authorise, Logger: logger,
 		},
-		Metrics: s.metrics, Logger: logger,
+		Metrics: s.metrics, Logger: logger, Rates: s.rates,
 	}
 	b.serve(s, chain)
 	return b

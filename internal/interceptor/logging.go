@@ -12,6 +12,9 @@ import (
 // request id, never a payload, and of metadata nothing but the request id (AUTH-8).
 func (c Chain) logging() link {
 	write := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
+		if call := CallFrom(ctx); call != nil && call.overRate {
+			level = logging.LevelDebug // the log is no way to starve the others; the first of them is told by Rates
+		}
 		c.Logger.Log(ctx, slog.Level(level), msg, fields...)
 	})
 	options := []logging.Option{

@@ -58,7 +58,7 @@ func (f *findings) expect(b *bench, what, method string, err error, want codes.C
 func checkOrder(t *testing.T, links func(Chain) []link) []string {
 	t.Helper()
 	f := &findings{t: t}
-	invalid := &agentv1.FetchXComRequest{}
+	invalid, invalidPush := &agentv1.FetchXComRequest{}, &agentv1.PushXComRequest{Key: "\x00"}
 	invalidVariable := &controlv1.PutVariableRequest{}
 	invalidWatch := &controlv1.WatchRunRequest{}
 	each := func(s setup, call func(b *bench)) {
@@ -125,6 +125,14 @@ func checkOrder(t *testing.T, links func(Chain) []link) []string {
 		f.survived("panic in the metrics", err)
 		f.survived("panic in the metrics, stream", b.sendLogs(b.asAgent()))
 	})
+	each(setup{rates: usedUp()}, func(b *bench) {
+		_, err := b.agent.PushXCom(b.ctx, invalidPush)
+		f.expect(b, "no token, over the rate", "PushXCom", err, codes.Unauthenticated)
+	})
+	each(setup{rates: usedUp()}, func(b *bench) {
+		_, err := b.agent.PushXCom(b.asAgent(), invalidPush)
+		f.expect(b, "over the rate, invalid message", "PushXCom", err, codes.ResourceExhausted)
+	})
 	each(setup{}, func(b *bench) {
 		uuid.SetRand(panicReader{})
 		defer uuid.SetRand(nil)
@@ -179,6 +187,7 @@ const (
 	atStatus
 	atAuthenticate
 	atPolicy
+	atRates
 	atValidation
 	places
 )
@@ -212,6 +221,8 @@ func TestAuth5AMutatedChainIsFoundOut(t *testing.T) {
 		"validate before policy":       swapped(atPolicy, atValidation),
 		"metrics inside authenticate":  swapped(atMetrics, atAuthenticate),
 		"logging inside validation":    swapped(atLogging, atValidation),
+		"rates before authenticate":    swapped(atAuthenticate, atRates),
+		"rates after validation":       swapped(atRates, atValidation),
 		"recovery innermost":           swapped(atRecovery, atValidation),
 		"no recovery":                  without(atRecovery),
 		"no request id":                without(atRequestID),
@@ -220,6 +231,7 @@ func TestAuth5AMutatedChainIsFoundOut(t *testing.T) {
 		"no status":                    without(atStatus),
 		"no authentication":            without(atAuthenticate),
 		"no policy":                    without(atPolicy),
+		"no rates":                     without(atRates),
 		"no validation":                without(atValidation),
 	}
 	for name, mutate := range mutants {

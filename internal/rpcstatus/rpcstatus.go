@@ -43,6 +43,7 @@ const (
 	ReasonNotLive         = "ATTEMPT_NOT_LIVE"
 	ReasonTakenOver       = "TAKEN_OVER"
 	ReasonOverloaded      = "OVERLOADED"
+	ReasonRate            = "RATE_EXCEEDED"
 	ReasonQuota           = "QUOTA_EXCEEDED"
 	ReasonUnavailable     = "UNAVAILABLE"
 	ReasonShuttingDown    = "SHUTTING_DOWN"
@@ -81,6 +82,15 @@ func Invalid(cause error, violations ...*errdetails.BadRequest_FieldViolation) *
 // Field returns INVALID_ARGUMENT for one field.
 func Field(field, description string) *Error {
 	return Invalid(nil, &errdetails.BadRequest_FieldViolation{Field: field, Description: description})
+}
+
+// OverRate returns the refusal of a call that its caller may make again after a while,
+// which it is told (LIMIT-2).
+func OverRate(after time.Duration) *Error {
+	after = max(after.Round(time.Millisecond), time.Millisecond)
+	return &Error{public: describe(codes.ResourceExhausted, ReasonRate,
+		fmt.Sprintf("this attempt, or its tenant, makes more calls than it may: try again in %v", after), nil,
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(after)})}
 }
 
 // Transport marks an error of a gRPC stream as grpc's own text, which holds

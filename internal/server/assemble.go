@@ -38,8 +38,8 @@ const (
 	// never says who it is holds no more (LIMIT-3). Who follows more logs than that
 	// opens a second connection.
 	streamsAtOnce = 4096
-	// handshakeWithin bounds a peer that connects and says nothing (LIMIT-3).
-	handshakeWithin = 20 * time.Second
+	// pageWithin bounds a peer that connects to the metrics page and says nothing.
+	pageWithin = 20 * time.Second
 )
 
 // assemble makes the services, the chain and the gRPC server.
@@ -92,15 +92,20 @@ func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.gate, err = newGate(s.cfg.UnauthenticatedConns, s.cfg.AuthenticateWithin, s.registry); err != nil {
+		return nil, err
+	}
+	chain.Authenticated = s.gate.authenticated
 	transport, err := interceptor.NewTransportStats(s.registry)
 	if err != nil {
 		return nil, err
 	}
 	options := append(chain.ServerOptions(),
 		grpc.StatsHandler(transport),
+		grpc.StatsHandler(s.gate),
 		grpc.MaxRecvMsgSize(max(leastMessageBytes, s.cfg.XComMaxBytes+overLimit+messageOverhead)),
 		grpc.MaxConcurrentStreams(streamsAtOnce),
-		grpc.ConnectionTimeout(handshakeWithin),
+		grpc.ConnectionTimeout(s.cfg.HandshakeWithin),
 		// Agents beat while nothing else happens: no connection is ended for its age
 		// or for being quiet, only for being dead.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
@@ -151,6 +156,7 @@ func (s *Server) chain() (interceptor.Chain, error) {
 			AuthenticateOperator: s.tokens.AuthenticateOperator,
 			Logger:               s.cfg.Logger,
 		},
+		Rates:   interceptor.NewRates(s.cfg.AttemptRate, s.cfg.TenantRate),
 		Metrics: metrics,
 		Logger:  s.cfg.Logger,
 	}, nil
@@ -164,5 +170,5 @@ func metricsPage(registry *prometheus.Registry) *http.Server {
 	)
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	return &http.Server{Handler: mux, ReadHeaderTimeout: handshakeWithin}
+	return &http.Server{Handler: mux, ReadHeaderTimeout: pageWithin}
 }

@@ -7,6 +7,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -28,6 +29,15 @@ import (
 const (
 	DefaultAddr    = "127.0.0.1:7400"
 	DefaultDataDir = "leoflow-data"
+	// DefaultAttemptRate is hundreds of times what a busy agent asks for, and lets one
+	// with 2,000 inputs fetch them without a wait. Ten attempts may take up a tenant's.
+	DefaultAttemptRate = 200
+	// DefaultTenantRate has 2,000 attempts of a tenant start at once, ten calls each,
+	// without a wait.
+	DefaultTenantRate           = 2000
+	DefaultHandshakeWithin      = 20 * time.Second
+	DefaultAuthenticateWithin   = time.Minute
+	DefaultUnauthenticatedConns = 1000
 )
 
 // Config says what a server is to be. The zero value, completed, is a server on the
@@ -65,6 +75,20 @@ type Config struct {
 	// Grace is how far an attempt may outlive its time-out, or its cancel's deadline, of
 	// at least a second; 0: [reaper.DefaultGrace].
 	Grace time.Duration
+	// AttemptRate is how many calls a second an attempt may make, and TenantRate how many
+	// all attempts of a tenant together, of 1 or more, the second no less than the first.
+	// The calls of ten seconds may come at once. What is over it waits, or is refused, as
+	// the policy of the method says (LIMIT-2). 0: [DefaultAttemptRate], [DefaultTenantRate].
+	AttemptRate, TenantRate int
+	// HandshakeWithin bounds the handshakes of a connection, those of TLS and of HTTP/2,
+	// and AuthenticateWithin the time until the first call with a good token, from the
+	// beginning of the connection (LIMIT-3): each at least a second, the second no less
+	// than the first. Who only asks for the health of the server is ended by it as well,
+	// and connects again. 0: [DefaultHandshakeWithin], [DefaultAuthenticateWithin].
+	HandshakeWithin, AuthenticateWithin time.Duration
+	// UnauthenticatedConns is how many connections without such a call there may be at
+	// once, of 1 or more; more wait to be accepted. 0: [DefaultUnauthenticatedConns].
+	UnauthenticatedConns int
 	// AlarmIgnoresUnheard is [reaper.Config.AlarmIgnoresUnheard], for benches.
 	AlarmIgnoresUnheard bool
 	// BeforeHandler is called right before the handler of each call, inside the chain,
@@ -84,27 +108,18 @@ type Config struct {
 // names each fault with its field, value and remedy. It opens nothing but the
 // certificate files.
 func (c Config) Complete() (Config, error) {
-	if c.Addr == "" {
-		c.Addr = DefaultAddr
-	}
-	if c.DataDir == "" {
-		c.DataDir = DefaultDataDir
-	}
-	if c.XComMaxBytes == 0 {
-		c.XComMaxBytes = xcom.MaxSizeBytes
-	}
-	if c.XComTTL == 0 {
-		c.XComTTL = xcom.DefaultTTL
-	}
-	if c.SilenceWindow == 0 {
-		c.SilenceWindow = reaper.DefaultSilence
-	}
-	if c.QueueWindow == 0 {
-		c.QueueWindow = reaper.DefaultQueue
-	}
-	if c.Grace == 0 {
-		c.Grace = reaper.DefaultGrace
-	}
+	c.Addr = cmp.Or(c.Addr, DefaultAddr)
+	c.DataDir = cmp.Or(c.DataDir, DefaultDataDir)
+	c.XComMaxBytes = cmp.Or(c.XComMaxBytes, xcom.MaxSizeBytes)
+	c.XComTTL = cmp.Or(c.XComTTL, xcom.DefaultTTL)
+	c.SilenceWindow = cmp.Or(c.SilenceWindow, reaper.DefaultSilence)
+	c.QueueWindow = cmp.Or(c.QueueWindow, reaper.DefaultQueue)
+	c.Grace = cmp.Or(c.Grace, reaper.DefaultGrace)
+	c.AttemptRate = cmp.Or(c.AttemptRate, DefaultAttemptRate)
+	c.TenantRate = cmp.Or(c.TenantRate, max(DefaultTenantRate, c.AttemptRate))
+	c.HandshakeWithin = cmp.Or(c.HandshakeWithin, DefaultHandshakeWithin)
+	c.AuthenticateWithin = cmp.Or(c.AuthenticateWithin, max(DefaultAuthenticateWithin, c.HandshakeWithin))
+	c.UnauthenticatedConns = cmp.Or(c.UnauthenticatedConns, DefaultUnauthenticatedConns)
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -115,7 +130,8 @@ func (c Config) Complete() (Config, error) {
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, fmt.Errorf("data directory %q: %w", c.DataDir, err)
 	}
-	return c, errors.Join(c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom(), c.checkWindows())
+	return c, errors.Join(c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom(), c.checkWindows(),
+		c.checkRates(), c.checkConnections())
 }
 
 func (c *Config) checkTLS() error {
@@ -177,6 +193,29 @@ func (c *Config) checkWindows() error {
 		return fmt.Errorf("grace %v: it must be at least one second", c.Grace)
 	case c.QueueWindow > auth.QueueAllowance:
 		return fmt.Errorf("queue window %v: it must be at most %v, or tokens end before tasks that waited so long", c.QueueWindow, auth.QueueAllowance)
+	}
+	return nil
+}
+
+func (c *Config) checkRates() error {
+	switch {
+	case c.AttemptRate < 1:
+		return fmt.Errorf("attempt rate %d: it must be at least one call a second", c.AttemptRate)
+	case c.TenantRate < c.AttemptRate:
+		return fmt.Errorf("tenant rate %d: it must be at least the attempt rate, %d calls a second", c.TenantRate, c.AttemptRate)
+	}
+	return nil
+}
+
+func (c *Config) checkConnections() error {
+	switch {
+	case c.HandshakeWithin < time.Second:
+		return fmt.Errorf("time for handshakes %v: it must be at least one second", c.HandshakeWithin)
+	case c.AuthenticateWithin < c.HandshakeWithin:
+		return fmt.Errorf("time to authenticate %v: it must be at least the time for handshakes, %v, which is a part of it",
+			c.AuthenticateWithin, c.HandshakeWithin)
+	case c.UnauthenticatedConns < 1:
+		return fmt.Errorf("unauthenticated connections %d: it must be at least one, or nobody can connect", c.UnauthenticatedConns)
 	}
 	return nil
 }

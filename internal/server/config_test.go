@@ -17,7 +17,8 @@ func TestConfigZeroValueIsALoopbackServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cfg.Addr != "127.0.0.1:7400" || !filepath.IsAbs(cfg.DataDir) || cfg.XComMaxBytes != xcom.MaxSizeBytes ||
-		cfg.XComTTL != xcom.DefaultTTL || cfg.Logger == nil {
+		cfg.XComTTL != xcom.DefaultTTL || cfg.AttemptRate != 200 || cfg.TenantRate != 2000 ||
+		cfg.HandshakeWithin != 20*time.Second || cfg.AuthenticateWithin != time.Minute || cfg.UnauthenticatedConns != 1000 || cfg.Logger == nil {
 		t.Errorf("completed to %+v", cfg)
 	}
 }
@@ -38,7 +39,15 @@ func TestConfigFaultsNameValueAndRemedy(t *testing.T) {
 		"metrics without port":     {server.Config{MetricsAddr: "x"}, []string{`metrics address "x"`, "host:port"}},
 		"XCom limit too high":      {server.Config{XComMaxBytes: xcom.MaxConfigurableSizeBytes + 1}, []string{"3145729", "3145728"}},
 		"XCom limit negative":      {server.Config{XComMaxBytes: -1}, []string{"-1", "between 1"}},
-		"XCom life too short":      {server.Config{XComTTL: time.Millisecond}, []string{"1ms", "one second"}},
+		"attempt rate negative":    {server.Config{AttemptRate: -1}, []string{"attempt rate -1", "at least one"}},
+		"tenant rate too low":      {server.Config{AttemptRate: 20, TenantRate: 19}, []string{"tenant rate 19", "at least the attempt rate, 20"}},
+		"no time for handshakes":   {server.Config{HandshakeWithin: time.Millisecond}, []string{"handshakes 1ms", "one second"}},
+		"no time to authenticate": {
+			server.Config{HandshakeWithin: time.Minute, AuthenticateWithin: time.Second},
+			[]string{"authenticate 1s", "at least the time for handshakes, 1m0s"},
+		},
+		"nobody can connect":  {server.Config{UnauthenticatedConns: -2}, []string{"connections -2", "at least one"}},
+		"XCom life too short": {server.Config{XComTTL: time.Millisecond}, []string{"1ms", "one second"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := c.cfg.Complete()
@@ -51,6 +60,15 @@ func TestConfigFaultsNameValueAndRemedy(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestConfigOneLimitRaisesTheOtherWithIt holds that who sets one of two that belong
+// together need not know of the other's default.
+func TestConfigOneLimitRaisesTheOtherWithIt(t *testing.T) {
+	cfg, err := server.Config{AttemptRate: 5000, HandshakeWithin: time.Hour}.Complete()
+	if err != nil || cfg.TenantRate != 5000 || cfg.AuthenticateWithin != time.Hour {
+		t.Errorf("completed to %+v: %v", cfg, err)
 	}
 }
 

@@ -47,6 +47,7 @@ type Server struct {
 	agents   *agentrpc.Server
 	control  *controlrpc.Server
 	grpc     *grpc.Server
+	gate     *gate
 	health   *health.Server
 	reaper   *reaper.Reaper
 	registry *prometheus.Registry
@@ -187,6 +188,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 	if s.listener, err = lc.Listen(ctx, "tcp", s.cfg.Addr); err != nil {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Addr, err)
 	}
+	s.gate.Listener = s.listener
 	if s.cfg.MetricsAddr == "" {
 		return nil
 	}
@@ -201,7 +203,7 @@ func (s *Server) listen(ctx context.Context) (err error) {
 // nil after an orderly end.
 func (s *Server) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
-	go func() { failed <- s.grpc.Serve(s.listener) }()
+	go func() { failed <- s.grpc.Serve(s.gate) }()
 	stopReaping, stopRotating := s.reap(), s.rotate()
 	page := s.serveMetrics(failed)
 	var err error
