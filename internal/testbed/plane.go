@@ -19,6 +19,13 @@ const (
 	// may connect to elsewhere from it for a moment.
 	portWithin = 5 * time.Second
 	portEvery  = 20 * time.Millisecond
+
+	// attemptRate is the calls that an attempt may make in a second (LIMIT-2), ten times
+	// that at once, and pushesOverRate are more even where they take half a minute.
+	attemptRate    = 10
+	pushesOverRate = 400
+	// handshakeWithin is short, so that it can be waited for (LIMIT-3).
+	handshakeWithin = 3 * time.Second
 )
 
 // run is the running of a server.
@@ -43,6 +50,8 @@ func (b *Bed) config() server.Config {
 		NoSecrets: b.set.Faults[noSecrets], SilenceWindow: b.set.Silence,
 		// Most attempts are left over from checks that are over.
 		AlarmIgnoresUnheard: b.set.Silence > 0,
+		// No check but those of the rates makes a hundred calls of one attempt.
+		AttemptRate: attemptRate, HandshakeWithin: handshakeWithin,
 	}
 }
 

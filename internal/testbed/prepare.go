@@ -42,6 +42,8 @@ func (b *Bed) GetCapabilities(context.Context, *conformancev1.GetCapabilitiesReq
 		LogGrace:     durationpb.New(domain.LogGrace),
 		// The least that the server's transport takes.
 		MaxMessageBytes: 4 << 20,
+		PushesOverRate:  pushesOverRate,
+		HandshakeWithin: durationpb.New(handshakeWithin),
 	}, nil
 }
 
