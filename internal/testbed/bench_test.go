@@ -61,6 +61,8 @@ type served interface {
 
 func inProcess(ctx context.Context, cfg Config) (served, error) { return New(ctx, cfg) }
 
+func supervised(ctx context.Context, cfg Config) (served, error) { return NewSupervisor(ctx, cfg) }
+
 // put puts a server on the bench.
 func put(t *testing.T, begin func(context.Context, Config) (served, error)) *bench {
 	t.Helper()
@@ -74,7 +76,7 @@ func putWith(t *testing.T, cfg Config, begin func(context.Context, Config) (serv
 		t.Fatal(err)
 	}
 	log := &journal{}
-	cfg.TLS, cfg.Logger = ca.ServerTLS(), slog.New(slog.NewTextHandler(log, nil))
+	cfg.TLS, cfg.Logger, cfg.Stderr = ca.ServerTLS(), slog.New(slog.NewTextHandler(log, nil)), log
 	bed, err := begin(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

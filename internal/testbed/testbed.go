@@ -10,6 +10,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -32,6 +33,8 @@ type Config struct {
 	TLS *tls.Config
 	// Logger takes the server's log; nil: slog.Default().
 	Logger *slog.Logger
+	// Stderr takes what the process of a [Supervisor] says; nil: os.Stderr.
+	Stderr io.Writer
 }
 
 // Bed is a server on the bench. [New] makes one, and [Bed.Serve] runs it, once.
@@ -133,7 +136,7 @@ func (b *Bed) FixturesAddr() string { return b.listener.Addr().String() }
 func (b *Bed) Serve(ctx context.Context) error {
 	b.launch()
 	served := make(chan error, 1)
-	go func() { served <- b.grpc.Serve(b.listener) }()
+	go func() { served <- serveFixtures(b.grpc, b.listener) }()
 	var err error
 	select {
 	case <-ctx.Done():
@@ -147,6 +150,14 @@ func (b *Bed) Serve(ctx context.Context) error {
 	b.followers.end()
 	b.followers.gone.Wait()
 	return errors.Join(err, <-served, healed, b.heal(context.WithoutCancel(ctx)), b.run.end())
+}
+
+// serveFixtures serves until the server is stopped, even if that was before.
+func serveFixtures(s *grpc.Server, l net.Listener) error {
+	if err := s.Serve(l); !errors.Is(err, grpc.ErrServerStopped) {
+		return err
+	}
+	return nil
 }
 
 // ids makes the ids of task instances: those that a run is prepared with, else random.

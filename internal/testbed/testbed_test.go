@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"context"
 	"strings"
 	"testing"
 )
@@ -11,6 +12,23 @@ func TestAnAddressThatOthersReachIsRefused(t *testing.T) {
 			bed, err := New(t.Context(), cfg)
 			if err == nil || bed != nil || !strings.Contains(err.Error(), "127.0.0.1") {
 				t.Errorf("%+v: %v", cfg, err)
+			}
+		}
+	}
+}
+
+// TestABedThatIsToldToEndAtOnce ends in order, though it has hardly begun.
+func TestABedThatIsToldToEndAtOnce(t *testing.T) {
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, begin := range []func(context.Context, Config) (served, error){inProcess, supervised} {
+		for range 5 {
+			bed, err := begin(t.Context(), Config{DataDir: t.TempDir()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := bed.Serve(ended); err != nil {
+				t.Error(err)
 			}
 		}
 	}

@@ -4,6 +4,9 @@
 //	go run ./tools/testbed -addr 127.0.0.1:7400 -fixtures-addr 127.0.0.1:7401 -tls-ca ca.pem
 //	go run ./cmd/leoflow-conformance server --addr 127.0.0.1:7400 --fixtures-addr 127.0.0.1:7401 --tls-ca ca.pem
 //
+// The control plane is a process of its own, so that the suite can have it killed: this
+// program, started once more. It ends with this one, however that ends.
+//
 // Whoever reaches the second address can do anything, so an address that is not of the
 // loopback is refused. It may import internal/testbed and internal/localca.
 package main
@@ -23,6 +26,7 @@ import (
 )
 
 func main() {
+	testbed.MaybeChild()
 	if err := run(); err != nil {
 		fmt.Fprintln(os.Stderr, "testbed:", err)
 		os.Exit(1)
@@ -55,7 +59,7 @@ func run() (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	bed, err := testbed.New(ctx, cfg)
+	bed, err := testbed.NewSupervisor(ctx, cfg)
 	if err != nil {
 		return err
 	}
