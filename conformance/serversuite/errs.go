@@ -17,7 +17,7 @@ import (
 )
 
 // internals are texts that no client should read (ERR-1).
-var internals = regexp.MustCompile(`(?i)sql|select |insert |update .* set|no rows|sqlite|postgres|pgx|mongo|redis|driver|` +
+var internals = regexp.MustCompile(`(?i)sql|select .* from |insert into |update .* set|no rows|sqlite|postgres|pgx|mongo|redis|driver|` +
 	`goroutine|\.go:\d|panic|stack|traceback|exception|errno|/(usr|var|tmp|home|etc|srv|opt)/|\.py\b|\.java\b|0x[0-9a-f]{6,}`)
 
 // refusal is a way to be refused by the application.

@@ -3,6 +3,7 @@ package otherplane
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -21,7 +22,7 @@ func (s *service) Heartbeat(ctx context.Context, _ *agentv1.HeartbeatRequest) (*
 	within, cancel := context.WithTimeout(ctx, beatPatience)
 	defer cancel()
 	now := s.plane.clock.now()
-	reply := &agentv1.HeartbeatResponse{BeatInterval: durationpb.New(s.plane.choices.BeatEvery)}
+	reply := &agentv1.HeartbeatResponse{BeatInterval: durationpb.New(s.interval())}
 	var ceiling time.Time
 	err := s.do(within, func(st *store) error {
 		a := st.attempt(who.id)
@@ -46,6 +47,12 @@ func (s *service) Heartbeat(ctx context.Context, _ *agentv1.HeartbeatRequest) (*
 		return reply, err
 	}
 	return reply, nil
+}
+
+// interval is how often to beat: never quite the same, lest all beat at once.
+func (s *service) interval() time.Duration {
+	every := s.plane.choices.BeatEvery
+	return every - rand.N(every/10) //nolint:gosec // no secret
 }
 
 // renewed is a new token for who needs one; empty: they do not.
