@@ -106,6 +106,18 @@ test: ## Runs all tests.
 crashdrill: ## Kills a server ten times under a pipeline, and compares what agents saw with what it holds.
 	go run ./tools/crashdrill -kills 10
 
+.PHONY: mutants
+mutants: ## Judges the suite by mutants: each by its own check, that check's control, and 20 sentinels.
+	go run ./tools/mutants
+
+.PHONY: mutants-full
+mutants-full: ## Judges each mutant by every check, and writes what was found to internal/mutants/matrix.tsv.
+	go run ./tools/mutants -full
+
+.PHONY: mutants-missing
+mutants-missing: ## Runs, and adds to that table, what it lacks: new mutants, new checks.
+	go run ./tools/mutants -full -missing
+
 .PHONY: tidy
 tidy: ## Brings go.mod and go.sum of all three modules in line.
 	go mod tidy

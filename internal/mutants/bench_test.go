@@ -1,59 +1,23 @@
 package mutants
 
 import (
-	"context"
-	"crypto/tls"
-	"io"
-	"log/slog"
 	"testing"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 
-	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
-
-	"github.com/neochaotic/leoflow/conformance"
-	"github.com/neochaotic/leoflow/conformance/catalogue"
-	"github.com/neochaotic/leoflow/conformance/serversuite"
 	"github.com/neochaotic/leoflow/conformance/suite"
-	"github.com/neochaotic/leoflow/internal/localca"
-	"github.com/neochaotic/leoflow/internal/testbed"
 )
 
-// bench is a server of ours on the bench, with connections to it.
-type bench struct {
-	bed           *testbed.Bed
-	conn, fixture *grpc.ClientConn
-	confidential  bool
-}
-
-func newBench(t *testing.T, confidential bool) *bench {
+func newBench(t *testing.T, confidential bool) *Bench {
 	t.Helper()
-	cfg := testbed.Config{DataDir: t.TempDir(), Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
-	creds := insecure.NewCredentials()
-	if confidential {
-		ca, err := localca.New()
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.TLS = ca.ServerTLS()
-		creds = credentials.NewTLS(&tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12})
-	}
-	bed, err := testbed.New(t.Context(), cfg)
+	b, err := NewBench(t.Context(), confidential)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- bed.Serve(ctx) }()
-	b := &bench{bed: bed, confidential: confidential}
-	b.conn = dial(t, bed.Addr(), creds)
-	b.fixture = dial(t, bed.FixturesAddr(), insecure.NewCredentials())
 	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Errorf("serve: %v", err)
+		if err := b.Close(); err != nil {
+			t.Errorf("close: %v", err)
 		}
 	})
 	return b
@@ -69,22 +33,10 @@ func dial(t *testing.T, addr string, creds credentials.TransportCredentials) *gr
 	return conn
 }
 
-// judge runs the checks of servers against what a connection leads to.
-func (b *bench) judge(t *testing.T, conn grpc.ClientConnInterface, o suite.Options) *suite.Results {
+// judge judges the server with its fixtures, by what a connection leads to.
+func (b *Bench) judge(t *testing.T, conn grpc.ClientConnInterface, o suite.Options) *suite.Results {
 	t.Helper()
-	rules, err := conformance.Load()
-	if err != nil {
-		t.Fatal(err)
-	}
-	target, err := serversuite.NewTarget(t.Context(), conn, b.confidential, conformancev1.NewFixtureServiceClient(b.fixture))
-	if err != nil {
-		t.Fatal(err)
-	}
-	o.Rules, o.Side = rules, catalogue.Server
-	if o.Parallel == 0 {
-		o.Parallel = 16
-	}
-	results, err := suite.Run(t.Context(), serversuite.Checks(target), o)
+	results, err := judge(t.Context(), conn, b.confidential, b.fixture, o)
 	if err != nil {
 		t.Fatal(err)
 	}

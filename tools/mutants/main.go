@@ -1,0 +1,161 @@
+// Command mutants judges the conformance suite by systems that are broken in one way each:
+//
+//	go run ./tools/mutants                # each by its own check, and by 20 of other things
+//	go run ./tools/mutants -full          # each by every check; writes the table
+//	go run ./tools/mutants -full -missing # what the table lacks, alone
+//	go run ./tools/mutants -side agent -mutant code-one -full
+//
+// The control of each check is the same check of the same system without the fault. It
+// may import internal/mutants and what is below it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/neochaotic/leoflow/conformance/catalogue"
+	"github.com/neochaotic/leoflow/internal/mutants"
+	"github.com/neochaotic/leoflow/internal/mutants/agents"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
+)
+
+// tablePath is where the table is, from the root of the repository.
+const tablePath = "internal/mutants/matrix.tsv"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "mutants:", err)
+		stop()
+		os.Exit(1) //nolint:gocritic // nothing else is deferred
+	}
+}
+
+// config is what the flags say.
+type config struct {
+	full, missing, verbose bool
+	side, mutant, table    string
+}
+
+func flags() (config, error) {
+	var c config
+	flag.BoolVar(&c.full, "full", false, "judge each mutant by every check, and write the table")
+	flag.BoolVar(&c.missing, "missing", false, "with -full: run only mutants and checks that the table lacks")
+	flag.BoolVar(&c.verbose, "v", false, "tell of each mutant what found it, and by what words")
+	flag.StringVar(&c.side, "side", "", "only the mutants of this `side`: server or agent")
+	flag.StringVar(&c.mutant, "mutant", "", "only the mutants of these `names`, with commas between; no table is written")
+	flag.StringVar(&c.table, "table", tablePath, "the table's `file`")
+	flag.Parse()
+	switch {
+	case flag.NArg() > 0:
+		return c, fmt.Errorf("%q is no flag; see -help", flag.Arg(0))
+	case !slices.Contains([]string{"", "server", "agent"}, c.side):
+		return c, fmt.Errorf("-side %q: it is server or agent", c.side)
+	case c.missing && (!c.full || c.mutant != ""):
+		return c, errors.New("-missing goes with -full, and without -mutant")
+	}
+	return c, nil
+}
+
+// sides are the sides that are asked for.
+func (c config) sides(dir string) ([]*matrix.Side, error) {
+	servers, err := mutants.Side()
+	if err != nil {
+		return nil, err
+	}
+	agents, err := agents.Side(dir)
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc([]*matrix.Side{servers, agents}, func(s *matrix.Side) bool {
+		return c.side != "" && c.side != string(s.Side)
+	}), nil
+}
+
+func run(ctx context.Context) (err error) {
+	c, err := flags()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "leoflow-mutants-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	sides, err := c.sides(dir)
+	if err != nil {
+		return err
+	}
+	before, err := matrix.ReadTable(c.table)
+	if err != nil {
+		return err
+	}
+	faults := 0
+	after := &matrix.Table{}
+	for _, side := range catalogue.Sides() {
+		i := slices.IndexFunc(sides, func(s *matrix.Side) bool { return s.Side == side })
+		if i < 0 {
+			after.Rows = append(after.Rows, before.Of(side).Rows...)
+			continue
+		}
+		report, err := c.judge(ctx, sides[i], before)
+		if err != nil {
+			return err
+		}
+		faults += len(report.Faults)
+		after.Rows = append(after.Rows, report.Table.Rows...)
+	}
+	if c.full && c.mutant == "" {
+		if err := after.Write(c.table); err != nil {
+			return err
+		}
+		fmt.Println("wrote", c.table)
+	}
+	if faults > 0 {
+		return fmt.Errorf("%d faults", faults)
+	}
+	return nil
+}
+
+// judge judges the mutants of one side, and tells what came of it.
+func (c config) judge(ctx context.Context, s *matrix.Side, before *matrix.Table) (*matrix.Report, error) {
+	o := matrix.Options{Full: c.full, Done: c.tell}
+	if c.mutant != "" {
+		o.Only = strings.Split(c.mutant, ",")
+	}
+	if c.missing {
+		o.Known = before
+	}
+	report, err := s.Run(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	for _, fault := range report.Faults {
+		fmt.Printf("FAULT %s: %s\n", s.Side, fault)
+	}
+	fmt.Println(report.Summary())
+	return report, nil
+}
+
+// tell tells of one mutant.
+func (c config) tell(v matrix.Verdict) {
+	for _, text := range v.Unsteady {
+		fmt.Printf("unsteady: %s: %s\n", v.Mutant.Name, text)
+	}
+	if !c.verbose {
+		return
+	}
+	fmt.Printf("%s: found by %d checks, in %.1f s\n", v.Mutant.Name, len(v.Found), v.Took.Seconds())
+	for id, why := range v.Found {
+		fmt.Printf("    %s: %s\n", id, why)
+	}
+}
