@@ -86,6 +86,29 @@ func TestLog9AnOpenStreamEndsWithTheGrace(t *testing.T) {
 	})
 }
 
+func TestLog9AStreamThatSendsIsLookedAtAsOftenAsIsSet(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		const every = 100 * time.Millisecond
+		r.SetStreamLooks(every)
+		over := time.Now().Add(time.Second)
+		r.admitAt.until = func() time.Time { return over }
+		stream := openStream(ctx, 0)
+		ended := r.run(stream)
+		for n := int64(1); ; n++ {
+			select {
+			case stream.in <- line("stdout", n, "a"):
+				<-time.After(10 * time.Millisecond) // on the bubble's clock
+			case err := <-ended:
+				wantCode(t, err, codes.FailedPrecondition)
+				if late := time.Since(over); late < 0 || late > 2*every {
+					t.Errorf("ended %v after the grace", late)
+				}
+				return
+			}
+		}
+	})
+}
+
 func TestLimit3ALiveAttemptsQuietStreamIsNeverEnded(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
 		stream := openStream(ctx, 0)

@@ -45,6 +45,7 @@ type Server struct {
 	secrets   SecretsStore
 	beats     beats
 	every     time.Duration // between heartbeats, as the replies ask
+	readmit   time.Duration // between looks at the attempt of a stream that sends
 	drain     chan struct{} // closed: log streams end (LOG-10)
 	drainOnce sync.Once
 
@@ -73,13 +74,14 @@ var policies = sync.OnceValue(func() *policy.Table {
 // It panics if an RPC of the service lacks a policy.
 func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 	s := &Server{
-		guard: interceptor.Guard{Policies: policies(), AuthenticateAgent: authn.AuthenticateAgent},
-		now:   time.Now,
-		store: store,
-		xcoms: xcomSvc,
-		beats: beats{wait: definitiveWithin},
-		every: domain.BeatInterval,
-		drain: make(chan struct{}),
+		guard:   interceptor.Guard{Policies: policies(), AuthenticateAgent: authn.AuthenticateAgent},
+		now:     time.Now,
+		store:   store,
+		xcoms:   xcomSvc,
+		beats:   beats{wait: definitiveWithin},
+		every:   domain.BeatInterval,
+		readmit: readmitEvery,
+		drain:   make(chan struct{}),
 	}
 	s.renewer, _ = authn.(Renewer)
 	s.registrar, _ = store.(Registrar)
@@ -100,6 +102,10 @@ func (s *Server) SetClock(now func() time.Time) { s.now = now }
 // SetBeatInterval sets how often agents are asked to beat (BEAT-7);
 // [domain.BeatInterval] without it.
 func (s *Server) SetBeatInterval(every time.Duration) { s.every = every }
+
+// SetStreamLooks sets how often a log stream that sends is held against its attempt's
+// end (LOG-9); every 5 s without it.
+func (s *Server) SetStreamLooks(every time.Duration) { s.readmit = every }
 
 // SetLogSink attaches the log. Without one StreamLogs is UNIMPLEMENTED. A sink
 // that is also a [logs.LineSink] acknowledges lines while they flow.

@@ -24,7 +24,7 @@ const (
 	// lastAcksWithin bounds it where the call is being ended by the server.
 	lastAcksWithin = time.Second
 	// readmitEvery is how often a stream that sent lines meanwhile is held against its
-	// attempt's end again (LOG-9, AUTH-10), and readmitQuietEvery how often one that
+	// attempt's end again (LOG-9, AUTH-10), unless set, and readmitQuietEvery how often one that
 	// did not: most of very many open streams are quiet at a time.
 	readmitEvery      = 5 * time.Second
 	readmitQuietEvery = time.Minute
@@ -117,7 +117,7 @@ func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWr
 // awaitEnd returns why the call ends: the client's end, a newer call of the attempt
 // (LOG-13), the server's shutdown (LOG-10), or the end of the attempt's grace (LOG-9).
 func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, writer logs.LineWriter, ended <-chan error, sent *atomic.Bool) error {
-	readmit := time.NewTicker(readmitEvery)
+	readmit := time.NewTicker(s.readmit)
 	defer readmit.Stop()
 	looked := time.Now()
 	for {

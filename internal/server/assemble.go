@@ -60,6 +60,9 @@ func (s *Server) assemble(ctx context.Context) error {
 	s.agents.SetLogger(s.cfg.Logger)
 	s.agents.SetClock(s.cfg.Clock)
 	s.agents.SetBeatInterval(s.cfg.beatInterval())
+	if s.cfg.StreamLooks > 0 {
+		s.agents.SetStreamLooks(s.cfg.StreamLooks)
+	}
 	s.agents.SetLogSink(s.logs)
 	if !s.cfg.NoSecrets {
 		s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)

@@ -89,6 +89,9 @@ type Config struct {
 	// UnauthenticatedConns is how many connections without such a call there may be at
 	// once, of 1 or more; more wait to be accepted. 0: [DefaultUnauthenticatedConns].
 	UnauthenticatedConns int
+	// StreamLooks is how often a log stream that sends is held against its attempt's end
+	// (LOG-9), for benches, whose clock jumps; 0: every 5 s.
+	StreamLooks time.Duration
 	// AlarmIgnoresUnheard is [reaper.Config.AlarmIgnoresUnheard], for benches.
 	AlarmIgnoresUnheard bool
 	// BeforeHandler is called right before the handler of each call, inside the chain,

@@ -48,6 +48,8 @@ func (b *Bed) config() server.Config {
 		Addr: b.cfg.Addr, DataDir: b.cfg.DataDir, TLS: b.cfg.TLS, Logger: b.cfg.Logger,
 		NewID: b.ids.next, Clock: b.now, BeforeHandler: b.beforeHandler,
 		NoSecrets: b.set.Faults[noSecrets], SilenceWindow: b.set.Silence,
+		// The clock jumps, and nobody wants to wait for the next look.
+		StreamLooks: 250 * time.Millisecond,
 		// Most attempts are left over from checks that are over.
 		AlarmIgnoresUnheard: b.set.Silence > 0,
 		// No check but those of the rates makes a hundred calls of one attempt.
