@@ -8,16 +8,14 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	"google.golang.org/grpc/status"
-
-	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/serversuite"
@@ -27,11 +25,11 @@ import (
 const reachWithin = 10 * time.Second
 
 type serverCmd struct {
-	Addr         string `required:"" placeholder:"HOST:PORT" help:"Where the control plane listens."`
-	FixturesAddr string `required:"" placeholder:"HOST:PORT" help:"Where its adapter serves FixtureService, in plaintext."`
-	TLS          bool   `name:"tls" help:"Speak TLS to the control plane, and trust whom this machine trusts."`
-	TLSCA        string `name:"tls-ca" placeholder:"FILE" help:"Speak TLS, and trust the certificates in this file, as PEM."`
-	judging      `set:"parallel=8"`
+	Addr string `required:"" placeholder:"HOST:PORT" help:"Where the control plane listens."`
+	preparing
+	TLS     bool   `name:"tls" help:"Speak TLS to the control plane, and trust whom this machine trusts."`
+	TLSCA   string `name:"tls-ca" placeholder:"FILE" help:"Speak TLS, and trust the certificates in this file, as PEM."`
+	judging `set:"parallel=8"`
 }
 
 // Help teaches by example.
@@ -40,12 +38,16 @@ func (serverCmd) Help() string {
 
   leoflow-conformance server --addr 127.0.0.1:7400 --fixtures-addr 127.0.0.1:7401
 
+One whose adapter is a program that reads and writes lines of JSON; it may start the server, too:
+
+  leoflow-conformance server --addr 127.0.0.1:7400 --fixture-cmd 'python3 adapter.py --verbose'
+
 Only what is said of heartbeats, a hundred times, in orders of one seed:
 
   leoflow-conformance server --addr … --fixtures-addr … --rule BEAT --repeat 100 --seed 7
 
 The exit code is 0 when all is well, 1 when a check failed or nothing passed, 2 for bad usage,
-3 when the server or its fixtures cannot be reached, 4 when the suite itself failed.`
+3 when the server or its fixtures cannot be reached, 4 when the suite itself or the adapter failed.`
 }
 
 // Run judges a control plane.
@@ -58,27 +60,31 @@ func (c *serverCmd) Run(con *console) error {
 	if err != nil {
 		return badUsage{err}
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the next signal ends the process
+	fixtures, err := c.open(ctx, con, c.TimeScale)
+	if err != nil {
+		return err
+	}
+	defer fixtures.close() //nolint:errcheck // what was wrong with it is told
 	within := time.Duration(float64(reachWithin) * c.TimeScale)
-	conn, err := reach("--addr", c.Addr, creds, within)
+	conn, err := reach(ctx, "--addr", c.Addr, creds, within)
 	if err != nil {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // all calls are over
-	fixtures, err := reach("--fixtures-addr", c.FixturesAddr, insecure.NewCredentials(), within)
-	if err != nil {
-		return err
-	}
-	defer fixtures.Close() //nolint:errcheck // all calls are over
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	first, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
-	target, err := serversuite.NewTarget(ctx, conn, confidential, conformancev1.NewFixtureServiceClient(fixtures))
-	switch {
-	case status.Code(err) == codes.Unimplemented:
-		return badUsage{fmt.Errorf("--fixtures-addr %s: FixtureService is not served there: give the address of the adapter", c.FixturesAddr)}
-	case err != nil:
-		return unreachable{fmt.Errorf("--fixtures-addr %s: %w", c.FixturesAddr, err)}
+	target, err := serversuite.NewTarget(first, conn, confidential, fixtures)
+	if err != nil {
+		return fixtures.wrong(c.flag(), err)
 	}
-	return c.run(con, o, serversuite.Checks(target))
+	err = c.run(con, o, fixtures.whileServing(serversuite.Checks(target)))
+	if fault := fixtures.fault(); fault != nil {
+		return fmt.Errorf("%s: %w", c.flag(), fault)
+	}
+	return err
 }
 
 // credentials are those of the channel to the control plane.
@@ -104,7 +110,7 @@ func (c *serverCmd) credentials() (creds credentials.TransportCredentials, confi
 type unreachable struct{ error }
 
 // reach connects, so that a wrong address is told before any check fails of it.
-func reach(flag, addr string, creds credentials.TransportCredentials, within time.Duration) (*grpc.ClientConn, error) {
+func reach(ctx context.Context, flag, addr string, creds credentials.TransportCredentials, within time.Duration) (*grpc.ClientConn, error) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		return nil, badUsage{fmt.Errorf("%s %q: %w; write it as host:port, such as 127.0.0.1:7400", flag, addr, err)}
 	}
@@ -112,7 +118,7 @@ func reach(flag, addr string, creds credentials.TransportCredentials, within tim
 	if err != nil {
 		return nil, badUsage{fmt.Errorf("%s %q: %w", flag, addr, err)}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	conn.Connect()
 	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {

@@ -85,7 +85,7 @@ func TestAServerThatCannotBeJudgedHasItsExitCodeAndOneLine(t *testing.T) {
 		"no port":                 {at("localhost", good), exitBadUsage, `--addr "localhost"`},
 		"nobody there":            {at(dead(t), good), exitUnreachable, "start the server"},
 		"no fixtures there":       {at(good, dead(t)), exitUnreachable, "--fixtures-addr"},
-		"no FixtureService":       {at(good, none), exitBadUsage, "give the address of the adapter"},
+		"no FixtureService":       {at(good, none), exitBadUsage, "FixtureService is not served there"},
 		"TLS to plaintext":        {at(good, good, "--tls"), exitUnreachable, "TLS"},
 		"certificates are absent": {at(good, good, "--tls-ca", "no-such-file"), exitBadUsage, "--tls-ca"},
 		"certificates are none":   {at(good, good, "--tls-ca", file(t, "x")), exitBadUsage, "holds no certificate"},
