@@ -157,7 +157,7 @@ func silentPeer(w *world) {
 	select {
 	case err := <-ended:
 		w.t.Note("the connection ended after %v: %v", time.Since(began), err)
-	case <-time.After(within + w.t.Scale(5*time.Second)):
+	case <-time.After(within + w.t.Scale(2*time.Second)):
 		w.t.Fatalf("a peer that says nothing is connected still, after %v", time.Since(began))
 	}
 	w.wait(within - time.Since(began)) // where it was ended sooner

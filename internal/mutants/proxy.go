@@ -9,6 +9,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -46,8 +47,13 @@ type server struct {
 	ack     func(*agentv1.LogAck) *agentv1.LogAck
 	// ended changes how a StreamLogs call ends.
 	ended func(error) error
+	// perLine: besides, the latest acknowledgement goes out for each line, where lines are
+	// received.
+	perLine bool
 	// takes is the limit of a message, in bytes; 0: that of the server.
 	takes int
+	// options are of its transport.
+	options []grpc.ServerOption
 
 	conn, fixture grpc.ClientConnInterface
 
@@ -74,12 +80,16 @@ func (s *server) recall(name string) any {
 // serve serves the mutant on a free port of this machine until stop is called.
 func (s *server) serve(ctx context.Context, conn, fixture grpc.ClientConnInterface) (addr string, stop func(), err error) {
 	s.conn, s.fixture, s.kept = conn, fixture, map[string]any{}
-	options := []grpc.ServerOption{grpc.UnknownServiceHandler(s.handle)}
+	// A peer that says nothing never gets as far as the server itself.
+	options := []grpc.ServerOption{grpc.UnknownServiceHandler(s.handle), grpc.ConnectionTimeout(handshakeWithin)}
 	if s.takes > 0 {
 		options = append(options, grpc.MaxRecvMsgSize(s.takes))
 	}
-	return listen(ctx, grpc.NewServer(options...))
+	return listen(ctx, grpc.NewServer(append(options, s.options...)...))
 }
+
+// handshakeWithin is the time that the testbed's server gives a peer.
+const handshakeWithin = 3 * time.Second
 
 func listen(ctx context.Context, server *grpc.Server) (addr string, stop func(), err error) {
 	var lc net.ListenConfig
@@ -187,15 +197,16 @@ func (s *server) logs(ctx context.Context, md metadata.MD, incoming grpc.ServerS
 	if s.newLine != nil {
 		line = s.newLine(s)
 	}
+	back := &sender{ServerStream: incoming}
 	refused := make(chan error, 1) // by the transport: a line that was too large
 	go func() {
-		if err := receive(incoming, stream, line); !errors.Is(err, io.EOF) {
+		if err := s.receive(back, stream, line); !errors.Is(err, io.EOF) {
 			refused <- err
 			cancel()
 		}
 		_ = stream.CloseSend() // how the stream ended is told by what is received
 	}()
-	err = s.acks(incoming, stream)
+	err = s.acks(back, stream)
 	select {
 	case err = <-refused:
 	default:
@@ -204,11 +215,16 @@ func (s *server) logs(ctx context.Context, md metadata.MD, incoming grpc.ServerS
 }
 
 // receive passes lines on until there are no more, which is io.EOF, or they are refused.
-func receive(incoming grpc.ServerStream, stream agentv1.AgentService_StreamLogsClient, line func(*agentv1.LogLine) []*agentv1.LogLine) error {
+func (s *server) receive(incoming *sender, stream agentv1.AgentService_StreamLogsClient, line func(*agentv1.LogLine) []*agentv1.LogLine) error {
 	for {
 		l := new(agentv1.LogLine)
 		if err := incoming.RecvMsg(l); err != nil {
 			return err
+		}
+		if s.perLine {
+			if err := incoming.again(l.GetStream()); err != nil {
+				return err
+			}
 		}
 		for _, l := range line(l) {
 			if stream.Send(l) != nil {
@@ -219,7 +235,7 @@ func receive(incoming grpc.ServerStream, stream agentv1.AgentService_StreamLogsC
 }
 
 // acks passes acknowledgements back until the call ends.
-func (s *server) acks(incoming grpc.ServerStream, stream agentv1.AgentService_StreamLogsClient) error {
+func (s *server) acks(incoming *sender, stream agentv1.AgentService_StreamLogsClient) error {
 	for {
 		ack, err := stream.Recv()
 		if err != nil {
@@ -229,11 +245,36 @@ func (s *server) acks(incoming grpc.ServerStream, stream agentv1.AgentService_St
 			ack = s.ack(ack)
 		}
 		if ack != nil {
-			if err := incoming.SendMsg(ack); err != nil {
+			if err := incoming.send(ack); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// sender sends acknowledgements from wherever, and remembers the latest of each stream.
+type sender struct {
+	grpc.ServerStream
+
+	mu     sync.Mutex
+	latest map[string]int64
+}
+
+func (s *sender) send(ack *agentv1.LogAck) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.latest == nil {
+		s.latest = map[string]int64{}
+	}
+	s.latest[ack.GetStream()] = ack.GetAcknowledgedThroughLine()
+	return s.SendMsg(ack)
+}
+
+// again sends the latest acknowledgement of a stream once more.
+func (s *sender) again(stream string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.SendMsg(&agentv1.LogAck{Stream: stream, AcknowledgedThroughLine: s.latest[stream]})
 }
 
 func (s *server) end(err error) error {
