@@ -208,6 +208,18 @@ func (o *Options) leftOut(c Check) (reason string, isLeftOut bool) {
 func (r *runner) round(ctx context.Context, repetition int) {
 	mix := rand.New(rand.NewPCG(r.options.Seed, uint64(repetition))) //nolint:gosec // an order, to be made again by the seed
 	order := mix.Perm(len(r.checks))
+	// Those that run alone come together, before or after the others: among them each
+	// would wait for the end of all that is under way, while nothing else begins.
+	aloneFirst := mix.IntN(2) == 0
+	slices.SortStableFunc(order, func(i, j int) int {
+		switch {
+		case r.checks[i].Parallel == r.checks[j].Parallel:
+			return 0
+		case r.checks[j].Parallel == aloneFirst:
+			return -1
+		}
+		return 1
+	})
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range r.options.Parallel {
