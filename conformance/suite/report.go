@@ -67,17 +67,22 @@ func (c Result) Text(visible func(string) string) string {
 		fmt.Fprintf(&out, "    %s\n", visible(line))
 	}
 	for _, e := range c.Evidence {
-		fmt.Fprintf(&out, "      %7s", e.At.Round(time.Millisecond))
-		for _, part := range [][2]string{
-			{"", e.RPC.Method()}, {"", e.What}, {"sent ", e.Sent}, {"received ", e.Received}, {"", e.Code}, {"", e.Error},
-		} {
-			if part[1] != "" {
-				fmt.Fprintf(&out, "  %s%s", part[0], visible(part[1]))
-			}
-		}
-		out.WriteString("\n")
+		fmt.Fprintf(&out, "      %s\n", e.Text(visible))
 	}
 	return out.String()
+}
+
+// Text is a step in one line.
+func (e Event) Text(visible func(string) string) string {
+	out := fmt.Sprintf("%7s", e.At.Round(time.Millisecond))
+	for _, part := range [][2]string{
+		{"", e.RPC.Method()}, {"", e.What}, {"sent ", e.Sent}, {"received ", e.Received}, {"", e.Code}, {"", e.Error},
+	} {
+		if part[1] != "" {
+			out += "  " + part[0] + visible(part[1])
+		}
+	}
+	return out
 }
 
 // tellReasons has a line for each reason, with the checks that it holds for.
