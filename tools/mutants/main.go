@@ -3,10 +3,10 @@
 //	go run ./tools/mutants                # each by its own check, and by 20 of other things
 //	go run ./tools/mutants -full          # each by every check; writes the table
 //	go run ./tools/mutants -full -missing # what the table lacks, alone
-//	go run ./tools/mutants -side agent -mutant code-one -full
+//	go run ./tools/mutants -full -v -side agent -mutant "code" -check "A-RUN"
 //
 // The control of each check is the same check of the same system without the fault. It
-// may import internal/mutants and what is below it.
+// may import internal/mutants, what is below it, and internal/testbed.
 package main
 
 import (
@@ -16,20 +16,22 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/internal/mutants"
 	"github.com/neochaotic/leoflow/internal/mutants/agents"
 	"github.com/neochaotic/leoflow/internal/mutants/matrix"
+	"github.com/neochaotic/leoflow/internal/testbed"
 )
 
 // tablePath is where the table is, from the root of the repository.
 const tablePath = "internal/mutants/matrix.tsv"
 
 func main() {
+	testbed.MaybeChild()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	err := run(ctx)
@@ -43,7 +45,8 @@ func main() {
 // config is what the flags say.
 type config struct {
 	full, missing, verbose bool
-	side, mutant, table    string
+	side, table            string
+	mutant, check          *regexp.Regexp
 }
 
 func flags() (config, error) {
@@ -52,7 +55,8 @@ func flags() (config, error) {
 	flag.BoolVar(&c.missing, "missing", false, "with -full: run only mutants and checks that the table lacks")
 	flag.BoolVar(&c.verbose, "v", false, "tell of each mutant what found it, and by what words")
 	flag.StringVar(&c.side, "side", "", "only the mutants of this `side`: server or agent")
-	flag.StringVar(&c.mutant, "mutant", "", "only the mutants of these `names`, with commas between; no table is written")
+	flag.Func("mutant", "only the mutants whose names match this `regexp`; no table is written", pattern(&c.mutant))
+	flag.Func("check", "with -full: only the checks whose ids match this `regexp`; no table is written", pattern(&c.check))
 	flag.StringVar(&c.table, "table", tablePath, "the table's `file`")
 	flag.Parse()
 	switch {
@@ -60,11 +64,22 @@ func flags() (config, error) {
 		return c, fmt.Errorf("%q is no flag; see -help", flag.Arg(0))
 	case !slices.Contains([]string{"", "server", "agent"}, c.side):
 		return c, fmt.Errorf("-side %q: it is server or agent", c.side)
-	case c.missing && (!c.full || c.mutant != ""):
-		return c, errors.New("-missing goes with -full, and without -mutant")
+	case c.missing && (!c.full || c.some()):
+		return c, errors.New("-missing goes with -full, and without -mutant and -check")
 	}
 	return c, nil
 }
+
+// pattern reads a flag's regular expression.
+func pattern(into **regexp.Regexp) func(string) error {
+	return func(text string) (err error) {
+		*into, err = regexp.Compile(text)
+		return err
+	}
+}
+
+// some reports whether only some of the matrix is run.
+func (c config) some() bool { return c.mutant != nil || c.check != nil }
 
 // sides are the sides that are asked for.
 func (c config) sides(dir string) ([]*matrix.Side, error) {
@@ -114,7 +129,7 @@ func run(ctx context.Context) (err error) {
 		faults += len(report.Faults)
 		after.Rows = append(after.Rows, report.Table.Rows...)
 	}
-	if c.full && c.mutant == "" {
+	if c.full && !c.some() {
 		if err := after.Write(c.table); err != nil {
 			return err
 		}
@@ -128,10 +143,7 @@ func run(ctx context.Context) (err error) {
 
 // judge judges the mutants of one side, and tells what came of it.
 func (c config) judge(ctx context.Context, s *matrix.Side, before *matrix.Table) (*matrix.Report, error) {
-	o := matrix.Options{Full: c.full, Done: c.tell}
-	if c.mutant != "" {
-		o.Only = strings.Split(c.mutant, ",")
-	}
+	o := matrix.Options{Full: c.full, Done: c.tell, Only: c.mutant, Checks: c.check}
 	if c.missing {
 		o.Known = before
 	}

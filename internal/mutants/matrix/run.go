@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +18,8 @@ import (
 type Options struct {
 	// Full: every check tries each mutant, not its own and the sentinels alone.
 	Full bool
-	// Only are the names of the mutants to judge; empty: all.
-	Only []string
+	// Only chooses mutants by their names, and Checks checks by their ids; nil: all.
+	Only, Checks *regexp.Regexp
 	// Known is what an earlier full run found, which is not run again; nil: nothing.
 	Known *Table
 	// Done, if set, is told of each mutant that was judged, one at a time.
@@ -69,9 +70,9 @@ func (s *Side) Run(ctx context.Context, o Options) (*Report, error) {
 	began := time.Now()
 	out := &Report{Side: s.Side, Checks: len(s.Checks), Faults: s.Faults(), Table: &Table{}}
 	r := &run{Side: s, options: o, sound: map[string]*suite.Results{}}
-	chosen, err := s.choose(o.Only)
-	if err != nil {
-		return nil, err
+	chosen := s.Mutants
+	if o.Only != nil {
+		chosen = slices.DeleteFunc(slices.Clone(chosen), func(m Mutant) bool { return !o.Only.MatchString(m.Name) })
 	}
 	out.Rules, out.Cells = s.counts()
 	if err := r.controls(ctx, chosen, out); err != nil {
@@ -92,26 +93,10 @@ func (s *Side) Run(ctx context.Context, o Options) (*Report, error) {
 		}
 		out.Table.add(s.Side, v)
 	}
-	if o.Full && len(o.Only) == 0 {
+	if o.Full && o.Only == nil && o.Checks == nil {
 		out.Faults = append(out.Faults, out.Table.close(s)...)
 	}
 	out.Took = time.Since(began)
-	return out, nil
-}
-
-func (s *Side) choose(names []string) ([]Mutant, error) {
-	if len(names) == 0 {
-		return s.Mutants, nil
-	}
-	var out []Mutant
-	for _, m := range s.Mutants {
-		if slices.Contains(names, m.Name) {
-			out = append(out, m)
-		}
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("no mutant of a %s is called %s", s.Side, strings.Join(names, " or "))
-	}
 	return out, nil
 }
 
@@ -140,7 +125,8 @@ func (r *run) tried(m Mutant) []string {
 	}
 	var out []string
 	for _, c := range r.Checks {
-		if !r.options.Known.tried(r.Side.Side, m, c.ID) {
+		chosen := r.options.Checks == nil || c.ID == m.Check || r.options.Checks.MatchString(c.ID)
+		if chosen && !r.options.Known.tried(r.Side.Side, m, c.ID) {
 			out = append(out, c.ID)
 		}
 	}
