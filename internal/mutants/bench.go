@@ -31,8 +31,9 @@ type Bench struct {
 	closing       []func() error
 }
 
-// NewBench starts a server of ours that speaks TLS, if the channel is to be confidential,
-// or else plaintext. It serves until it is closed.
+// NewBench starts a server of ours, in a process of its own that can be killed, that speaks
+// TLS, if the channel is to be confidential, or else plaintext. It serves until it is
+// closed. The program must have called [testbed.MaybeChild] first of all.
 func NewBench(ctx context.Context, confidential bool) (_ *Bench, err error) {
 	b := &Bench{confidential: confidential}
 	defer func() {
@@ -45,7 +46,7 @@ func NewBench(ctx context.Context, confidential bool) (_ *Bench, err error) {
 		return nil, err
 	}
 	b.closing = append(b.closing, func() error { return os.RemoveAll(dir) })
-	cfg := testbed.Config{DataDir: dir, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	cfg := testbed.Config{DataDir: dir, Logger: slog.New(slog.DiscardHandler), Stderr: io.Discard}
 	creds := insecure.NewCredentials()
 	if confidential {
 		ca, err := localca.New()
@@ -55,7 +56,7 @@ func NewBench(ctx context.Context, confidential bool) (_ *Bench, err error) {
 		cfg.TLS = ca.ServerTLS()
 		creds = credentials.NewTLS(&tls.Config{RootCAs: ca.Pool(), MinVersion: tls.VersionTLS12})
 	}
-	bed, err := testbed.New(ctx, cfg)
+	bed, err := testbed.NewSupervisor(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}

@@ -26,12 +26,12 @@ func ended(fault conformancev1.Fault, m *server) *server {
 	return m
 }
 
-// forgetful is a server that loses the line that it took last when a fault ends it.
-func forgetful(fault conformancev1.Fault) func() *server {
+// forgetful is a server that has only so many lines of a log on disk when a fault ends it.
+func forgetful(fault conformancev1.Fault, kept int) func() *server {
 	return func() *server {
 		return ended(fault, after(func(s *server, _ *call, reply *conformancev1.GetLogResponse) {
-			if n := len(reply.GetRecords()); n > 0 && s.recall("ended") != nil {
-				reply.Records = reply.GetRecords()[:n-1]
+			if s.recall("ended") != nil {
+				reply.Records = reply.GetRecords()[:min(kept, len(reply.GetRecords()))]
 			}
 		})())
 	}
@@ -43,8 +43,8 @@ const (
 )
 
 var shipMutants = []Mutant{
-	{Name: "what came last is lost with a server that is killed", Rule: "LOG-1", Check: "LOG-1/killed", server: forgetful(killed)},
-	{Name: "what came last is lost by a shutdown", Rule: "LOG-10", Check: "LOG-10/shutdown", server: forgetful(shut)},
+	{Name: "what came last is lost with a server that is killed", Rule: "LOG-1", Check: "LOG-1/killed", server: forgetful(killed, 150)},
+	{Name: "what came last is lost by a shutdown", Rule: "LOG-10", Check: "LOG-10/shutdown", server: forgetful(shut, 59)},
 	{
 		Name: "a shutdown leaves lines without their acknowledgement", Rule: "LOG-10", Check: "LOG-10/shutdown",
 		server: func() *server {
