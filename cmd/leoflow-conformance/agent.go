@@ -59,6 +59,7 @@ func (c *agentCmd) Run(con *console) error {
 		target.Lacks = append(target.Lacks, strings.ToLower(ability))
 	}
 	target.Full = c.Full
+	c.system = strings.Join(c.Command, " ")
 	err = target.Probe(context.Background(), con.rules, time.Duration(float64(callWithin)*max(c.TimeScale, 1)))
 	switch {
 	case errors.Is(err, agentsuite.ErrUnreachable):

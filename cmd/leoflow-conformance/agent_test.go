@@ -1,13 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/neochaotic/leoflow/conformance/suite"
+	"github.com/neochaotic/leoflow/conformance/report"
 )
 
 func TestAgentThatCannotBeJudgedIsOneLineAndCodeThree(t *testing.T) {
@@ -68,11 +67,15 @@ func TestAgentJudgesOurs(t *testing.T) {
 	if !strings.HasPrefix(out, "3 checks of 2 rules") || !strings.Contains(out, "3 passed, 0 failed") {
 		t.Errorf("told %q", out)
 	}
-	var results suite.Results
-	if err := json.Unmarshal([]byte(answer(t, "agent", "--rule", "A-BEAT-3", "--without", "renewal", "--rule", "A-RUN-2/success", "-o", "json", "--seed", "7", "--", program)), &results); err != nil {
+	got, err := report.Read([]byte(answer(t, "agent", "--rule", "A-BEAT-3", "--without", "renewal", "--rule", "A-RUN-2/success", "-o", "json", "--seed", "7", "--", program)))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if results.Seed != 7 || results.Count(suite.Passed) != 1 || results.Count(suite.Skipped) != 2 {
-		t.Errorf("results %+v", results)
+	if n := got.GetChecksByStatus(); got.GetSeed() != 7 || got.GetSystem() != program || n.GetPassed() != 1 || n.GetSkipped() != 2 {
+		t.Errorf("results %v", got)
+	}
+	code, out, errOut := command("agent", "--rule", "A-RUN-4", "--known-failing", file(t, "a-run-4\twe thought so\n"), "--", program)
+	if code != exitFailed || errOut != "" || !strings.Contains(out, "known failing, and passed: A-RUN-4: take it off the list\n") {
+		t.Errorf("exit code %d, output %q, standard error %q", code, out, errOut)
 	}
 }

@@ -62,18 +62,18 @@ type badUsage struct{ error }
 func run(args []string, out, errOut io.Writer) int {
 	rules, err := conformance.Load()
 	if err != nil {
-		return report(errOut, err)
+		return tell(errOut, err)
 	}
 	var flags cli
 	helped := false
 	parser, err := newParser(&flags, out, errOut, func(int) { helped = true })
 	if err != nil {
-		return report(errOut, err)
+		return tell(errOut, err)
 	}
 	// The parser would put other characters into what is no UTF-8.
 	for i, arg := range args {
 		if !utf8.ValidString(arg) {
-			return report(errOut, badUsage{fmt.Errorf("argument %d is not UTF-8: see leoflow-conformance --help", i+1)})
+			return tell(errOut, badUsage{fmt.Errorf("argument %d is not UTF-8: see leoflow-conformance --help", i+1)})
 		}
 	}
 	ctx, err := parser.Parse(args)
@@ -81,9 +81,9 @@ func run(args []string, out, errOut io.Writer) int {
 		return exitOK
 	}
 	if err != nil {
-		return report(errOut, badUsage{fmt.Errorf("%w; %s", err, remedy(err))})
+		return tell(errOut, badUsage{fmt.Errorf("%w; %s", err, remedy(err))})
 	}
-	return report(errOut, ctx.Run(&console{out: out, err: errOut, rules: rules}))
+	return tell(errOut, ctx.Run(&console{out: out, err: errOut, rules: rules}))
 }
 
 // newParser makes the parser of the command line. It calls exit once it has given help.
@@ -114,9 +114,9 @@ func remedy(err error) string {
 	return "see leoflow-conformance --help"
 }
 
-// report tells an error, one line for each fault that it joins, and returns the exit
+// tell tells an error, one line for each fault that it joins, and returns the exit
 // code that it means.
-func report(errOut io.Writer, err error) int {
+func tell(errOut io.Writer, err error) int {
 	if err == nil {
 		return exitOK
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,8 +9,10 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/neochaotic/leoflow/conformance/catalogue"
+	"github.com/neochaotic/leoflow/conformance/report"
 	"github.com/neochaotic/leoflow/conformance/suite"
 	"github.com/neochaotic/leoflow/internal/terminal"
 )
@@ -26,20 +27,19 @@ type judging struct {
 	Parallel     int      `default:"${parallel}" placeholder:"N" help:"How many checks run at once, by default ${default}."`
 	TimeScale    float64  `default:"1" placeholder:"X" help:"Stretches every deadline and wait."`
 	KnownFailing string   `placeholder:"FILE" help:"Checks or rules that are known to fail: on each line an id, a space, and the reason."`
-	Output       string   `short:"o" default:"text" enum:"text,json" placeholder:"FORM" help:"Form of the results: text or json; by default ${default}."`
+	Skip         []string `sep:"none" placeholder:"ID=REASON" help:"A rule, family or check that is not run, and why; may be given again."`
+	Trace        bool     `help:"Tell on standard error each thing that a check does or sees, as it happens."`
+	Output       string   `short:"o" default:"text" enum:"text,json,markdown" placeholder:"FORM" help:"Form of the results: text; json, for programs; or markdown, a summary. By default ${default}."`
+	reports
 }
 
-// options are what the flags say.
+// options are what the flags say. Reports that cannot be written are found here.
 func (j *judging) options(rules *catalogue.Catalogue, side catalogue.Side) (suite.Options, error) {
 	o := suite.Options{
 		Rules: rules, Side: side, Seed: j.Seed, Repeat: j.Repeat, Parallel: j.Parallel, TimeScale: j.TimeScale,
 	}
 	for _, id := range j.Rule {
-		rule, word, isCheck := strings.Cut(id, "/")
-		if rule = strings.ToUpper(rule); isCheck {
-			rule += "/" + word
-		}
-		o.Only = append(o.Only, rule)
+		o.Only = append(o.Only, idOf(id))
 	}
 	if j.Repeat < 1 || j.Parallel < 1 || j.TimeScale <= 0 {
 		return o, badUsage{errors.New("--repeat, --parallel or --time-scale is 0 or less: give more, or leave it out")}
@@ -61,7 +61,36 @@ func (j *judging) options(rules *catalogue.Catalogue, side catalogue.Side) (suit
 			return o, badUsage{fmt.Errorf("--known-failing: %w", err)}
 		}
 	}
+	if o.Skip, err = readSkips(j.Skip); err != nil {
+		return o, badUsage{err}
+	}
+	if err := j.writable(); err != nil {
+		return o, badUsage{err}
+	}
 	return o, nil
+}
+
+// idOf is the id of a rule, family or check, of which the first part may be in small
+// letters.
+func idOf(given string) string {
+	rule, word, isCheck := strings.Cut(given, "/")
+	if rule = strings.ToUpper(rule); isCheck {
+		rule += "/" + word
+	}
+	return rule
+}
+
+// readSkips reads what is to be left out: ids, and reasons after an equals sign.
+func readSkips(given []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, text := range given {
+		id, reason, _ := strings.Cut(text, "=")
+		if strings.TrimSpace(reason) == "" {
+			return nil, fmt.Errorf("--skip %q has no reason: write --skip 'ID=why it is left out'", text)
+		}
+		out[idOf(id)] = strings.TrimSpace(reason)
+	}
+	return out, nil
 }
 
 // readKnown reads a list of known failures. Lines that are empty or begin with # say
@@ -76,8 +105,11 @@ func readKnown(path string) (map[string]string, error) {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
-		id, reason, _ := strings.Cut(line, " ")
-		if strings.TrimSpace(reason) == "" {
+		id, reason := line, ""
+		if end := strings.IndexFunc(line, unicode.IsSpace); end > 0 {
+			id, reason = idOf(line[:end]), strings.TrimSpace(line[end:])
+		}
+		if reason == "" {
 			return nil, fmt.Errorf("%s:%d: %q has no reason; write `ID why it fails`", path, i+1, id)
 		}
 		if _, twice := out[id]; twice {
@@ -88,25 +120,28 @@ func readKnown(path string) (map[string]string, error) {
 	return out, nil
 }
 
-// run runs the checks and tells the results. What went wrong is an error that has the
-// exit code.
+// run runs the checks, tells the results, and writes the reports. What went wrong is an
+// error that has the exit code.
 func (j *judging) run(con *console, o suite.Options, checks []suite.Check) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // the next signal ends the process
+	watch, finish := con.watch(j.Trace)
+	o.Watch = watch
 	results, err := suite.Run(ctx, checks, o)
+	finish()
 	if err != nil {
 		return badUsage{fmt.Errorf("%w; see leoflow-conformance list", err)}
 	}
-	text := results.Text(terminal.Visible)
-	if j.Output == "json" {
-		data, err := json.MarshalIndent(results, "", "  ")
-		if err != nil {
-			return err
-		}
-		text = string(data) + "\n"
+	told := report.New(o, results, j.systemName(string(o.Side)))
+	text := []byte(results.Text(terminal.Visible))
+	switch j.Output {
+	case "json":
+		text, err = report.JSON(told)
+	case "markdown":
+		text, err = report.Markdown(told)
 	}
-	if err := con.write(text); err != nil {
+	if err := errors.Join(err, con.write(string(text)), j.write(told)); err != nil {
 		return err
 	}
 	if code := results.ExitCode(); code != exitOK {
