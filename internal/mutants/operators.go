@@ -1,0 +1,89 @@
+package mutants
+
+import (
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+)
+
+// operatorMutants cross the tenants of operators.
+var operatorMutants = []Mutant{
+	{
+		Name: "operators' looks at values are cached without the tenant", Rule: "ISO-1", Check: "ISO-1/operator/GetXCom",
+		server: func() *server {
+			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+				r, ok := c.request.(*controlv1.GetXComRequest)
+				if !ok {
+					return pass(c)
+				}
+				name := "value " + r.GetDagId() + "/" + r.GetRunId() + "/" + r.GetTaskId() + "/" + r.GetKey()
+				if kept, ok := s.recall(name).(proto.Message); ok {
+					return kept, nil
+				}
+				reply, err := pass(c)
+				if err == nil {
+					s.keep(name, reply)
+				}
+				return reply, err
+			}}
+		},
+	},
+	{
+		Name: "a variable is listed in every tenant", Rule: "ISO-1", Check: "ISO-1/operator/PutVariable",
+		server: func() *server {
+			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				switch r := c.request.(type) {
+				case *controlv1.PutVariableRequest:
+					if err == nil {
+						s.keep("put", r.GetKey()+" by somebody")
+					}
+				case *controlv1.ListVariablesRequest:
+					if put, ok := s.recall("put").(string); ok && err == nil {
+						list := reply.(*controlv1.ListVariablesResponse)
+						list.Variables = append(list.Variables, &controlv1.SecretName{Name: put})
+					}
+				}
+				return reply, err
+			}}
+		},
+	},
+	{
+		Name: "a run of another tenant is told from none", Rule: "ISO-3", Check: "ISO-3/operator/GetRun",
+		server: func() *server {
+			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				switch r := c.request.(type) {
+				case *conformancev1.PrepareRunRequest:
+					s.keep("run "+r.GetRunId(), true)
+				case *controlv1.GetRunRequest:
+					if status.Code(err) == codes.NotFound && s.recall("run "+r.GetRunId()) != nil {
+						err = says(err, " of yours")
+					}
+				}
+				return reply, err
+			}}
+		},
+	},
+	{
+		Name: "a deletion that is refused deletes", Rule: "ISO-4", Check: "ISO-4/operator/DeleteVariable",
+		server: func() *server {
+			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				if r, ok := c.request.(*controlv1.DeleteVariableRequest); ok && status.Code(err) == codes.PermissionDenied {
+					s.keep("deleted", r.GetKey())
+				}
+				if list, ok := reply.(*controlv1.ListVariablesResponse); ok && err == nil {
+					deleted, _ := s.recall("deleted").(string)
+					list.Variables = slices.DeleteFunc(list.GetVariables(), func(v *controlv1.SecretName) bool { return v.GetName() == deleted })
+				}
+				return reply, err
+			}}
+		},
+	},
+}
