@@ -148,6 +148,12 @@ func TestAReportGoesIntoAStream(t *testing.T) {
 	}
 }
 
+func TestAReportCallsTheServerWhatItCallsItself(t *testing.T) {
+	if _, out, _ := judgeBare(t, bare{}, "-o", "markdown"); !strings.Contains(out, "\n`bare` · ") {
+		t.Errorf("the summary is %q", out)
+	}
+}
+
 func TestWhatIsLeftOutNeedsAReason(t *testing.T) {
 	for text, want := range map[string]string{
 		"AUTH-1": `--skip "AUTH-1" has no reason`, "AUTH-1=": "has no reason", "AUTH" + "-99=why": "skip: there is no rule",

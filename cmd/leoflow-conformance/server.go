@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -80,6 +81,7 @@ func (c *serverCmd) Run(con *console) error {
 	if err != nil {
 		return fixtures.wrong(c.flag(), err)
 	}
+	c.system = cmp.Or(target.Capabilities.GetServer(), c.Addr)
 	err = c.run(con, o, fixtures.whileServing(serversuite.Checks(target)))
 	if fault := fixtures.fault(); fault != nil {
 		return fmt.Errorf("%s: %w", c.flag(), fault)
