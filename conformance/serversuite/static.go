@@ -77,9 +77,9 @@ func putStatic(ctx context.Context, f conformancev1.FixtureServiceClient, tenant
 	return scope, err
 }
 
-// prepareStaticRun makes a run, a queued attempt of each task, and the tokens; those with
-// defects where it is told to.
-func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient, req *conformancev1.PrepareRunRequest, canary string, defects bool) (*conformancev1.StaticRun, error) {
+// prepareStaticRun makes a run, queued attempts of its tasks, and the tokens; those with
+// defects for the first run of a group.
+func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient, req *conformancev1.PrepareRunRequest, canary string, first bool) (*conformancev1.StaticRun, error) {
 	if _, err := f.PrepareRun(ctx, req); err != nil {
 		return nil, err
 	}
@@ -88,6 +88,10 @@ func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient,
 		Tasks: req.GetTasks(), Canary: canary,
 	}}
 	for _, task := range req.GetTasks() {
+		// What checks launch of a run, and of one that another is compared with.
+		if id := task.GetSpec().GetTaskId(); id == absent || !first && id != worker && id != source {
+			continue
+		}
 		got, err := f.PrepareAttempt(ctx, &conformancev1.PrepareAttemptRequest{State: queued, Task: &conformancev1.AttemptRef{
 			TenantId: req.GetTenantId(), DagId: req.GetDagId(), RunId: req.GetRunId(), TaskId: task.GetSpec().GetTaskId(),
 		}})
@@ -96,7 +100,7 @@ func prepareStaticRun(ctx context.Context, f conformancev1.FixtureServiceClient,
 		}
 		out.Attempts = append(out.Attempts, &conformancev1.StaticAttempt{Attempt: got.GetAttempt(), Token: got.GetToken()})
 	}
-	return out, mintStatic(ctx, f, out, defects)
+	return out, mintStatic(ctx, f, out, first)
 }
 
 // mintStatic makes the tokens of a run: its operators', and those of its worker.

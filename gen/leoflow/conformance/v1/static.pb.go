@@ -153,7 +153,8 @@ type StaticRun struct {
 	// The run. It has the tasks source, absent, stranger, worker and strict, of which
 	// worker takes the inputs `one` from source, and `many` from absent, source and absent.
 	Prepared *PreparedRun `protobuf:"bytes,1,opt,name=prepared,proto3" json:"prepared,omitempty"`
-	// A queued attempt of each task, never used.
+	// A queued attempt of each task, never used: of absent none is needed, and of a twin or
+	// a sibling only worker's and source's.
 	Attempts []*StaticAttempt `protobuf:"bytes,2,rep,name=attempts,proto3" json:"attempts,omitempty"`
 	// A token of an operator of the tenant with all rights, who looks at attempts, values
 	// and logs through ControlService, cancels and settles them, and launches further
