@@ -132,8 +132,9 @@ func authChecks(target *Target) []suite.Check {
 			out = append(out, cell("AUTH-5", "invalid", rpc, "with a request that is invalid, too",
 				unauthenticatedFirst(target, rpc, func(a *attempt) proto.Message {
 					request, _ := invalid()
-					_, err := a.w.call(rpc, a.as(), request)
-					a.w.wantCode(err, codes.InvalidArgument, "an invalid request with a good token")
+					if _, err := a.w.call(rpc, a.as(), request); status.Code(err) != codes.InvalidArgument {
+						a.w.t.Untestable("the server takes what is invalid, and there is no other refusal to come first (ERR-3)")
+					}
 					return request
 				})))
 		}
@@ -187,9 +188,14 @@ func refusedAlike(target *Target, rpc catalogue.RPC) func(*suite.T) {
 			credentials = append(credentials, minted(defect)(a))
 		}
 		var first *status.Status
+		refused := 0
 		for _, as := range credentials {
 			_, err := w.call(rpc, as, exercises[rpc].request(w, 2))
+			if first != nil && status.Code(err) != codes.Unauthenticated {
+				continue // AUTH-2 and AUTH-3 tell
+			}
 			w.wantCode(err, codes.Unauthenticated, rpc.Method()+" with "+as.name)
+			refused++
 			got := masked(err)
 			if first == nil {
 				first = got
@@ -197,6 +203,9 @@ func refusedAlike(target *Target, rpc catalogue.RPC) func(*suite.T) {
 			if !proto.Equal(first.Proto(), got.Proto()) {
 				t.Fatalf("%s with %s was refused in other words than with %s: {%v}, not {%v}", rpc.Method(), as.name, credentials[0].name, got.Proto(), first.Proto())
 			}
+		}
+		if refused < 2 {
+			t.Untestable("the server refuses too little to be told apart (AUTH-2)")
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package serversuite
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
 
@@ -23,37 +24,36 @@ var internals = regexp.MustCompile(`(?i)sql|select .* from |insert into |update 
 // refusal is a way to be refused by the application.
 type refusal struct {
 	word string
-	code codes.Code
 	rpc  catalogue.RPC
 	make func(*world) error
 }
 
 func refusals() []refusal {
 	return []refusal{
-		{"unauthenticated", codes.Unauthenticated, heartbeat, func(w *world) error {
+		{"unauthenticated", heartbeat, func(w *world) error {
 			w.launch(worker, running).control(heartbeat, 1)
 			_, err := w.call(heartbeat, noCredential, &agentv1.HeartbeatRequest{})
 			return err
 		}},
-		{"invalid", codes.InvalidArgument, reportState, func(w *world) error {
+		{"invalid", reportState, func(w *world) error {
 			a := w.launch(worker, running)
 			a.control(reportState, 1)
 			_, err := w.call(reportState, a.as(), &agentv1.ReportStateRequest{})
 			return err
 		}},
-		{"undeclared", codes.PermissionDenied, fetchXCom, func(w *world) error {
+		{"undeclared", fetchXCom, func(w *world) error {
 			a := exercised(w, fetchXCom)
 			a.control(fetchXCom, 1)
 			_, err := a.fetch(stranger, "")
 			return err
 		}},
-		{"absent", codes.NotFound, fetchXCom, func(w *world) error {
+		{"absent", fetchXCom, func(w *world) error {
 			a := exercised(w, fetchXCom)
 			a.control(fetchXCom, 1)
 			_, err := a.fetch(absent, "")
 			return err
 		}},
-		{"not-live", codes.FailedPrecondition, pushXCom, func(w *world) error {
+		{"not-live", pushXCom, func(w *world) error {
 			a := w.launch(worker, running)
 			a.control(pushXCom, 1)
 			a.accepted(saySuccess)
@@ -84,7 +84,7 @@ func errorChecks(target *Target) []suite.Check {
 // tellsNothing is the check of ERR-1.
 func (r refusal) tellsNothing(w *world) {
 	err := r.make(w)
-	w.wantCode(err, r.code, "the call")
+	w.wantRefused(err)
 	if found := internals.FindString(status.Convert(err).Message()); found != "" {
 		w.t.Fatalf("the error says %q: %q", found, status.Convert(err).Message())
 	}
@@ -100,10 +100,18 @@ func (r refusal) tellsNothing(w *world) {
 	}
 }
 
+// wantRefused stops the check of a server that takes what it should refuse: of that, and
+// of the code of an error, other rules tell.
+func (w *world) wantRefused(err error) {
+	if err == nil {
+		w.t.Untestable("the server takes what it should refuse, so there is no error to look at")
+	}
+}
+
 // hasReason is the check of ERR-3 for every error.
 func (r refusal) hasReason(w *world) {
 	err := r.make(w)
-	w.wantCode(err, r.code, "the call")
+	w.wantRefused(err)
 	reason := detail[*errdetails.ErrorInfo](err).GetReason()
 	if reason == "" {
 		w.t.Fatalf("the error has no google.rpc.ErrorInfo with a reason")
@@ -162,6 +170,9 @@ func tooLarge(t *suite.T, target *Target, rpc catalogue.RPC) {
 	request.ProtoReflect().SetUnknown(protowire.AppendBytes(protowire.AppendTag(nil, 19999, protowire.BytesType), make([]byte, size)))
 	before := a.stored().GetState()
 	_, err := w.call(rpc, a.as(), request)
+	if err == nil && w.target.Capabilities.GetMaxMessageBytes() == 0 {
+		t.Untestable(fmt.Sprintf("the fixtures do not tell the limit of a message, and one of %d bytes is under it", size))
+	}
 	w.wantCode(err, codes.ResourceExhausted, rpc.Method()+" of a message that is too large")
 	if open != nil {
 		open.line("agent", 0, "after")

@@ -183,7 +183,7 @@ func (a *attempt) control(rpc catalogue.RPC, turn int) {
 	e := exercises[rpc]
 	reply, err := a.w.call(rpc, a.as(), e.request(a.w, turn))
 	a.w.wantCode(err, codes.OK, "the control, a right call of "+rpc.Method())
-	if reply == nil {
+	if reply == nil && rpc != streamLogs { // what became of the line tells; acknowledgements are LOG-5's
 		a.w.t.Fatalf("the control, a right call of %s, was answered without a message", rpc.Method())
 	}
 	e.shows(a, turn, reply)

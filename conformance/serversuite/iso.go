@@ -61,7 +61,7 @@ func apart(w, other *world, rpc catalogue.RPC) {
 		request := exercises[rpc].request(caller.w, turn)
 		reply, err := caller.w.call(rpc, caller.as(), request)
 		w.wantCode(err, codes.OK, rpc.Method()+" of "+caller.w.tenant)
-		if reply == nil {
+		if reply == nil && rpc != streamLogs { // see control
 			w.t.Fatalf("%s of %s was answered without a message", rpc.Method(), caller.w.tenant)
 		}
 		exercises[rpc].shows(caller, turn, reply)

@@ -135,6 +135,20 @@ func (s *shipment) await(far *atomic.Int64, line int64) {
 	}
 }
 
+// acknowledges reports whether any acknowledgement comes, within the time of a few.
+func (s *shipment) acknowledges(far *atomic.Int64) bool {
+	look, end := time.NewTicker(time.Millisecond), time.After(s.a.w.t.Scale(3*time.Second))
+	defer look.Stop()
+	for far.Load() == 0 {
+		select {
+		case <-look.C:
+		case <-end:
+			return false
+		}
+	}
+	return true
+}
+
 // wantKept wants lines from the first one in the log, each once and in order: as many at
 // least. It returns how many there are.
 func (a *attempt) wantKept(least int64, filler string) int64 {
@@ -242,6 +256,9 @@ func stalledFollower(w *world) {
 	s := &shipment{logStream: a.openLog(), filler: fmt.Sprintf("%1024s", ".")}
 	s.ship(10)
 	far, ended := s.acks()
+	if !s.acknowledges(far) {
+		w.t.Untestable("the server acknowledges no line while a stream is open (LOG-5), so nothing tells how fast it takes them")
+	}
 	s.await(far, 10)
 	_, err := w.target.Fixtures.StallFollower(w.t.Context(), &conformancev1.StallFollowerRequest{Attempt: a.ref})
 	w.fixture("have somebody follow a log who takes nothing", err)
@@ -276,8 +293,12 @@ func acksUnread(w *world) {
 	w.wantCode(s.stream.CloseSend(), codes.OK, "half-closing StreamLogs")
 	far, ended := s.acks()
 	s.wantEnd(ended)
-	if got := far.Load(); got != many {
+	b.wantKept(many, "")
+	switch got := far.Load(); got {
+	case many:
+	case 0:
+		w.t.Untestable("the server acknowledges no line (LOG-5), so no acknowledgement could slow reception")
+	default:
 		w.t.Fatalf("of %d lines %d were acknowledged in the end", many, got)
 	}
-	b.wantKept(many, "")
 }
