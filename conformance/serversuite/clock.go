@@ -1,6 +1,8 @@
 package serversuite
 
 import (
+	"errors"
+	"io"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -150,6 +152,9 @@ func (l *logStream) wantClosed(allowed ...codes.Code) {
 		_, err := l.receive()
 		if err == nil {
 			continue
+		}
+		if errors.Is(err, io.EOF) {
+			l.a.w.t.Fatalf("a stream of an attempt that may log no more ended as if all were well, not with %v", allowed)
 		}
 		for _, code := range allowed {
 			if status.Code(err) == code {

@@ -62,7 +62,7 @@ func Checks(target *Target) []suite.Check {
 	var out []suite.Check
 	for _, of := range []func(*Target) []suite.Check{
 		authChecks, kindChecks, operateChecks, startChecks, stateChecks, beatChecks, renewChecks, xcomChecks, isoChecks, secretChecks, faultChecks, errorChecks, logChecks,
-		keyChecks, clockChecks, outageChecks, undeliveredChecks, operatorIsoChecks, raceChecks, silenceChecks,
+		keyChecks, clockChecks, outageChecks, undeliveredChecks, operatorIsoChecks, raceChecks, silenceChecks, readerChecks,
 		limitChecks, shipChecks,
 	} {
 		out = append(out, of(target)...)
