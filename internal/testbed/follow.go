@@ -57,7 +57,7 @@ func (b *Bed) AwaitLine(ctx context.Context, req *conformancev1.AwaitLineRequest
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }() // nothing more is asked of it
 	for {
 		err := b.awaitLine(ctx, conn, req)
 		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
