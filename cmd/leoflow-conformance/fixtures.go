@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
@@ -18,8 +19,9 @@ import (
 
 // preparing is the flags that say who prepares what checks need. One of them is given.
 type preparing struct {
-	FixturesAddr string `required:"" xor:"fixtures" placeholder:"HOST:PORT" help:"Where its adapter serves FixtureService, in plaintext; this or --fixture-cmd."`
+	FixturesAddr string `required:"" xor:"fixtures" placeholder:"HOST:PORT" help:"Where its adapter serves FixtureService, in plaintext; this, --fixture-cmd or --fixtures-file."`
 	FixtureCmd   string `required:"" xor:"fixtures" placeholder:"COMMAND" help:"Its adapter, as a command line for sh: it reads requests and writes replies, as lines of JSON."`
+	FixturesFile string `required:"" xor:"fixtures" type:"path" placeholder:"FILE" help:"What was prepared beforehand, as leoflow-conformance prepare writes it: for one run, and fewer rules."`
 }
 
 // preparer prepares what checks need.
@@ -33,14 +35,29 @@ type preparer struct {
 
 // open finds who prepares. One that starts the server as well has done so then.
 func (p *preparing) open(ctx context.Context, con *console, scale float64) (*preparer, error) {
-	if p.FixtureCmd != "" {
+	healthy := func() error { return nil }
+	switch {
+	case p.FixturesFile != "": // read once the server is reached, which it is about
+		return &preparer{nil, healthy, healthy}, nil
+	case p.FixtureCmd != "":
 		return startFixtures(ctx, p.FixtureCmd, con, time.Duration(float64(callWithin)*scale))
 	}
 	conn, err := reach(ctx, "--fixtures-addr", p.FixturesAddr, insecure.NewCredentials(), time.Duration(float64(reachWithin)*scale))
 	if err != nil {
 		return nil, err
 	}
-	return &preparer{conformancev1.NewFixtureServiceClient(conn), conn.Close, func() error { return nil }}, nil
+	return &preparer{conformancev1.NewFixtureServiceClient(conn), conn.Close, healthy}, nil
+}
+
+// read has the preparer hand out what a file says of the server that conn leads to.
+func (p *preparing) read(into *preparer, conn grpc.ClientConnInterface) (err error) {
+	if p.FixturesFile == "" {
+		return nil
+	}
+	if into.FixtureServiceClient, err = fixtures.ReadStatic(p.FixturesFile, conn); err != nil {
+		return badUsage{fmt.Errorf("--fixtures-file: %w", err)}
+	}
+	return nil
 }
 
 // startFixtures starts a command, and waits for its first answer.
@@ -82,8 +99,11 @@ func (p *preparer) wrong(flag string, err error) error {
 
 // flag is the one that was given.
 func (p *preparing) flag() string {
-	if p.FixtureCmd != "" {
+	switch {
+	case p.FixtureCmd != "":
 		return "--fixture-cmd"
+	case p.FixturesFile != "":
+		return "--fixtures-file"
 	}
 	return "--fixtures-addr " + p.FixturesAddr
 }

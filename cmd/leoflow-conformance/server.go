@@ -43,6 +43,10 @@ One whose adapter is a program that reads and writes lines of JSON; it may start
 
   leoflow-conformance server --addr 127.0.0.1:7400 --fixture-cmd 'python3 adapter.py --verbose'
 
+One to which no adapter can be added, with attempts that were prepared beforehand:
+
+  leoflow-conformance server --addr 127.0.0.1:7400 --fixtures-file fixtures.json
+
 Only what is said of heartbeats, a hundred times, in orders of one seed:
 
   leoflow-conformance server --addr … --fixtures-addr … --rule BEAT --repeat 100 --seed 7
@@ -56,6 +60,9 @@ func (c *serverCmd) Run(con *console) error {
 	o, err := c.options(con.rules, catalogue.Server)
 	if err != nil {
 		return err
+	}
+	if c.FixturesFile != "" && c.Repeat > 1 {
+		return badUsage{errors.New("--repeat: a file of fixtures serves one run; leave --repeat out, or use an adapter")}
 	}
 	creds, confidential, err := c.credentials()
 	if err != nil {
@@ -75,6 +82,9 @@ func (c *serverCmd) Run(con *console) error {
 		return err
 	}
 	defer conn.Close() //nolint:errcheck // all calls are over
+	if err := c.read(fixtures, conn); err != nil {
+		return err
+	}
 	first, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	target, err := serversuite.NewTarget(first, conn, confidential, fixtures)
