@@ -16,9 +16,9 @@ import (
 )
 
 func raceChecks(target *Target) []suite.Check {
-	return []suite.Check{
-		single(target, "STATE-9", "race", "whatever races, every history is a path of the state table", everyHistoryIsAPath, reportState),
-	}
+	race := single(target, "STATE-9", "race", "whatever races, every history is a path of the state table", everyHistoryIsAPath, reportState)
+	race.Deadline = 30 * time.Second
+	return []suite.Check{race}
 }
 
 // racer is one attempt of several that follow each other, each with all that can happen
@@ -63,11 +63,12 @@ func everyHistoryIsAPath(w *world) {
 	enough()
 	looking.Wait()
 	table := readStateTable()
-	for _, r := range racers {
+	for i, r := range racers {
 		if wrong := r.history.impossible(table); wrong != "" {
 			w.t.Fatalf("of try %d of %s was seen %s", r.ref.GetTryNumber(), r.ref.GetTaskId(), wrong)
 		}
-		if state := r.history.seen[len(r.history.seen)-1].state; len(table[state]) != 1 {
+		// One that a newer try superseded may stay as it was.
+		if state := r.history.seen[len(r.history.seen)-1].state; i == tries-1 && len(table[state]) != 1 {
 			w.t.Fatalf("when all is over, try %d of %d is %s", r.ref.GetTryNumber(), tries, state)
 		}
 		w.t.Note("try %d: %d observations", r.ref.GetTryNumber(), len(r.history.seen))

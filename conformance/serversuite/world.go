@@ -237,6 +237,14 @@ func (a *attempt) wantUnchanged(before snapshot, by string) {
 	}
 }
 
+// wantNothingStored is wantUnchanged of a call that was answered well: a server may take
+// that for a sign of life.
+func (a *attempt) wantNothingStored(before snapshot, by string) {
+	before.attempt = proto.CloneOf(before.attempt)
+	before.attempt.HeartbeatAt = a.stored().GetHeartbeatAt()
+	a.wantUnchanged(before, by)
+}
+
 // publish has the source's value pushed over the wire, and the source end well.
 func (w *world) publish(value string) {
 	a := w.launch(source, running)

@@ -164,7 +164,7 @@ func xcomLimit(w *world) {
 			w.t.Fatalf("a value %d bytes over the limit was answered {%v}", over, got)
 		}
 	}
-	s.wantUnchanged(before, "a value over the limit")
+	s.wantNothingStored(before, "a value over the limit")
 }
 
 func xcomSchema(w *world) {
@@ -184,7 +184,7 @@ func xcomSchema(w *world) {
 			w.t.Fatalf("the value %s was answered {%v}", wrong, got)
 		}
 	}
-	s.wantUnchanged(before, "a value against the schema")
+	s.wantNothingStored(before, "a value against the schema")
 }
 
 func xcomBytes(w *world) {
