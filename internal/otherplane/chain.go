@@ -64,10 +64,26 @@ func (s *service) unary(ctx context.Context, request any, info *grpc.UnaryServer
 	if err != nil {
 		return nil, s.told(ctx, err)
 	}
+	if s.plane.choices.AnyCallBeats {
+		s.alive(known)
+	}
 	if m, ok := reply.(proto.Message); ok {
 		s.fromTheFuture(m)
 	}
 	return reply, nil
+}
+
+// alive takes a call for a sign of life, if the store is well.
+func (s *service) alive(ctx context.Context) {
+	if is, _ := s.plane.store.gate.look(); is != well {
+		return
+	}
+	_ = s.do(ctx, func(st *store) error { // a sign that is missed does no harm
+		if a := st.attempt(caller(ctx).id); a.notLive() == 0 {
+			a.beat = s.plane.clock.now()
+		}
+		return nil
+	})
 }
 
 type admitted struct {

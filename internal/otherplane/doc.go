@@ -67,6 +67,12 @@ type Choices struct {
 	BeatEvery, LostAfter time.Duration
 	// CommitEvery is how often lines of a log become durable.
 	CommitEvery time.Duration
+	// AnyCallBeats: every call that is answered well is a sign of life.
+	AnyCallBeats bool
+	// OwnLines: the plane writes lines of its own into logs.
+	OwnLines bool
+	// TellsNothing: its fixtures do not tell its limits and times.
+	TellsNothing bool
 	// WhenDown is what calls are told while the store fails.
 	WhenDown codes.Code
 }
@@ -94,7 +100,7 @@ func Plain() Choices {
 		ValueLife: 90 * time.Minute, LogGrace: 10 * time.Minute,
 		TokenLife: 30 * time.Hour, Ceiling: 30 * time.Hour,
 		BeatEvery: 40 * time.Second, LostAfter: 10 * time.Minute,
-		CommitEvery: 60 * time.Millisecond, WhenDown: codes.Internal,
+		CommitEvery: 60 * time.Millisecond, AnyCallBeats: true, WhenDown: codes.Internal,
 	}
 }
 
@@ -108,6 +114,6 @@ func Sealed() Choices {
 		ValueLife: 26 * time.Hour, LogGrace: 31 * time.Second,
 		TokenLife: 20 * time.Minute, Ceiling: 2 * time.Hour,
 		BeatEvery: 2500 * time.Millisecond, LostAfter: time.Minute,
-		CommitEvery: 400 * time.Millisecond, WhenDown: codes.Unavailable,
+		CommitEvery: 400 * time.Millisecond, OwnLines: true, WhenDown: codes.Unavailable,
 	}
 }

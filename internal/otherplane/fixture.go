@@ -31,7 +31,7 @@ func (f *fixtures) GetCapabilities(context.Context, *conformancev1.GetCapabiliti
 		}
 	}
 	slices.Sort(abilities)
-	return &conformancev1.GetCapabilitiesResponse{
+	told := &conformancev1.GetCapabilitiesResponse{
 		Server: c.Name, Abilities: abilities, Clock: c.Clock,
 		Faults: []conformancev1.Fault{
 			conformancev1.Fault_FAULT_STORE_DOWN, conformancev1.Fault_FAULT_STORE_HANGS, conformancev1.Fault_FAULT_PANIC,
@@ -41,7 +41,11 @@ func (f *fixtures) GetCapabilities(context.Context, *conformancev1.GetCapabiliti
 		XcomMaxBytes: int64(c.ValueMax), XcomTtl: durationpb.New(c.ValueLife), LogGrace: durationpb.New(c.LogGrace),
 		MaxMessageBytes: int64(c.MessageMax), PlaintextSecrets: c.PlaintextSecrets,
 		PushesOverRate: pushesOverRate, HandshakeWithin: durationpb.New(handshakeWithin),
-	}, nil
+	}
+	if c.TellsNothing {
+		told.XcomMaxBytes, told.XcomTtl, told.LogGrace, told.MaxMessageBytes, told.PushesOverRate, told.HandshakeWithin = 0, nil, nil, 0, 0, nil
+	}
+	return told, nil
 }
 
 // SetFault makes a fault, or ends it.
@@ -91,11 +95,10 @@ func (f *fixtures) SetSilence(_ context.Context, req *conformancev1.SetSilenceRe
 	p := f.plane
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.watch.stop()
-	p.watch = watching(p.service, p.choices.LostAfter)
-	if after := req.GetLostAfter().AsDuration(); after > 0 {
-		p.watch.stop()
-		p.watch = watchingSome(p.service, after, true)
+	if p.silence = req.GetLostAfter().AsDuration(); p.silence == 0 {
+		p.silence = p.choices.LostAfter
 	}
+	p.watch.stop()
+	p.watch = watching(p.service, p.silence)
 	return &conformancev1.SetSilenceResponse{}, nil
 }

@@ -42,13 +42,14 @@ type Plane struct {
 	watch              *watch
 
 	mu      sync.Mutex // held while the server is started and ended
+	silence time.Duration
 	service *service
 	server  *grpc.Server
 }
 
 // Start has a plane serve on free ports of this machine; with a configuration, over TLS.
 func Start(choices Choices, over *tls.Config) (*Plane, error) {
-	p := &Plane{choices: choices, tls: over, store: newStore(), clock: &clock{}, addr: "127.0.0.1:0"}
+	p := &Plane{choices: choices, tls: over, store: newStore(), clock: &clock{}, addr: "127.0.0.1:0", silence: choices.LostAfter}
 	var err error
 	switch choices.Signer {
 	case RSA:
@@ -113,7 +114,7 @@ func (p *Plane) start() error {
 	agentv1.RegisterAgentServiceServer(p.server, p.service)
 	server := p.server
 	go func() { _ = server.Serve(bounded(listener)) }() // it ends with kill or end
-	p.watch = watching(p.service, p.choices.LostAfter)
+	p.watch = watching(p.service, p.silence)
 	return nil
 }
 

@@ -15,9 +15,9 @@ import (
 // The rate of one attempt: so many calls at once, and one more each so often.
 const (
 	burst       = 60
-	refillEvery = 100 * time.Millisecond
-	// pushesOverRate are over the rate even where they take some seconds.
-	pushesOverRate = 4 * burst
+	refillEvery = time.Second
+	// pushesOverRate are over the rate even where they take two minutes.
+	pushesOverRate = 3 * burst
 )
 
 // rate holds attempts to their rate. What it is not about it lets through: heartbeats,

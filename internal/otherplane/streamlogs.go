@@ -18,7 +18,7 @@ const (
 	// logPatience is how long lines wait for the store.
 	logPatience = 40 * time.Second
 	// quiet is how long nothing has come when all is taken for received that was sent.
-	quiet = 40 * time.Millisecond
+	quiet = 150 * time.Millisecond
 )
 
 // logCall is one StreamLogs call.
@@ -184,6 +184,9 @@ func (c *logCall) commit() error {
 		now := c.s.plane.clock.now()
 		if end, isOver := a.over(); isOver && now.After(end.Add(c.s.plane.choices.LogGrace)) {
 			return refuse(codes.FailedPrecondition, "closed", "The log of %q (%s) is closed.", c.id.task, c.id.instance)
+		}
+		if c.s.plane.choices.OwnLines && len(c.batch) > 0 && len(a.log.entries) == 0 {
+			a.log.add(&agentv1.LogLine{Stream: "plane", Message: "Here begins the log of " + c.id.task + "."}, c.seen, now, false)
 		}
 		for _, line := range c.batch {
 			a.log.add(line, c.seen, now, c.s.plane.choices.Resume)

@@ -19,9 +19,6 @@ const fewest = 12
 type watch struct {
 	s         *service
 	lostAfter time.Duration
-	// heardOnly: whether most are silent is asked of those alone who were heard since the
-	// watch began. A bench is full of attempts that nobody has an agent for.
-	heardOnly bool
 	sights    map[*attempt]sight
 	alarm     bool
 	stopOnce  func()
@@ -31,16 +28,13 @@ type watch struct {
 type sight struct {
 	stamp time.Time // the attempt's last sign of life, as it was seen
 	since time.Time // by our own clock
-	heard bool      // the stamp has moved
 }
 
 // watching begins a watch.
-func watching(s *service, lostAfter time.Duration) *watch { return watchingSome(s, lostAfter, false) }
-
-func watchingSome(s *service, lostAfter time.Duration, heardOnly bool) *watch {
+func watching(s *service, lostAfter time.Duration) *watch {
 	ended := make(chan struct{})
 	w := &watch{
-		s: s, lostAfter: lostAfter, heardOnly: heardOnly, sights: map[*attempt]sight{},
+		s: s, lostAfter: lostAfter, sights: map[*attempt]sight{},
 		ended: ended, stopOnce: sync.OnceFunc(func() { close(ended) }),
 	}
 	go w.run()
@@ -80,32 +74,29 @@ func (w *watch) look(st *store) {
 	now := time.Now()
 	seen := map[*attempt]sight{}
 	var silent []*attempt
-	asked, nearly := 0, 0
+	nearly := 0
 	st.each(func(a *attempt) {
 		if a.superseded() || a.settled() {
 			return
 		}
 		before, known := w.sights[a]
 		if !known || !before.stamp.Equal(a.beat) {
-			before = sight{stamp: a.beat, since: now, heard: known}
+			before = sight{stamp: a.beat, since: now}
 		}
 		seen[a] = before
 		age := now.Sub(before.since)
 		if age >= w.lostAfter {
 			silent = append(silent, a)
 		}
-		if before.heard || !w.heardOnly {
-			asked++
-			if age >= w.lostAfter*3/4 {
-				nearly++
-			}
+		if age >= w.lostAfter*3/4 {
+			nearly++
 		}
 	})
 	w.sights = seen
-	most := asked >= fewest && nearly*2 > asked
+	most := len(seen) >= fewest && nearly*2 > len(seen)
 	switch {
 	case most && !w.alarm:
-		slog.Error("most attempts are silent: is it us?", "silent", nearly, "of", asked)
+		slog.Error("most attempts are silent: is it us?", "silent", nearly, "of", len(seen))
 	case !most && w.alarm:
 		clear(w.sights) // what was silence until now was ours
 	case !most:
