@@ -92,10 +92,8 @@ type outcome struct {
 	err   error
 }
 
-// callAll makes all calls at once, and does not wait long for any.
-func (w *world) callAll(calls []faultyCall) []outcome {
-	ctx, cancel := context.WithTimeout(w.t.Context(), w.t.Scale(3*time.Second))
-	defer cancel()
+// callAll makes all calls at once, and waits for none longer than ctx.
+func callAll(ctx context.Context, calls []faultyCall) []outcome {
 	out := make([]outcome, len(calls))
 	var under sync.WaitGroup
 	for i, c := range calls {
@@ -112,7 +110,9 @@ func storeTellsNothing(w *world, g group) {
 	calls := g.calls(w, g.rpcs)
 	end := w.fault(conformancev1.Fault_FAULT_STORE_DOWN)
 	failed, ids := 0, map[string]bool{}
-	for _, got := range w.callAll(calls) {
+	ctx, cancel := context.WithTimeout(w.t.Context(), w.t.Scale(3*time.Second)) // some may wait for the store
+	defer cancel()
+	for _, got := range callAll(ctx, calls) {
 		switch code := status.Code(got.err); code {
 		case codes.OK, codes.DeadlineExceeded, codes.Canceled: // it could answer without, or waits
 			continue
@@ -164,7 +164,7 @@ func (o outcome) wantNothingTold() {
 func panicSurvived(w *world, g group) {
 	calls := g.calls(w, g.rpcs)
 	end := w.fault(conformancev1.Fault_FAULT_PANIC)
-	for _, got := range w.callAll(calls) {
+	for _, got := range callAll(w.t.Context(), calls) {
 		if !w.travels(got.rpc) && status.Code(got.err) == codes.PermissionDenied {
 			continue // it never came to its handler
 		}

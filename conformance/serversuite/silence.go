@@ -1,20 +1,13 @@
 package serversuite
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"slices"
-	"sync"
 	"time"
 
-	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 
@@ -54,87 +47,6 @@ func (w *world) silence() time.Duration {
 	})
 	w.fixture("say after how long a silence an attempt is lost", set(window))
 	return window
-}
-
-// herd is attempts of which some beat.
-type herd struct {
-	w        *world
-	window   time.Duration
-	attempts []*attempt
-
-	stop    context.CancelFunc // of those that beat
-	beating sync.WaitGroup
-	mu      sync.Mutex
-	told    error // one was told to terminate
-}
-
-// newHerd launches at least n attempts, each of which has beaten once.
-func (w *world) newHerd(n int, window time.Duration) *herd {
-	h := &herd{w: w, window: window, stop: func() {}}
-	w.t.Cleanup(func() { h.rest() })
-	for of := w; ; of = newWorld(w.t, w.target) {
-		for _, task := range []string{source, absent, strict, worker} { // stranger is the check's own
-			a := of.launch(task, running)
-			h.attempts = append(h.attempts, a)
-		}
-		if len(h.attempts) >= n {
-			break
-		}
-	}
-	for _, a := range h.attempts {
-		a.control(heartbeat, 1)
-	}
-	return h
-}
-
-// beat has some of the attempts beat, and no others, until it is called again or the herd
-// rests. Beats that fail are no matter: it is for the server not to lose anybody by them.
-func (h *herd) beat(attempts []*attempt) {
-	h.rest()
-	var ctx context.Context
-	ctx, h.stop = context.WithCancel(h.w.t.Context())
-	client := agentv1.NewAgentServiceClient(h.w.target.Conn)
-	for _, a := range attempts {
-		h.beating.Go(func() {
-			again := time.NewTicker(h.window / 8)
-			defer again.Stop()
-			as := metadata.NewOutgoingContext(ctx, a.as().md)
-			for ctx.Err() == nil {
-				if got, err := client.Heartbeat(as, &agentv1.HeartbeatRequest{}, grpc.WaitForReady(true)); err == nil && got.GetShouldTerminate() {
-					h.ended(fmt.Errorf("%s, which beats each %v, was told {%v}", a.ref.GetTaskId(), h.window/8, got))
-					return
-				}
-				select {
-				case <-again.C:
-				case <-ctx.Done():
-				}
-			}
-		})
-	}
-}
-
-func (h *herd) ended(told error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.told = errors.Join(h.told, told)
-}
-
-// rest ends all beating, and waits until nobody beats.
-func (h *herd) rest() {
-	h.stop()
-	h.beating.Wait()
-}
-
-// wantLive fails the check if any attempt of the herd has ended.
-func (h *herd) wantLive(while string) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.told != nil {
-		h.w.t.Fatalf("%s: %v", while, h.told)
-	}
-	for _, a := range h.attempts {
-		a.wantState(running, while)
-	}
 }
 
 // pass waits until a moment.
@@ -183,7 +95,6 @@ func silentIsLost(w *world) {
 	w.launch(worker, running).control(heartbeat, 1)
 	window := w.silence()
 	h := w.newHerd(4, window)
-	h.beat(h.attempts)
 	a, since, _ := w.lone()
 	a.wantLost(since, window)
 	h.wantLive("another one's silence")
@@ -193,12 +104,12 @@ func silenceOfMost(w *world) {
 	w.launch(worker, running).control(heartbeat, 1)
 	window := w.silence()
 	h := w.newHerd(16, window)
-	h.beat(h.attempts[:4])
+	h.beat(4)
 	w.pass(time.Now().Add(window * 8 / 5))
-	h.wantLive("silence of most at once")
+	h.wantAllLive("silence of most at once")
 	// And when they are heard again, who is not is lost.
 	a, since, _ := w.lone()
-	h.beat(h.attempts)
+	h.beat(len(h.members))
 	a.wantLost(since, window)
 	h.wantLive("silence of most that is over")
 }
@@ -211,7 +122,7 @@ func restartIsNoSilence(w *world) {
 	}
 	w.makes(fault)
 	interrupted(w, func(h *herd, _ time.Duration) (begun, ended time.Time) {
-		h.rest() // or their connection would meet a server that is away, and wait before it tries again
+		h.beat(0) // or their connection would meet a server that is away, and wait before it tries again
 		begun = time.Now()
 		ctx, cancel := w.afterwards()
 		defer cancel()
@@ -219,7 +130,7 @@ func restartIsNoSilence(w *world) {
 		w.reach(ctx)
 		w.fixture("restart the server", err)
 		w.t.Note("the server was started anew")
-		h.beat(h.attempts)
+		h.beat(len(h.members))
 		return time.Now(), begun // it observes anew from somewhere in between
 	})
 }
@@ -247,7 +158,6 @@ func outageIsNoSilence(w *world) {
 func interrupted(w *world, come func(h *herd, window time.Duration) (begun, ended time.Time)) {
 	window := w.silence()
 	h := w.newHerd(4, window)
-	h.beat(h.attempts)
 	for range 3 {
 		a, since, by := w.lone()
 		w.pass(since.Add(window * 3 / 10))
