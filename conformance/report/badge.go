@@ -23,7 +23,7 @@ func Badge(r *conformancev1.Report) ([]byte, error) {
 	width := func(text string) float64 { return float64(utf8.RuneCountInString(text)) * character }
 	left, right := width(label)+2*pad, width(value)+2*pad
 	text := func(of string, x float64) string {
-		return fmt.Sprintf(`    <text x="%.1f" y="14" textLength="%.1f">%s</text>`+"\n", x, width(of), escaped(of))
+		return fmt.Sprintf(`    <text x="%.1f" y="14" textLength="%.1f" lengthAdjust="spacingAndGlyphs">%s</text>`+"\n", x, width(of), escaped(of))
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, `<svg xmlns="http://www.w3.org/2000/svg" width="%.1f" height="%d" role="img" aria-label="%s">`+"\n",

@@ -85,8 +85,8 @@ type (
 		Version                      int32
 	}
 	totalView struct {
-		Status, Word  string
-		Rules, Checks int32
+		Status, Word, RulesWord, ChecksWord string
+		Rules                               int32
 	}
 	failureView struct {
 		Anchor, ID, Name, Status, Word, Level, Rule, Statement, Rationale, Runs string
@@ -126,9 +126,12 @@ type (
 func totalViews(r *conformancev1.Report) []totalView {
 	var out []totalView
 	for _, s := range statuses() {
-		v := totalView{Status: wordOf(s), Word: heading(s), Rules: *total(r.GetRulesByStatus(), s), Checks: *total(r.GetChecksByStatus(), s)}
-		if v.Rules > 0 || v.Checks > 0 || s == passed || s == failed {
-			out = append(out, v)
+		ofRules, ofChecks := *total(r.GetRulesByStatus(), s), *total(r.GetChecksByStatus(), s)
+		if ofRules > 0 || ofChecks > 0 || s == passed || s == failed {
+			out = append(out, totalView{
+				Status: wordOf(s), Word: heading(s), Rules: ofRules,
+				RulesWord: count(int(ofRules), "rule"), ChecksWord: count(int(ofChecks), "check"),
+			})
 		}
 	}
 	return out

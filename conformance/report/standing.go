@@ -79,7 +79,7 @@ func (s standing) String() string {
 		text = "every rule is kept"
 	}
 	if more := append(append([]string{}, s.ill...), s.open...); len(more) > 0 {
-		text += ": " + strings.Join(more, ", ")
+		text += "; " + strings.Join(more, ", ")
 	}
 	return text
 }
