@@ -9,6 +9,7 @@ import (
 
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 // operatorMutants cross the tenants of operators.
@@ -85,5 +86,28 @@ var operatorMutants = []Mutant{
 				return reply, err
 			}}
 		},
+	},
+	{
+		Name: "whatever a task does not declare is absent", Rule: "ISO-5", Check: "ISO-5/readers",
+		server: func() *server {
+			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				if c.method == "FetchXCom" && status.Code(err) == codes.PermissionDenied {
+					err = status.Error(codes.NotFound, "there is none")
+				}
+				return reply, err
+			}}
+		},
+		Also: matrix.Because("it fetches what is not declared, too", "XCOM-5/undeclared", "ISO-5/at-once", "ERR-1/undeclared", "ERR-3/undeclared"),
+	},
+	{
+		Name: "operators read a value one push late", Rule: "ISO-5", Check: "ISO-5/operators",
+		server: after(func(s *server, c *call, reply *controlv1.GetXComResponse) {
+			if before, ok := s.keep("read "+c.request.(*controlv1.GetXComRequest).String(), proto.Clone(reply)).(proto.Message); ok {
+				proto.Reset(reply)
+				proto.Merge(reply, before)
+			}
+		}),
+		Also: matrix.Because("it reads a value that was replaced", "ISO-1/operator/GetXCom"),
 	},
 }
