@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -129,7 +130,7 @@ var exercises = map[catalogue.RPC]exercise{
 		confidential: true, prepare: giveSecrets,
 		request: func(*world, int) proto.Message { return &agentv1.GetVariablesRequest{} },
 		shows: func(a *attempt, _ int, reply proto.Message) {
-			if got := reply.(*agentv1.GetVariablesResponse).GetVariables()["HIDDEN"]; got != "hidden "+a.w.canary {
+			if got := reply.(*agentv1.GetVariablesResponse).GetVariables()["DECLARED"]; got != " "+a.w.canary+"\n\"ü\" " {
 				a.w.t.Fatalf("GetVariables did not return the tenant's variable as stored")
 			}
 		},
@@ -138,14 +139,24 @@ var exercises = map[catalogue.RPC]exercise{
 		confidential: true, prepare: giveSecrets,
 		request: func(*world, int) proto.Message { return &agentv1.GetConnectionsRequest{} },
 		shows: func(a *attempt, _ int, reply proto.Message) {
-			if got := reply.(*agentv1.GetConnectionsResponse).GetConnectionUris()["hidden"]; got != "x://"+a.w.canary {
+			if got := reply.(*agentv1.GetConnectionsResponse).GetConnectionUris()["declared"]; got != "pg://u:p%20w@h/"+a.w.canary+"?a=%2F" {
 				a.w.t.Fatalf("GetConnections did not return the tenant's connection as stored")
 			}
 		},
 	},
 }
 
-func giveSecrets(w *world) { w.secrets(conformancev1.FixtureScope_FIXTURE_SCOPE_TENANT) }
+// giveSecrets gives the tenant secrets, and its tasks all of them, or what they declared
+// where the server never gives more.
+func giveSecrets(w *world) {
+	tenant := secretsFor(w.tenant, w.canary, conformancev1.FixtureScope_FIXTURE_SCOPE_TENANT)
+	_, err := w.target.Fixtures.PutSecrets(w.t.Context(), tenant)
+	if w.limited = status.Code(err) == codes.Unimplemented && w.target.offers("declared_scope"); w.limited {
+		w.secrets(conformancev1.FixtureScope_FIXTURE_SCOPE_DECLARED)
+		return
+	}
+	w.fixture("store secrets", err)
+}
 
 // turned is a text that tells the tenant and the turn.
 func turned(w *world, turn int) []byte { return fmt.Appendf(nil, `"%s %d"`, w.canary, turn) }

@@ -64,6 +64,10 @@ func secretsExact(w *world, rpc catalogue.RPC) {
 		getVariables:   {"DECLARED": " " + w.canary + "\n\"ü\" ", "HIDDEN": "hidden " + w.canary},
 		getConnections: {"declared": "pg://u:p%20w@h/" + w.canary + "?a=%2F", "hidden": "x://" + w.canary},
 	}[rpc]
+	if w.limited {
+		delete(want, "HIDDEN")
+		delete(want, "hidden")
+	}
 	for range 2 {
 		if got := a.delivered(rpc); !maps.Equal(got, want) {
 			w.t.Fatalf("%s returned %v, or values that are not as stored; stored are %v", rpc.Method(), sortedNames(got), sortedNames(want))
@@ -74,7 +78,7 @@ func secretsExact(w *world, rpc catalogue.RPC) {
 func secretsDeclared(w *world, rpc catalogue.RPC) {
 	w.needs("declared_scope")
 	a := exercised(w, rpc)
-	if got := a.delivered(rpc); len(got) != 2 {
+	if got := a.delivered(rpc); len(got) != 2 && !w.limited {
 		w.t.Fatalf("under the scope of the tenant %s returned %v", rpc.Method(), sortedNames(got))
 	}
 	w.secrets(conformancev1.FixtureScope_FIXTURE_SCOPE_DECLARED)

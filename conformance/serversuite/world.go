@@ -39,6 +39,8 @@ type world struct {
 	canary string                       // in all that is the tenant's own
 	specs  map[string]*agentv1.TaskSpec // by task
 
+	limited bool // its tasks get only the secrets that they declared
+
 	live map[string]*conformancev1.AttemptRef // the newest try by run and task, where it may be live
 }
 
