@@ -1,16 +1,22 @@
 package mutants
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 // lenient is a server that takes a token which ours refuses, where taken says so, for a
@@ -30,25 +36,79 @@ func lenient(taken func(token string, c *claims) bool) func() *server {
 			again := *c
 			again.md = withToken(c.md, s.good(c.ctx, who))
 			return pass(&again)
+		}, stream: func(s *server, md metadata.MD) metadata.MD {
+			token := tokenOf(md)
+			if who := read(token); taken(token, &who) {
+				return withToken(md, s.good(context.Background(), who))
+			}
+			return md
 		}}
 	}
 }
 
-// asLast is a server that takes a call which ours refuses, where taken says so, for one of
-// whoever of an audience called last and was taken.
-func asLast(of string, taken func(*call) bool) func() *server {
+// broadAuth is why any number of checks find a mutant of who calls.
+const broadAuth = "it breaks who calls, which every call of every check asks"
+
+// open is a server that answers a call which ours refuses for who calls, where taken says
+// so: OK, and nothing in it.
+func open(taken func(method string, md metadata.MD) bool) func() *server {
+	return func() *server {
+		return &server{
+			unary: func(_ *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				if status.Code(err) == codes.Unauthenticated && taken(c.method, c.md) {
+					return answerOf(c.request), nil
+				}
+				return reply, err
+			},
+			opened: func(_ *server, md metadata.MD) (bool, error) { return taken("StreamLogs", md), nil },
+		}
+	}
+}
+
+// answerOf is an empty answer to a request.
+func answerOf(request proto.Message) proto.Message {
+	file := request.ProtoReflect().Descriptor().ParentFile()
+	for i := range file.Services().Len() {
+		methods := file.Services().Get(i).Methods()
+		for j := range methods.Len() {
+			if m := methods.Get(j); m.Input() == request.ProtoReflect().Descriptor() {
+				return message(m.Output())
+			}
+		}
+	}
+	panic("there is no call with a request such as " + string(request.ProtoReflect().Descriptor().FullName()))
+}
+
+// bare is what follows the scheme in metadata, whatever the scheme.
+func bare(md metadata.MD) string {
+	values := md.Get("authorization")
+	if len(values) == 0 {
+		return ""
+	}
+	_, token, found := strings.Cut(values[0], " ")
+	if !found {
+		return values[0]
+	}
+	return token
+}
+
+// ofAgents reports whether a method is of AgentService.
+func ofAgents(method string) bool {
+	methods := agentv1.File_leoflow_agent_v1_agent_proto.Services().Get(0).Methods()
+	return methods.ByName(protoreflect.Name(method)) != nil
+}
+
+// viewers is a server that answers operators who may only read otherwise.
+func viewers(instead func(*call, proto.Message, error) (proto.Message, error)) func() *server {
 	return func() *server {
 		return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 			reply, err := pass(c)
-			who := read(tokenOf(c.md))
-			last, _ := s.recall("last").(string)
-			switch {
-			case err == nil && slices.Contains(who.Audience, of):
-				s.keep("last", tokenOf(c.md))
-			case status.Code(err) == codes.Unauthenticated && last != "" && taken(c):
-				again := *c
-				again.md = withToken(c.md, last)
-				return pass(&again)
+			if r, ok := c.request.(*conformancev1.MintTokenRequest); ok && r.GetDefect() == conformancev1.TokenDefect_TOKEN_DEFECT_VIEWER && err == nil {
+				s.keep("viewer "+reply.(*conformancev1.MintTokenResponse).GetToken(), true)
+			}
+			if s.recall("viewer "+tokenOf(c.md)) != nil {
+				return instead(c, reply, err)
 			}
 			return reply, err
 		}}
@@ -57,81 +117,117 @@ func asLast(of string, taken func(*call) bool) func() *server {
 
 var authMutants = []Mutant{
 	{
-		Name: "no credentials are those of who called last", Rule: "AUTH-1", Check: "AUTH-1/none/Heartbeat",
-		server: asLast("leoflow-agent", func(c *call) bool { return c.md.Get("authorization") == nil }),
+		Name: "whoever says nothing of himself is let in", Rule: "AUTH-1", Check: "AUTH-1/none/Heartbeat", Broad: broadAuth,
+		server: open(func(_ string, md metadata.MD) bool { return md.Get("authorization") == nil }),
 	},
 	{
-		Name: "an expired token is good", Rule: "AUTH-2", Check: "AUTH-2/expired/ReportState",
+		Name: "an expired token is good", Rule: "AUTH-2", Check: "AUTH-2/expired/ReportState", Broad: broadAuth,
 		server: lenient(func(_ string, c *claims) bool { return c.Expires > 0 && c.Expires < time.Now().Unix() }),
 	},
 	{
-		Name: "a token without an end is good", Rule: "AUTH-2", Check: "AUTH-2/no-expiry/GetTaskSpec",
+		Name: "a token without an end is good", Rule: "AUTH-2", Check: "AUTH-2/no-expiry/GetTaskSpec", Broad: broadAuth,
 		server: lenient(func(_ string, c *claims) bool { return c.Algorithm == "HS256" && c.Expires == 0 }),
 	},
 	{
-		Name: "a token that is not valid yet is good", Rule: "AUTH-2", Check: "AUTH-2/not-yet-valid/Register",
+		Name: "a token that is not valid yet is good", Rule: "AUTH-2", Check: "AUTH-2/not-yet-valid/Register", Broad: broadAuth,
 		server: lenient(func(_ string, c *claims) bool { return c.NotBefore > time.Now().Unix() }),
 	},
 	{
-		Name: "an unsigned token is good", Rule: "AUTH-2", Check: "AUTH-2/algorithm-none/PushXCom",
+		Name: "an unsigned token is good", Rule: "AUTH-2", Check: "AUTH-2/algorithm-none/PushXCom", Broad: broadAuth,
 		server: lenient(func(_ string, c *claims) bool { return c.Algorithm == "none" }),
 	},
 	{
-		Name: "signatures are not looked at", Rule: "AUTH-2", Check: "AUTH-2/wrong-key/FetchXCom",
+		Name: "signatures are not looked at", Rule: "AUTH-2", Check: "AUTH-2/wrong-key/FetchXCom", Broad: broadAuth,
+		Also: matrix.Because("a part of a signature is no signature", "AUTH-2/cut/GetTaskSpec"),
 		server: lenient(func(_ string, c *claims) bool {
 			return c.Algorithm == "HS256" && c.Expires > time.Now().Unix() && c.NotBefore == 0 && c.Issuer == "leoflow" && slices.Contains(c.Audience, "leoflow-agent") && c.Try > 0
 		}),
 	},
 	{
-		Name: "the scheme is not looked at", Rule: "AUTH-2", Check: "AUTH-2/other-scheme/Heartbeat",
-		server: func() *server {
-			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
-				for _, value := range c.md.Get("authorization") {
-					if token, basic := strings.CutPrefix(value, "Basic "); basic {
-						c.md = withToken(c.md, token)
-					}
-				}
-				return pass(c)
-			}}
-		},
-	},
-	{
-		Name: "the issuer is not looked at", Rule: "AUTH-2", Check: "AUTH-2/other-issuer/GetVariables",
-		server: lenient(func(_ string, c *claims) bool { return c.Issuer != "" && c.Issuer != "leoflow" }),
-	},
-	{
-		Name: "the audience is not looked at", Rule: "AUTH-2", Check: "AUTH-2/other-audience/GetConnections",
-		server: lenient(func(_ string, c *claims) bool { return slices.Contains(c.Audience, "somebody-else") }),
-	},
-	{
-		Name: "a missing try is the first", Rule: "AUTH-3", Check: "AUTH-3/no-try/Heartbeat",
-		server: lenient(func(_ string, c *claims) bool {
-			missing := c.Try == 0
-			c.Try = max(c.Try, 1)
-			return missing && c.Subject != "" && c.Task != ""
+		Name: "the scheme is not looked at", Rule: "AUTH-2", Check: "AUTH-2/other-scheme/Heartbeat", Broad: broadAuth,
+		server: open(func(_ string, md metadata.MD) bool {
+			return tokenOf(md) != bare(md) || strings.HasPrefix(md.Get("authorization")[0], "ey")
 		}),
 	},
 	{
-		Name: "a missing token is told from a bad one", Rule: "AUTH-4", Check: "AUTH-4/alike/Heartbeat",
+		Name: "what is no token is good", Rule: "AUTH-2", Check: "AUTH-2/no-token/ReportState", Broad: broadAuth,
+		server: open(func(_ string, md metadata.MD) bool {
+			return md.Get("authorization") != nil && strings.Count(bare(md), ".") != 2
+		}),
+	},
+	{
+		Name: "a token of another algorithm is good", Rule: "AUTH-2", Check: "AUTH-2/other-algorithm/FetchXCom", Broad: broadAuth,
+		server: lenient(func(_ string, c *claims) bool {
+			return c.Algorithm != "" && c.Algorithm != "HS256" && c.Algorithm != "none"
+		}),
+	},
+	{
+		Name: "the issuer is not looked at", Rule: "AUTH-2", Check: "AUTH-2/other-issuer/GetVariables", Broad: broadAuth,
+		server: lenient(func(_ string, c *claims) bool { return c.Issuer != "" && c.Issuer != "leoflow" }),
+	},
+	{
+		Name: "the audience is not looked at", Rule: "AUTH-2", Check: "AUTH-2/other-audience/GetConnections", Broad: broadAuth,
+		server: lenient(func(_ string, c *claims) bool { return slices.Contains(c.Audience, "somebody-else") }),
+	},
+	{
+		Name: "a token that lacks something is good", Rule: "AUTH-3", Check: "AUTH-3/no-try/Heartbeat", Broad: broadAuth,
+		Also: matrix.Because("something else is lacking", "AUTH-3/no-tenant/Register"),
+		server: open(func(_ string, md metadata.MD) bool {
+			c := read(tokenOf(md))
+			return slices.Contains(c.Audience, "leoflow-agent") && (c.Subject == "" || c.Tenant == "" || c.Dag == "" || c.Run == "" || c.Task == "" || c.Try == 0)
+		}),
+	},
+	{
+		Name: "a missing token is told from a bad one", Rule: "AUTH-4", Check: "AUTH-4/alike/Heartbeat", Broad: broadAuth,
+		server: func() *server {
+			tells := func(md metadata.MD, err error) error {
+				if status.Code(err) == codes.Unauthenticated && md.Get("authorization") == nil {
+					return says(err, ": give a token")
+				}
+				return err
+			}
+			return &server{
+				unary: func(_ *server, c *call, pass next) (proto.Message, error) {
+					reply, err := pass(c)
+					return reply, tells(c.md, err)
+				},
+				closed: func(_ *server, md metadata.MD, err error) error { return tells(md, err) },
+			}
+		},
+	},
+	{
+		Name: "requests are validated before callers are known", Rule: "AUTH-5", Check: "AUTH-5/invalid/ReportState", Broad: broadAuth,
 		server: func() *server {
 			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
-				if status.Code(err) == codes.Unauthenticated && c.md.Get("authorization") == nil {
-					err = status.Error(codes.Unauthenticated, "give a token")
+				if r, ok := c.request.(interface{ ValidateAll() error }); ok && r.ValidateAll() != nil && status.Code(err) == codes.Unauthenticated {
+					return nil, status.Error(codes.InvalidArgument, "a field is invalid")
 				}
 				return reply, err
 			}}
 		},
 	},
 	{
-		Name: "requests are validated before callers are known", Rule: "AUTH-5", Check: "AUTH-5/invalid/ReportState",
+		Name: "attempts are looked for before callers are known", Rule: "AUTH-5", Check: "AUTH-5/unknown/Heartbeat", Broad: broadAuth,
 		server: func() *server {
-			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
-				if r, ok := c.request.(*agentv1.ReportStateRequest); ok && r.ValidateAll() != nil {
-					return nil, status.Error(codes.InvalidArgument, "state")
+			missing := func(s *server, md metadata.MD, err error) error {
+				c := read(tokenOf(md))
+				expired := c.Expires > 0 && c.Expires < time.Now().Unix()
+				if status.Code(err) == codes.Unauthenticated && expired && s.recall("prepared "+c.key()) == nil {
+					return status.Error(codes.NotFound, "no such attempt")
 				}
-				return pass(c)
-			}}
+				return err
+			}
+			return &server{
+				unary: func(s *server, c *call, pass next) (proto.Message, error) {
+					reply, err := pass(c)
+					if got, ok := reply.(*conformancev1.PrepareAttemptResponse); ok && err == nil {
+						s.keep("prepared "+keyOf(got.GetAttempt()), true)
+					}
+					return reply, missing(s, c.md, err)
+				},
+				closed: missing,
+			}
 		},
 	},
 	{
@@ -147,53 +243,63 @@ var authMutants = []Mutant{
 		},
 	},
 	{
-		Name: "an operator's token opens what agents call", Rule: "AUTH-7", Check: "AUTH-7/operator-token/Heartbeat",
-		server: asLast("leoflow-agent", func(c *call) bool {
-			who := read(tokenOf(c.md))
-			return slices.Contains(who.Audience, "leoflow-operator")
+		Name: "an operator's token opens what agents call", Rule: "AUTH-7", Check: "AUTH-7/operator-token/Heartbeat", Broad: broadAuth,
+		Also: matrix.Because("of another call", "AUTH-7/operator-token/PushXCom"),
+		server: open(func(_ string, md metadata.MD) bool {
+			return slices.Contains(read(tokenOf(md)).Audience, "leoflow-operator")
 		}),
 	},
 	{
-		Name: "an agent's token opens what operators call", Rule: "AUTH-7", Check: "AUTH-7/agent-token/ListRuns",
-		server: asLast("leoflow-operator", func(c *call) bool {
-			who := read(tokenOf(c.md))
-			return c.method == "ListRuns" && slices.Contains(who.Audience, "leoflow-agent")
+		Name: "an agent's token opens what operators call", Rule: "AUTH-7", Check: "AUTH-7/agent-token/ListRuns", Broad: broadAuth,
+		server: open(func(method string, md metadata.MD) bool {
+			c := read(tokenOf(md))
+			return !ofAgents(method) && slices.Contains(c.Audience, "leoflow-agent")
 		}),
 	},
 	{
-		Name: "whoever may read may cancel", Rule: "AUTH-11", Check: "AUTH-11/viewer-may-not/CancelRun",
+		Name: "whoever may read may do all", Rule: "AUTH-11", Check: "AUTH-11/viewer-may-not/CancelRun", Broad: broadAuth,
+		server: viewers(func(c *call, reply proto.Message, err error) (proto.Message, error) {
+			if status.Code(err) == codes.PermissionDenied {
+				return answerOf(c.request), nil
+			}
+			return reply, err
+		}),
+	},
+	{
+		Name: "whoever may only read may nothing", Rule: "AUTH-11", Check: "AUTH-11/viewer-may/ListRuns", Broad: broadAuth,
+		Also: matrix.Because("of another call", "AUTH-11/viewer-may/GetRun"),
+		server: viewers(func(*call, proto.Message, error) (proto.Message, error) {
+			return nil, status.Error(codes.PermissionDenied, "you may not")
+		}),
+	},
+	{
+		Name: "all tasks of a run have the session of the first", Rule: "REG-1", Check: "REG-1/session",
+		server: after(func(s *server, c *call, reply *agentv1.RegisterResponse) {
+			who := read(tokenOf(c.md))
+			of := "session " + who.Tenant + "/" + who.Run
+			if first, ok := s.recall(of).(string); ok {
+				reply.SessionId = first
+			} else {
+				s.keep(of, reply.GetSessionId())
+			}
+		}),
+	},
+	{
+		Name: "registering again begins again", Rule: "REG-2", Check: "REG-2/again",
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
-				if c.method == "CancelRun" && status.Code(err) == codes.PermissionDenied {
-					got, err := conformancev1.NewFixtureServiceClient(s.fixture).MintToken(c.ctx, &conformancev1.MintTokenRequest{
-						Attempt: read(tokenOf(c.md)).ref(), Defect: conformancev1.TokenDefect_TOKEN_DEFECT_OPERATOR,
-					})
-					if err != nil {
-						return nil, err
+				who := read(tokenOf(c.md))
+				if _, ok := reply.(*agentv1.RegisterResponse); ok && err == nil && s.keep("registered "+who.key(), true) != nil {
+					s.keep("again "+who.key(), timestamppb.Now())
+				}
+				if got, ok := reply.(*conformancev1.GetAttemptResponse); ok && err == nil && got.GetStartedAt() != nil {
+					key := keyOf(c.request.(*conformancev1.GetAttemptRequest).GetAttempt())
+					if at, ok := s.recall("again " + key).(*timestamppb.Timestamp); ok {
+						got.StartedAt = at
 					}
-					c.md = withToken(c.md, got.GetToken())
-					return pass(c)
 				}
 				return reply, err
-			}}
-		},
-	},
-	{
-		Name: "the session is the run", Rule: "REG-1", Check: "REG-1/session",
-		server: after(func(_ *server, c *call, reply *agentv1.RegisterResponse) {
-			who := read(tokenOf(c.md))
-			reply.SessionId = who.Run
-		}),
-	},
-	{
-		Name: "registering again is refused", Rule: "REG-2", Check: "REG-2/again",
-		server: func() *server {
-			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				if c.method == "Register" && s.keep("registered "+tokenOf(c.md), true) != nil {
-					return nil, status.Error(codes.AlreadyExists, "registered already")
-				}
-				return pass(c)
 			}}
 		},
 	},
@@ -206,9 +312,11 @@ var authMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "the specification changes with each call", Rule: "SPEC-2", Check: "SPEC-2/again",
-		server: after(func(_ *server, _ *call, reply *agentv1.TaskSpec) {
-			reply.Environment["NOW"] = time.Now().Format(time.RFC3339Nano)
+		Name: "the specification changes as the attempt runs", Rule: "SPEC-2", Check: "SPEC-2/again",
+		server: after(func(s *server, c *call, reply *agentv1.TaskSpec) {
+			if s.stored(c).GetState() == policyv1.TaskState_TASK_STATE_RUNNING {
+				reply.Environment["STATE"] = "running"
+			}
 		}),
 	},
 }

@@ -6,6 +6,10 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+
+	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 // restated is a server that changes the statuses that it answers with.
@@ -47,33 +51,32 @@ var errorMutants = []Mutant{
 	},
 	{
 		Name: "errors have no correlation id", Rule: "ERR-1", Check: "ERR-1/invalid",
+		Also:   matrix.Because("of another refusal", "ERR-1/absent", "ERR-1/not-live", "ERR-1/unauthenticated", "ERR-1/undeclared"),
 		server: restated(func(s *status.Status) *status.Status { return without(s, (*errdetails.RequestInfo)(nil)) }),
 	},
 	{
 		Name: "errors have no reason", Rule: "ERR-3", Check: "ERR-3/absent",
+		Also:   matrix.Because("of another refusal", "ERR-3/invalid", "ERR-3/not-live", "ERR-3/unauthenticated", "ERR-3/undeclared"),
 		server: restated(func(s *status.Status) *status.Status { return without(s, (*errdetails.ErrorInfo)(nil)) }),
 	},
 	{
 		Name: "the field at fault is not named", Rule: "ERR-3", Check: "ERR-3/field/PushXCom",
+		Also:   matrix.Because("of another call", "ERR-3/field/FetchXCom", "ERR-3/field/ReportState"),
 		server: restated(func(s *status.Status) *status.Status { return without(s, (*errdetails.BadRequest)(nil)) }),
 	},
 	{
-		Name: "unknown fields are refused", Rule: "ERR-4", Check: "ERR-4/unknown/Heartbeat",
-		server: func() *server {
-			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
-				if fromTheFuture(c) {
-					return nil, status.Error(codes.InvalidArgument, "unknown field")
-				}
-				return pass(c)
-			}}
-		},
-	},
-	{
 		Name: "messages have no limit", Rule: "LIMIT-1", Check: "LIMIT-1/large/Heartbeat",
+		Also:  matrix.Because("of another call", "LIMIT-1/large/Register"),
+		Broad: "it breaks the transport, which every call goes over",
 		server: func() *server {
 			return &server{takes: 64 << 20, unary: func(_ *server, c *call, pass next) (proto.Message, error) {
 				c.request.ProtoReflect().SetUnknown(nil)
 				return pass(c)
+			}, newLine: func(*server) func(*agentv1.LogLine) []*agentv1.LogLine {
+				return func(l *agentv1.LogLine) []*agentv1.LogLine {
+					l.ProtoReflect().SetUnknown(nil)
+					return []*agentv1.LogLine{l}
+				}
 			}}
 		},
 	},

@@ -7,26 +7,31 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
-// cached is a server that keeps what was fetched under a key of its own making.
-func cached(key func(claims) string) func() *server {
+// cached is a server that keeps what was fetched under a key of its own making, and gives
+// it to others than those who fetched it.
+func cached(key, owner func(claims) string) func() *server {
+	type kept struct {
+		owner string
+		reply proto.Message
+	}
 	return func() *server {
 		return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+			reply, err := pass(c)
 			r, ok := c.request.(*agentv1.FetchXComRequest)
-			if !ok {
-				return pass(c)
+			if !ok || err != nil {
+				return reply, err
 			}
 			who := read(tokenOf(c.md))
 			name := "fetched " + key(who) + "/" + r.GetUpstreamTaskId() + "/" + r.GetKey()
-			if kept, ok := s.recall(name).(proto.Message); ok {
-				return kept, nil
+			if first, ok := s.recall(name).(kept); ok && first.owner != owner(who) {
+				return first.reply, nil
 			}
-			reply, err := pass(c)
-			if err == nil {
-				s.keep(name, reply)
-			}
-			return reply, err
+			s.keep(name, kept{owner(who), reply})
+			return reply, nil
 		}}
 	}
 }
@@ -34,47 +39,15 @@ func cached(key func(claims) string) func() *server {
 var isoMutants = []Mutant{
 	{
 		Name: "values are cached without the tenant", Rule: "ISO-1", Check: "ISO-1/twin/FetchXCom",
-		server: cached(func(c claims) string { return c.Subject + "/" + c.Run }),
-	},
-	{
-		Name: "a report settles the task of that name in every tenant", Rule: "ISO-1", Check: "ISO-1/twin/ReportState",
-		server: func() *server {
-			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				if r, ok := c.request.(*agentv1.ReportStateRequest); ok {
-					who := read(tokenOf(c.md))
-					s.keep("settled "+who.Subject, r.GetErrorMessage()+r.GetState().String())
-				}
-				reply, err := pass(c)
-				if got, ok := reply.(*conformancev1.GetAttemptResponse); ok && err == nil {
-					if text, ok := s.recall("settled " + c.request.(*conformancev1.GetAttemptRequest).GetAttempt().GetTaskInstanceId()).(string); ok {
-						got.ErrorMessage = text
-					}
-				}
-				return reply, err
-			}}
-		},
+		server: cached(func(c claims) string { return c.Subject + "/" + c.Run }, func(c claims) string { return c.Tenant }),
 	},
 	{
 		Name: "values are cached without the run", Rule: "ISO-2", Check: "ISO-2/other-run/FetchXCom",
-		server: cached(func(c claims) string { return c.Tenant + "/" + c.Dag + "/" + c.Task }),
-	},
-	{
-		Name: "an attempt of another tenant is told from none", Rule: "ISO-3", Check: "ISO-3/foreign/Register",
-		server: func() *server {
-			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				reply, err := pass(c)
-				who := read(tokenOf(c.md))
-				if err == nil {
-					s.keep("seen "+who.Subject, true)
-				} else if s.recall("seen "+who.Subject) != nil {
-					err = status.Error(status.Code(err), "it is another tenant's")
-				}
-				return reply, err
-			}}
-		},
+		server: cached(func(c claims) string { return c.Tenant + "/" + c.Dag + "/" + c.Task }, func(c claims) string { return c.Run }),
 	},
 	{
 		Name: "a refused push is stored", Rule: "ISO-4", Check: "ISO-4/not-live/PushXCom",
+		Also: matrix.Because("it pushes after an end", "XCOM-6/finished", "XCOM-6/superseded", "XCOM-6/lost", "XCOM-6/timed-out"),
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
@@ -93,12 +66,25 @@ var isoMutants = []Mutant{
 		},
 	},
 	{
-		Name: "a value is readable one read late", Rule: "ISO-5", Check: "ISO-5/at-once",
+		Name: "from a third value on, each is readable one read late", Rule: "ISO-5", Check: "ISO-5/at-once",
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
-				if c.method == "FetchXCom" && err == nil {
-					if earlier, ok := s.keep("last of "+tokenOf(c.md), reply).(proto.Message); ok {
+				of := tokenOf(c.md)
+				switch r := c.request.(type) {
+				case *agentv1.PushXComRequest:
+					who := read(of)
+					key := "pushes " + who.Tenant + who.Run + who.Task + "/" + r.GetKey()
+					n, _ := s.recall(key).(int)
+					s.keep(key, n+1)
+				case *agentv1.FetchXComRequest:
+					who := read(of)
+					n, _ := s.recall("pushes " + who.Tenant + who.Run + r.GetUpstreamTaskId() + "/").(int)
+					earlier, ok := s.recall("last of " + of).(proto.Message)
+					if err == nil {
+						s.keep("last of "+of, reply)
+					}
+					if err == nil && ok && n > 2 && r.GetKey() == "" {
 						return earlier, nil
 					}
 				}

@@ -12,6 +12,9 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
+
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 // lines is a server that changes what it receives of a log.
@@ -24,6 +27,7 @@ func lines(change func(*agentv1.LogLine) []*agentv1.LogLine) func() *server {
 var logMutants = []Mutant{
 	{
 		Name: "the streams of a log share their numbers", Rule: "LOG-2", Check: "LOG-2/per-stream",
+		Also: matrix.Because("it sends on two streams", "LOG-5/final"),
 		server: func() *server {
 			return &server{newLine: func(*server) func(*agentv1.LogLine) []*agentv1.LogLine {
 				var last int64
@@ -60,7 +64,7 @@ var logMutants = []Mutant{
 		server: after(func(_ *server, _ *call, reply *conformancev1.GetLogResponse) {
 			kept := reply.GetRecords()[:0]
 			for _, r := range reply.GetRecords() {
-				if r.GetMark() == 0 {
+				if r.GetMark() != controlv1.LogMark_LOG_MARK_GAP {
 					kept = append(kept, r)
 				}
 			}
@@ -75,6 +79,11 @@ var logMutants = []Mutant{
 				return a
 			}}
 		},
+	},
+	{
+		Name: "acknowledgements wait for the end", Rule: "LOG-5", Check: "LOG-5/flowing",
+		Also:   matrix.Because("its older stream waits for one", "LOG-13/takes-over"),
+		server: func() *server { return &server{late: true} },
 	},
 	{
 		Name: "a long line is split", Rule: "LOG-7", Check: "LOG-7/long",
@@ -105,6 +114,7 @@ var logMutants = []Mutant{
 	},
 	{
 		Name: "late lines go to the newest try", Rule: "LOG-9", Check: "LOG-9/own-log",
+		Also: matrix.Because("it logs as an older try", "ISO-4/not-live/StreamLogs"),
 		server: func() *server {
 			key := func(tenant, run, task string) string { return "newest " + tenant + "/" + run + "/" + task }
 			return &server{

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -45,8 +46,14 @@ type server struct {
 	// of ack is left out. newLine is made for each call.
 	newLine func(*server) func(*agentv1.LogLine) []*agentv1.LogLine
 	ack     func(*agentv1.LogAck) *agentv1.LogAck
+	// opened may answer a StreamLogs call instead, and closed changes how one ends, by who
+	// calls.
+	opened func(*server, metadata.MD) (answered bool, err error)
+	closed func(*server, metadata.MD, error) error
 	// ended changes how a StreamLogs call ends.
 	ended func(error) error
+	// late: acknowledgements go out at the end alone.
+	late bool
 	// perLine: besides, the latest acknowledgement goes out for each line, where lines are
 	// received.
 	perLine bool
@@ -184,6 +191,11 @@ func message(d protoreflect.MessageDescriptor) proto.Message {
 
 // logs passes a StreamLogs call on, both ways at once.
 func (s *server) logs(ctx context.Context, md metadata.MD, incoming grpc.ServerStream) error {
+	if s.opened != nil {
+		if answered, err := s.opened(s, md); answered {
+			return err
+		}
+	}
 	if s.stream != nil {
 		md = s.stream(s, md)
 	}
@@ -211,7 +223,10 @@ func (s *server) logs(ctx context.Context, md metadata.MD, incoming grpc.ServerS
 	case err = <-refused:
 	default:
 	}
-	return s.end(err)
+	if err = s.end(err); s.closed != nil {
+		err = s.closed(s, md, err)
+	}
+	return err
 }
 
 // receive passes lines on until there are no more, which is io.EOF, or they are refused.
@@ -236,10 +251,18 @@ func (s *server) receive(incoming *sender, stream agentv1.AgentService_StreamLog
 
 // acks passes acknowledgements back until the call ends.
 func (s *server) acks(incoming *sender, stream agentv1.AgentService_StreamLogsClient) error {
+	var held []*agentv1.LogAck
 	for {
 		ack, err := stream.Recv()
 		if err != nil {
+			for _, ack := range held {
+				err = errors.Join(err, incoming.send(ack))
+			}
 			return err
+		}
+		if s.late {
+			held = append(held, ack)
+			continue
 		}
 		if s.ack != nil {
 			ack = s.ack(ack)
@@ -348,6 +371,15 @@ func read(token string) claims {
 	}
 	c.Algorithm = header.Algorithm
 	return c
+}
+
+// key names the attempt among all.
+func (c claims) key() string { return keyOf(c.ref()) }
+
+func keyOf(ref *conformancev1.AttemptRef) string {
+	return strings.Join([]string{
+		ref.GetTenantId(), ref.GetDagId(), ref.GetRunId(), ref.GetTaskId(), ref.GetTaskInstanceId(), strconv.Itoa(int(ref.GetTryNumber())),
+	}, "/")
 }
 
 func (c claims) ref() *conformancev1.AttemptRef {

@@ -33,7 +33,7 @@ func Side() (*matrix.Side, error) {
 		return nil, err
 	}
 	s := &matrix.Side{
-		Side: catalogue.Server, Rules: rules, Sentinels: sentinels, Unfound: unfound, AtOnce: 2, Open: open,
+		Side: catalogue.Server, Rules: rules, Sentinels: sentinels, Unfound: unfound, AtOnce: 2, Open: onBenches,
 		Checks: serversuite.Checks(&serversuite.Target{Capabilities: &conformancev1.GetCapabilitiesResponse{}}),
 	}
 	for _, m := range Servers() {
@@ -51,22 +51,29 @@ func (m Mutant) entry() matrix.Mutant {
 	return e
 }
 
-// open makes a judge with a server of its own for each mutant: what one leaves behind, no
-// other meets.
-func open(context.Context) (matrix.Judge, func() error, error) {
-	return func(ctx context.Context, m matrix.Mutant, checks []string) (_ *suite.Results, err error) {
+// onBenches makes a judge with a server of its own for each channel, which the mutants
+// that it judges share: checks meet no names but their own.
+func onBenches(context.Context) (matrix.Judge, func() error, error) {
+	benches := map[bool]*Bench{}
+	judge := func(ctx context.Context, m matrix.Mutant, checks []string) (*suite.Results, error) {
 		mutant, err := mutantOf(m)
 		if err != nil {
 			return nil, err
 		}
-		// Without the fault, what claims to speak plaintext does.
-		b, err := NewBench(ctx, m.Way != plaintext || m.Name != "")
-		if err != nil {
-			return nil, err
+		confidential := m.Way != plaintext || m.Name != "" // without the fault, what claims to speak plaintext does
+		if benches[confidential] == nil {
+			if benches[confidential], err = NewBench(ctx, confidential); err != nil {
+				return nil, err
+			}
 		}
-		defer func() { err = errors.Join(err, b.Close()) }()
-		return b.JudgeMutant(ctx, mutant, suite.Options{Seed: 1, Only: checks, TimeScale: patience})
-	}, func() error { return nil }, nil
+		return benches[confidential].JudgeMutant(ctx, mutant, suite.Options{Seed: 1, Only: checks, TimeScale: patience})
+	}
+	return judge, func() (err error) {
+		for _, b := range benches {
+			err = errors.Join(err, b.Close())
+		}
+		return err
+	}, nil
 }
 
 // patience stretches the checks' waits: a mutant is to be found by what it does, not by

@@ -12,6 +12,8 @@ import (
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
+
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 const (
@@ -42,6 +44,7 @@ func reports(change func(s *server, c *call, r *agentv1.ReportStateRequest, pass
 var stateMutants = []Mutant{
 	{
 		Name: "a state that is none means failed", Rule: "STATE-1", Check: "STATE-1/unknown",
+		Also: matrix.Because("another number that is no state", "STATE-1/negative", "STATE-1/upstream-failed"),
 		server: before(func(_ *server, _ *call, r *agentv1.ReportStateRequest) {
 			if agentv1.TaskState_name[int32(r.GetState())] == "" {
 				r.State = sayFailed
@@ -49,25 +52,16 @@ var stateMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "SUCCESS is acknowledged and not stored", Rule: "STATE-2", Check: "STATE-2/running-success",
-		server: reports(func(_ *server, _ *call, r *agentv1.ReportStateRequest, pass func() (*agentv1.ReportStateResponse, error)) (*agentv1.ReportStateResponse, error) {
-			if r.GetState() == saySuccess {
-				return &agentv1.ReportStateResponse{Acknowledged: true}, nil
+		Name: "a report without a state that has an exit code means failed", Rule: "STATE-1", Check: "STATE-1/unspecified",
+		server: before(func(_ *server, _ *call, r *agentv1.ReportStateRequest) {
+			if r.GetState() == 0 && r.GetExitCode() != 0 {
+				r.State = sayFailed
 			}
-			return pass()
-		}),
-	},
-	{
-		Name: "an attempt that did not run cannot be skipped", Rule: "STATE-2", Check: "STATE-2/queued-skipped",
-		server: reports(func(s *server, c *call, r *agentv1.ReportStateRequest, pass func() (*agentv1.ReportStateResponse, error)) (*agentv1.ReportStateResponse, error) {
-			if r.GetState() == agentv1.TaskState_TASK_STATE_SKIPPED && s.stored(c).GetState() == policyv1.TaskState_TASK_STATE_QUEUED {
-				return nil, status.Error(codes.FailedPrecondition, "it does not run")
-			}
-			return pass()
 		}),
 	},
 	{
 		Name: "a repeated outcome is told to terminate", Rule: "STATE-3", Check: "STATE-3/success",
+		Also: matrix.Because("the same of another outcome", "STATE-3/failed", "STATE-3/skipped"),
 		server: reports(func(s *server, c *call, r *agentv1.ReportStateRequest, pass func() (*agentv1.ReportStateResponse, error)) (*agentv1.ReportStateResponse, error) {
 			reply, err := pass()
 			if reply != nil && r.GetState() != sayRunning && s.keep(fmt.Sprint("reported ", tokenOf(c.md), r.GetState()), true) != nil {
@@ -75,6 +69,23 @@ var stateMutants = []Mutant{
 			}
 			return reply, err
 		}),
+	},
+	{
+		Name: "each RUNNING is the first", Rule: "STATE-3", Check: "STATE-3/running",
+		server: func() *server {
+			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				if r, ok := c.request.(*agentv1.ReportStateRequest); ok && r.GetState() == sayRunning && err == nil && !reply.(*agentv1.ReportStateResponse).GetShouldTerminate() {
+					s.keep("runs since "+read(tokenOf(c.md)).key(), r.GetOccurredAt())
+				}
+				if got, ok := reply.(*conformancev1.GetAttemptResponse); ok && err == nil && got.GetStartedAt() != nil {
+					if at, ok := s.recall("runs since " + keyOf(c.request.(*conformancev1.GetAttemptRequest).GetAttempt())).(*timestamppb.Timestamp); ok {
+						got.StartedAt = at
+					}
+				}
+				return reply, err
+			}}
+		},
 	},
 	{
 		Name: "a superseded attempt is not told to terminate", Rule: "STATE-4", Check: "STATE-4/superseded",
@@ -87,15 +98,25 @@ var stateMutants = []Mutant{
 		}),
 	},
 	{
+		Name: "a report of nobody's attempt is acknowledged", Rule: "STATE-4", Check: "STATE-4/unknown",
+		server: reports(func(_ *server, _ *call, _ *agentv1.ReportStateRequest, pass func() (*agentv1.ReportStateResponse, error)) (*agentv1.ReportStateResponse, error) {
+			reply, err := pass()
+			if reply.GetReason() == agentv1.TerminationReason_TERMINATION_REASON_UNKNOWN {
+				reply.Acknowledged = true
+			}
+			return reply, err
+		}),
+	},
+	{
 		Name: "a late RUNNING reopens", Rule: "STATE-5", Check: "STATE-5/success",
+		Also: matrix.Because("after another outcome", "STATE-5/failed", "STATE-5/skipped"),
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
-				if r, ok := c.request.(*agentv1.ReportStateRequest); ok && r.GetState() == sayRunning && reply.(*agentv1.ReportStateResponse).GetShouldTerminate() {
-					who := read(tokenOf(c.md))
-					s.keep("reopened "+who.Subject, true)
+				if r, ok := c.request.(*agentv1.ReportStateRequest); ok && r.GetState() == sayRunning && err == nil && reply.(*agentv1.ReportStateResponse).GetReason() == agentv1.TerminationReason_TERMINATION_REASON_FINISHED {
+					s.keep("reopened "+read(tokenOf(c.md)).key(), true)
 				}
-				if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok && err == nil && s.recall("reopened "+r.GetAttempt().GetTaskInstanceId()) != nil {
+				if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok && err == nil && s.recall("reopened "+keyOf(r.GetAttempt())) != nil {
 					reply.(*conformancev1.GetAttemptResponse).State = policyv1.TaskState_TASK_STATE_RUNNING
 				}
 				return reply, err
@@ -117,6 +138,7 @@ var stateMutants = []Mutant{
 	},
 	{
 		Name: "who loses the race is told that it won", Rule: "STATE-7", Check: "STATE-7/race",
+		Also: matrix.Because("it reports against an outcome, too", "STATE-4/settled"),
 		server: reports(func(_ *server, _ *call, r *agentv1.ReportStateRequest, pass func() (*agentv1.ReportStateResponse, error)) (*agentv1.ReportStateResponse, error) {
 			reply, err := pass()
 			if r.GetState() != sayRunning && reply.GetReason() == agentv1.TerminationReason_TERMINATION_REASON_FINISHED {
@@ -135,6 +157,14 @@ var stateMutants = []Mutant{
 		}),
 	},
 	{
+		Name: "a failure that was asked for is one of its own", Rule: "STATE-10", Check: "STATE-10/failed",
+		server: after(func(_ *server, _ *call, reply *conformancev1.GetAttemptResponse) {
+			if reply.GetCause() == controlv1.Cause_CAUSE_CANCELLED {
+				reply.Cause = controlv1.Cause_CAUSE_EXIT_NONZERO
+			}
+		}),
+	},
+	{
 		Name: "an attempt that is to stop may begin", Rule: "STATE-10", Check: "STATE-10/running",
 		server: reports(func(_ *server, _ *call, r *agentv1.ReportStateRequest, pass func() (*agentv1.ReportStateResponse, error)) (*agentv1.ReportStateResponse, error) {
 			reply, err := pass()
@@ -150,41 +180,19 @@ var stateMutants = []Mutant{
 	},
 	{
 		Name: "the agent's clock stamps heartbeats", Rule: "BEAT-1", Check: "BEAT-1/stamp",
+		Also: matrix.Because("it beats with a clock that is wrong, too", "BEAT-1/cancelled"),
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
-				if r, ok := c.request.(*agentv1.HeartbeatRequest); ok {
-					who := read(tokenOf(c.md))
-					s.keep("beat "+who.Subject, r.GetSentAt())
+				got, _ := reply.(*agentv1.HeartbeatResponse)
+				moves := !got.GetShouldTerminate() || got.GetReason() == agentv1.TerminationReason_TERMINATION_REASON_CANCELLED
+				if r, ok := c.request.(*agentv1.HeartbeatRequest); ok && err == nil && moves {
+					s.keep("beat "+read(tokenOf(c.md)).key(), r.GetSentAt())
 				}
 				if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok && err == nil {
-					if at, ok := s.recall("beat " + r.GetAttempt().GetTaskInstanceId()).(*timestamppb.Timestamp); ok {
+					if at, ok := s.recall("beat " + keyOf(r.GetAttempt())).(*timestamppb.Timestamp); ok {
 						reply.(*conformancev1.GetAttemptResponse).HeartbeatAt = at
 					}
-				}
-				return reply, err
-			}}
-		},
-	},
-	{
-		Name: "whatever ended an attempt, it is finished", Rule: "BEAT-3", Check: "BEAT-3/superseded",
-		server: after(func(_ *server, _ *call, reply *agentv1.HeartbeatResponse) {
-			if reply.GetShouldTerminate() {
-				reply.Reason = agentv1.TerminationReason_TERMINATION_REASON_FINISHED
-			}
-		}),
-	},
-	{
-		Name: "a heartbeat of a lost attempt brings it back", Rule: "BEAT-4", Check: "BEAT-4/lost",
-		server: func() *server {
-			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				reply, err := pass(c)
-				if got, ok := reply.(*agentv1.HeartbeatResponse); ok && got.GetReason() == agentv1.TerminationReason_TERMINATION_REASON_LOST {
-					who := read(tokenOf(c.md))
-					s.keep("back "+who.Subject, true)
-				}
-				if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok && err == nil && s.recall("back "+r.GetAttempt().GetTaskInstanceId()) != nil {
-					reply.(*conformancev1.GetAttemptResponse).State = policyv1.TaskState_TASK_STATE_RUNNING
 				}
 				return reply, err
 			}}
@@ -200,6 +208,7 @@ var stateMutants = []Mutant{
 	},
 	{
 		Name: "whoever comes too late registers all the same", Rule: "REG-3", Check: "REG-3/finished",
+		Also: matrix.Because("after another end", "REG-3/superseded", "REG-3/lost", "REG-3/timed-out", "REG-3/cancelled"),
 		server: func() *server {
 			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)

@@ -12,6 +12,8 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 // recoded is a server that answers a method's code by something else.
@@ -21,6 +23,27 @@ func recoded(method string, code codes.Code, answer func(*server, *call, error) 
 			reply, err := pass(c)
 			if c.method == method && status.Code(err) == code {
 				return answer(s, c, err)
+			}
+			return reply, err
+		}}
+	}
+}
+
+// remembers is a server that answers a fetch which ours refuses by a code with what the
+// same fetch brought before.
+func remembers(code codes.Code) func() *server {
+	return func() *server {
+		return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+			reply, err := pass(c)
+			r, ok := c.request.(*agentv1.FetchXComRequest)
+			if !ok {
+				return reply, err
+			}
+			of := "fetched " + tokenOf(c.md) + "/" + r.GetUpstreamTaskId() + "/" + r.GetKey()
+			if err == nil {
+				s.keep(of, reply)
+			} else if old, ok := s.recall(of).(proto.Message); ok && status.Code(err) == code {
+				return old, nil
 			}
 			return reply, err
 		}}
@@ -43,6 +66,14 @@ var xcomMutants = []Mutant{
 				return pass(c)
 			}}
 		},
+	},
+	{
+		Name: "return_value is not the empty key", Rule: "XCOM-1", Check: "XCOM-1/empty-key",
+		server: before(func(_ *server, _ *call, r *agentv1.FetchXComRequest) {
+			if r.GetKey() == "return_value" {
+				r.Key = "return_value_"
+			}
+		}),
 	},
 	{
 		Name: "a value over the limit is an error", Rule: "XCOM-2", Check: "XCOM-2/limit",
@@ -75,49 +106,57 @@ var xcomMutants = []Mutant{
 	},
 	{
 		Name: "an undeclared source is not found", Rule: "XCOM-5", Check: "XCOM-5/undeclared",
+		Also: matrix.Because("it wants this refusal, too", "ERR-1/undeclared", "ERR-3/undeclared", "ISO-5/at-once"),
 		server: recoded("FetchXCom", codes.PermissionDenied, func(_ *server, _ *call, _ error) (proto.Message, error) {
 			return nil, status.Error(codes.NotFound, "not found")
 		}),
 	},
 	{
 		Name: "an absent value is an empty one", Rule: "XCOM-5", Check: "XCOM-5/absent",
+		Also: matrix.Because("it fetches what is not there", "ERR-1/absent", "ERR-3/absent", "XCOM-7/clean"),
 		server: recoded("FetchXCom", codes.NotFound, func(_ *server, _ *call, _ error) (proto.Message, error) {
 			return &agentv1.FetchXComResponse{}, nil
 		}),
 	},
 	{
 		Name: "a push after the end is accepted", Rule: "XCOM-6", Check: "XCOM-6/finished",
+		Also: matrix.Because("it pushes after an end", "ERR-1/not-live", "ERR-3/not-live", "XCOM-6/superseded", "XCOM-6/lost", "XCOM-6/timed-out"),
 		server: recoded("PushXCom", codes.FailedPrecondition, func(_ *server, _ *call, _ error) (proto.Message, error) {
 			return &agentv1.PushXComResponse{Accepted: true}, nil
 		}),
 	},
 	{
-		Name: "the first push of a key stays", Rule: "XCOM-6", Check: "XCOM-6/replaces",
-		server: func() *server {
-			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				if r, ok := c.request.(*agentv1.PushXComRequest); ok && s.keep("pushed "+tokenOf(c.md)+r.GetKey(), true) != nil {
-					return &agentv1.PushXComResponse{Accepted: true, TtlSeconds: 1}, nil
-				}
-				return pass(c)
-			}}
-		},
-	},
-	{
-		Name: "a retry finds the values of the last try", Rule: "XCOM-7", Check: "XCOM-7/clean",
+		Name: "a text that is no JSON stays as it was first pushed", Rule: "XCOM-6", Check: "XCOM-6/replaces",
+		Also: matrix.Because("it pushes twice", "XCOM-6/cancelled"),
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
-				if c.method == "FetchXCom" && err == nil {
-					s.keep("old "+tokenOf(c.md), reply)
-				} else if old, ok := s.recall("old " + tokenOf(c.md)).(proto.Message); ok && status.Code(err) == codes.NotFound {
-					return old, nil
+				r, ok := c.request.(*agentv1.PushXComRequest)
+				if got, _ := reply.(*agentv1.PushXComResponse); !ok || err != nil || !got.GetAccepted() || r.GetKey() != "" || json.Valid(r.GetValue()) {
+					return reply, err
 				}
+				if first, ok := s.recall("pushed " + tokenOf(c.md)).(proto.Message); ok {
+					again := *c
+					again.request = first
+					return pass(&again)
+				}
+				s.keep("pushed "+tokenOf(c.md), proto.CloneOf(r))
 				return reply, err
 			}}
 		},
 	},
 	{
+		Name: "a fetch after the end is served", Rule: "XCOM-7", Check: "XCOM-7/finished",
+		Also:   matrix.Because("after another end", "XCOM-7/superseded", "XCOM-7/lost", "XCOM-7/timed-out"),
+		server: remembers(codes.FailedPrecondition),
+	},
+	{
+		Name: "a retry finds the values of the last try", Rule: "XCOM-7", Check: "XCOM-7/clean",
+		server: remembers(codes.NotFound),
+	},
+	{
 		Name: "the life that is told is twice the true one", Rule: "XCOM-8", Check: "XCOM-8/expires",
+		Also:   matrix.Because("it is told", "XCOM-8/told"),
 		server: after(func(_ *server, _ *call, reply *agentv1.PushXComResponse) { reply.TtlSeconds *= 2 }),
 	},
 }
@@ -133,9 +172,33 @@ func secretsIn(reply proto.Message) map[string]string {
 	return nil
 }
 
+// keptSecrets caches what one call delivered past the attempt's end.
+func keptSecrets(method string) Mutant {
+	check := func(end string) string { return "SECRET-4/" + end + "/" + method }
+	return Mutant{
+		Name: "what " + method + " delivered is cached past the attempt's end", Rule: "SECRET-4", Check: check("finished"),
+		Also: matrix.Because("after another end", check("superseded"), check("lost"), check("timed-out"), check("cancelled")),
+		server: func() *server {
+			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+				reply, err := pass(c)
+				if c.method != method {
+					return reply, err
+				}
+				if err == nil {
+					s.keep("secrets "+tokenOf(c.md), reply)
+				} else if old, ok := s.recall("secrets " + tokenOf(c.md)).(proto.Message); ok && status.Code(err) == codes.PermissionDenied {
+					return old, nil
+				}
+				return reply, err
+			}}
+		},
+	}
+}
+
 var secretMutants = []Mutant{
 	{
 		Name: "plaintext is good enough", Rule: "SECRET-1", Check: "SECRET-1/plaintext/GetVariables", Plaintext: true,
+		Also:   matrix.Because("of the other call", "SECRET-1/plaintext/GetConnections"),
 		server: func() *server { return &server{} }, // before a server that speaks TLS to it
 	},
 	{
@@ -147,12 +210,21 @@ var secretMutants = []Mutant{
 		}),
 	},
 	{
+		Name: "URIs are unescaped", Rule: "SECRET-2", Check: "SECRET-2/exact/GetConnections",
+		server: after(func(_ *server, _ *call, reply *agentv1.GetConnectionsResponse) {
+			for id, uri := range reply.GetConnectionUris() {
+				reply.ConnectionUris[id] = strings.ReplaceAll(uri, "%20", " ")
+			}
+		}),
+	},
+	{
 		Name: "the declared scope binds nobody who got more before", Rule: "SECRET-3", Check: "SECRET-3/declared/GetVariables",
+		Also: matrix.Because("of the other call", "SECRET-3/declared/GetConnections"),
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
 				if got := secretsIn(reply); err == nil && got != nil {
-					if more, ok := s.keep(c.method, maps.Clone(got)).(map[string]string); ok {
+					if more, ok := s.keep("got "+c.method+tokenOf(c.md), maps.Clone(got)).(map[string]string); ok {
 						maps.Copy(got, more)
 					}
 				}
@@ -160,28 +232,17 @@ var secretMutants = []Mutant{
 			}}
 		},
 	},
-	{
-		Name: "secrets are cached past the attempt's end", Rule: "SECRET-4", Check: "SECRET-4/finished/GetConnections",
-		server: func() *server {
-			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				reply, err := pass(c)
-				if secretsIn(reply) != nil && err == nil {
-					s.keep("secrets "+c.method+tokenOf(c.md), reply)
-				} else if old, ok := s.recall("secrets " + c.method + tokenOf(c.md)).(proto.Message); ok && status.Code(err) == codes.PermissionDenied {
-					return old, nil
-				}
-				return reply, err
-			}}
-		},
-	},
+	keptSecrets("GetVariables"), keptSecrets("GetConnections"),
 	{
 		Name: "only the first delivery is recorded", Rule: "SECRET-5", Check: "SECRET-5/audit/GetVariables",
+		Also: matrix.Because("of the other call", "SECRET-5/audit/GetConnections"),
 		server: after(func(_ *server, _ *call, reply *conformancev1.ListDeliveriesResponse) {
 			reply.Deliveries = reply.GetDeliveries()[:min(1, len(reply.GetDeliveries()))]
 		}),
 	},
 	{
 		Name: "the record names nobody", Rule: "SECRET-5", Check: "SECRET-5/audit/GetConnections",
+		Also: matrix.Because("of the other call", "SECRET-5/audit/GetVariables"),
 		server: after(func(_ *server, _ *call, reply *conformancev1.ListDeliveriesResponse) {
 			for _, delivery := range reply.GetDeliveries() {
 				delivery.Names = nil
