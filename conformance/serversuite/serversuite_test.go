@@ -3,6 +3,8 @@ package serversuite
 import (
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 
 	"github.com/neochaotic/leoflow/conformance/catalogue"
@@ -62,15 +64,17 @@ func TestEveryRPCHasChecksOfEveryConcern(t *testing.T) {
 		}
 	}
 	for _, rpc := range agentRPCs() {
-		for _, rule := range []string{"AUTH-1", "AUTH-2", "AUTH-3", "AUTH-4", "AUTH-5", "AUTH-7", "ISO-1", "ISO-2", "ISO-3", "ISO-4", "ERR-4", "LIMIT-1"} {
+		for _, rule := range []string{"AUTH-1", "AUTH-2", "AUTH-3", "AUTH-4", "AUTH-5", "AUTH-7", "ISO-1", "ISO-2", "ISO-3", "ISO-4", "ERR-1", "ERR-2", "ERR-4", "LIMIT-1"} {
 			if cells[rule+" "+string(rpc)] == 0 {
 				t.Errorf("no check of %s tries %s", rule, rpc)
 			}
 		}
 	}
 	for _, rpc := range controlRPCs() {
-		if cells["AUTH-7 "+string(rpc)] == 0 {
-			t.Errorf("no check of AUTH-7 tries %s", rpc)
+		for _, rule := range []string{"AUTH-7", "ISO-1", "ISO-4", "ERR-1", "ERR-2"} {
+			if cells[rule+" "+string(rpc)] == 0 {
+				t.Errorf("no check of %s tries %s", rule, rpc)
+			}
 		}
 	}
 }
@@ -80,9 +84,11 @@ func TestEveryRPCHasChecksOfEveryConcern(t *testing.T) {
 func TestEveryOperationIsValid(t *testing.T) {
 	w := &world{dag: "dag", run: "run"}
 	for _, rpc := range controlRPCs() {
-		request, ok := w.operation(rpc).(interface{ ValidateAll() error })
-		if !ok || request.ValidateAll() != nil {
-			t.Errorf("%s: {%v} is not valid", rpc, request)
+		for _, request := range []proto.Message{w.operation(rpc), w.furnished(rpc)} {
+			v, ok := request.(interface{ ValidateAll() error })
+			if !ok || v.ValidateAll() != nil {
+				t.Errorf("%s: {%v} is not valid", rpc, request)
+			}
 		}
 	}
 }
