@@ -45,8 +45,11 @@ type asked struct {
 func (r *reports) asked() []asked {
 	var out []asked
 	for _, a := range []asked{
-		{"--json", r.JSON, report.JSON}, {"--junit", r.JUnit, report.JUnit}, {"--html", r.HTML, report.HTML},
-		{"--markdown", r.Markdown, report.Markdown}, {"--badge", r.Badge, report.Badge},
+		{"--json", r.JSON, report.JSON},
+		{"--junit", r.JUnit, report.JUnit},
+		{"--html", r.HTML, report.HTML},
+		{"--markdown", r.Markdown, report.Markdown},
+		{"--badge", r.Badge, report.Badge},
 	} {
 		if a.path != "" {
 			out = append(out, a)

@@ -31,7 +31,7 @@ func (c *console) watch(traced bool) (watcher suite.Watcher, end func()) {
 // columns is how wide a terminal is.
 func columns(f *os.File) int {
 	const usual = 80
-	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ) //nolint:gosec // a file's number is small
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
 	if err != nil || size.Col == 0 {
 		return usual
 	}

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -65,9 +66,11 @@ rules:
   - {id: LOG-2, level: must, side: server, rpcs: [AgentService/StreamLogs], evidence: fixture, since: 3, statement: "Lines keep their order.", rationale: "They are a story."}
 `
 
+var parsed = sync.OnceValues(func() (*catalogue.Catalogue, error) { return catalogue.Parse("rules.yaml", []byte(rules)) })
+
 func load(t testing.TB) *catalogue.Catalogue {
 	t.Helper()
-	c, err := catalogue.Parse("rules.yaml", []byte(rules))
+	c, err := parsed()
 	if err != nil {
 		t.Fatal(err)
 	}

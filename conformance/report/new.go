@@ -156,7 +156,7 @@ func statuses() []conformancev1.ResultStatus {
 	return []conformancev1.ResultStatus{passed, failed, broken, knownFailing, untestable, unchecked, skipped}
 }
 
-func int32Of(n int) int32 { return int32(min(max(n, -1<<31), 1<<31-1)) } //nolint:gosec // it is clamped
+func int32Of(n int) int32 { return int32(min(max(n, -1<<31), 1<<31-1)) }
 
 // wordOf is a status as people read it.
 func wordOf(s conformancev1.ResultStatus) string {

@@ -81,8 +81,12 @@ func evidenceLine(e *conformancev1.Evidence) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%9s", e.GetAt().AsDuration().Round(time.Millisecond))
 	for _, part := range [][2]string{
-		{"", method(e.GetRpc())}, {"", e.GetWhat()}, {"sent ", e.GetSent()}, {"received ", e.GetReceived()},
-		{"", e.GetCode()}, {"", e.GetError()},
+		{"", method(e.GetRpc())},
+		{"", e.GetWhat()},
+		{"sent ", e.GetSent()},
+		{"received ", e.GetReceived()},
+		{"", e.GetCode()},
+		{"", e.GetError()},
 	} {
 		if part[1] != "" {
 			out.WriteString("  " + part[0] + visible(part[1]))

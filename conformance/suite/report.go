@@ -56,17 +56,17 @@ func count(n int, of string) string {
 }
 
 // Text is what became of one check, with what it saw, as in [Results.Text].
-func (c Result) Text(visible func(string) string) string {
+func (r Result) Text(visible func(string) string) string {
 	var out strings.Builder
-	fmt.Fprintf(&out, "%s: %s: %s", c.Status, c.Check, c.Name)
-	if c.Runs > 1 {
-		fmt.Fprintf(&out, " (%d of %d runs)", c.Bad, c.Runs)
+	fmt.Fprintf(&out, "%s: %s: %s", r.Status, r.Check, r.Name)
+	if r.Runs > 1 {
+		fmt.Fprintf(&out, " (%d of %d runs)", r.Bad, r.Runs)
 	}
 	out.WriteString("\n")
-	for line := range strings.SplitSeq(c.Reason, "\n") {
+	for line := range strings.SplitSeq(r.Reason, "\n") {
 		fmt.Fprintf(&out, "    %s\n", visible(line))
 	}
-	for _, e := range c.Evidence {
+	for _, e := range r.Evidence {
 		fmt.Fprintf(&out, "      %s\n", e.Text(visible))
 	}
 	return out.String()

@@ -16,6 +16,7 @@ type diary struct{ lines []string }
 func (d *diary) Begin(runs int)             { d.lines = append(d.lines, fmt.Sprintf("begin %d", runs)) }
 func (d *diary) Start(check string)         { d.lines = append(d.lines, "start "+check) }
 func (d *diary) Step(check string, e Event) { d.lines = append(d.lines, "step "+check+" "+e.Received) }
+
 func (d *diary) Done(r Result) {
 	d.lines = append(d.lines, fmt.Sprintf("done %s %s %d", r.Check, r.Status, r.Runs))
 }
