@@ -14,6 +14,9 @@ import (
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
+// interrupted is why a check was not run, or not to its end.
+const interrupted = "the run was interrupted"
+
 // giveUp is how long after its deadline a check may take to notice, before the scale.
 const giveUp = 2 * time.Second
 
@@ -111,7 +114,7 @@ func (o *Options) takes(c Check) bool {
 
 // Run runs the checks that the options choose, and returns what became of each. The
 // error is of the options or of the list of checks, before anything ran. A cancelled ctx
-// ends the run early: the results say so.
+// ends the run early: the results say so, and the checks that it met count as not run.
 func Run(ctx context.Context, checks []Check, o Options) (*Results, error) {
 	if err := o.complete(checks); err != nil {
 		return nil, err
@@ -252,7 +255,7 @@ func (r *runner) one(ctx context.Context, i, repetition int) {
 	case isLeftOut:
 		single.NotRun, single.Reason = true, reason
 	case ctx.Err() != nil:
-		single.NotRun, single.Reason = true, "the run was interrupted"
+		single.NotRun, single.Reason = true, interrupted
 	default:
 		r.tell(func(w Watcher) { w.Start(c.ID) })
 		r.execute(ctx, c, repetition, &single)
@@ -312,6 +315,9 @@ func (t *T) end(c Check, result *Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.over = true
+	if t.interrupted() && t.status.badness() < Failed.badness() {
+		t.status, t.reasons, result.NotRun = Skipped, []string{interrupted}, true
+	}
 	if t.status == Passed {
 		t.doubt(c)
 	}

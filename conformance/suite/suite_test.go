@@ -299,12 +299,37 @@ func TestAnInterruptedRunSaysSo(t *testing.T) {
 	defer cancel()
 	checks := []Check{check("a", func(*T) { cancel() }), check("b", func(*T) { cancel() })}
 	r, err := Run(ctx, checks, Options{Rules: load(t), Side: catalogue.Server})
-	if err != nil || !r.Interrupted || r.Count(Skipped) != 1 || r.ExitCode() != 1 {
+	if err != nil || !r.Interrupted || r.Count(Skipped) != 2 || r.ExitCode() != 1 {
 		t.Fatalf("%v, %+v", err, r)
 	}
 	for _, c := range r.Checks {
-		if c.NotRun != (c.Status == Skipped) {
+		if !c.NotRun {
 			t.Errorf("%+v", c)
+		}
+	}
+}
+
+// TestAnInterruptionIsNobodysFailure has checks that wait for what the interruption keeps
+// from them, and that look for what did not happen.
+func TestAnInterruptionIsNobodysFailure(t *testing.T) {
+	for word, c := range map[string]struct {
+		run  func(*T, func())
+		want Status
+	}{
+		"waits in vain":    {func(t *T, cancel func()) { cancel(); <-t.Context().Done(); t.Fatalf("it did not come") }, Skipped},
+		"is not prepared":  {func(t *T, cancel func()) { cancel(); t.Broken("the fixtures are cancelled") }, Skipped},
+		"sees nothing":     {func(t *T, cancel func()) { cancel(); <-t.Context().Done() }, Skipped},
+		"had failed":       {func(t *T, cancel func()) { t.Errorf("it is wrong"); cancel(); t.Fatalf("and more") }, Failed},
+		"is itself broken": {func(_ *T, cancel func()) { cancel(); panic("a slip") }, Broken},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		r, err := Run(ctx, []Check{check("x", func(t *T) { c.run(t, cancel) })}, Options{Rules: load(t), Side: catalogue.Server})
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := r.Checks[0]; got.Status != c.want || got.NotRun != (c.want == Skipped) || strings.Contains(got.Reason, "more") {
+			t.Errorf("%s: %s, %q", word, got.Status, got.Reason)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package suite
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -144,8 +145,18 @@ func (t *T) hide(text string) string {
 	return text
 }
 
-// set keeps the worst status and every reason for it.
+// set keeps the worst status and every reason for it, unless the run is interrupted:
+// what a check finds from then on may come of that.
 func (t *T) set(status Status, reason string) {
+	if !t.interrupted() {
+		t.setAnyway(status, reason)
+	}
+}
+
+// interrupted reports whether the run was interrupted while the check ran.
+func (t *T) interrupted() bool { return errors.Is(t.ctx.Err(), context.Canceled) }
+
+func (t *T) setAnyway(status Status, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over || status.badness() < t.status.badness() {
@@ -205,6 +216,6 @@ func (t *T) clean() {
 func (t *T) guard(panicked any) {
 	if panicked != nil {
 		t.Note("the check panicked: %s", debug.Stack())
-		t.set(Broken, fmt.Sprintf("the check panicked: %v", panicked))
+		t.setAnyway(Broken, fmt.Sprintf("the check panicked: %v", panicked))
 	}
 }
