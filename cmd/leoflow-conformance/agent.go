@@ -33,11 +33,16 @@ Only what is said of heartbeats, on a machine that is slow:
 
   leoflow-conformance agent --rule A-BEAT --time-scale 3 -- ./my-agent
 
+In CI, with what it shows and gathers:
+
+  leoflow-conformance agent --junit results.xml --html results.html -- ./my-agent
+
 It takes less than a minute, most of it the time that a server which is restarted is down. The
 tasks are scripts for bash.
 
 The exit code is 0 when all is well, 1 when a check failed or nothing passed, 2 for bad usage,
-3 when the command cannot be run or calls nobody, 4 when the suite itself failed.`
+3 when the command cannot be run or calls nobody, 4 when the suite itself failed, or a report could
+not be written.`
 }
 
 // Run judges an agent.

@@ -97,7 +97,7 @@ func markdownFailures(out *strings.Builder, r *conformancev1.Report, of conforma
 			fmt.Fprintf(out, "\n### %s\n\n| rule | level | checks | the first of them | what was seen |\n| --- | --- | ---: | --- | --- |\n", heading(of))
 		}
 		first := those[0]
-		fmt.Fprintf(out, "| %s | %s | %d of %d | %s: %s | %s |\n", plain(rule.GetId()), levelWord(rule.GetLevel()), len(those),
+		fmt.Fprintf(out, "| %s | %s | %d of %d | %s<br>%s | %s |\n", plain(rule.GetId()), levelWord(rule.GetLevel()), len(those),
 			len(rule.GetChecks()), plain(first.GetId()), plain(first.GetName()), manyCode(strings.Split(first.GetReason(), "\n")))
 	}
 	if more > 0 {
