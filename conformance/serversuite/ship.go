@@ -227,6 +227,7 @@ func (a *attempt) follow(message string) <-chan error {
 }
 
 func followerSeesLine(w *world) {
+	w.needs("operator")
 	a := w.launch(worker, running)
 	l := a.openLog()
 	l.line("stdout", 1, "first")
@@ -252,6 +253,7 @@ func followerSeesLine(w *world) {
 // stalledFollower ships more than any window holds past one who takes nothing.
 func stalledFollower(w *world) {
 	const last = 4000
+	w.needs("operator")
 	a := w.launch(worker, running)
 	s := &shipment{logStream: a.openLog(), filler: fmt.Sprintf("%1024s", ".")}
 	s.ship(10)

@@ -114,6 +114,6 @@ func Sealed() Choices {
 		ValueLife: 26 * time.Hour, LogGrace: 31 * time.Second,
 		TokenLife: 20 * time.Minute, Ceiling: 2 * time.Hour,
 		BeatEvery: 2500 * time.Millisecond, LostAfter: time.Minute,
-		CommitEvery: 400 * time.Millisecond, OwnLines: true, WhenDown: codes.Unavailable,
+		CommitEvery: 850 * time.Millisecond, OwnLines: true, WhenDown: codes.Unavailable,
 	}
 }

@@ -19,20 +19,25 @@ type fixtures struct {
 
 func cannot(what string) error { return status.Error(codes.Unimplemented, "this plane has no "+what) }
 
-// GetCapabilities tells what the plane offers.
-func (f *fixtures) GetCapabilities(context.Context, *conformancev1.GetCapabilitiesRequest) (*conformancev1.GetCapabilitiesResponse, error) {
-	c := f.plane.choices
-	var abilities []string
+// abilities are the ids of what a plane of these choices offers.
+func (c Choices) abilities() []string {
+	var out []string
 	for name, has := range map[string]bool{
 		"cancel": c.Cancel, "renewal": c.Renewal, "resume": c.Resume, "schema": c.Schema, "secrets": c.Secrets, "declared_scope": c.DeclaredScope,
 	} {
 		if has {
-			abilities = append(abilities, name)
+			out = append(out, name)
 		}
 	}
-	slices.Sort(abilities)
+	slices.Sort(out)
+	return out
+}
+
+// GetCapabilities tells what the plane offers.
+func (f *fixtures) GetCapabilities(context.Context, *conformancev1.GetCapabilitiesRequest) (*conformancev1.GetCapabilitiesResponse, error) {
+	c := f.plane.choices
 	told := &conformancev1.GetCapabilitiesResponse{
-		Server: c.Name, Abilities: abilities, Clock: c.Clock,
+		Server: c.Name, Abilities: c.abilities(), Clock: c.Clock,
 		Faults: []conformancev1.Fault{
 			conformancev1.Fault_FAULT_STORE_DOWN, conformancev1.Fault_FAULT_STORE_HANGS, conformancev1.Fault_FAULT_PANIC,
 			conformancev1.Fault_FAULT_RESTART, conformancev1.Fault_FAULT_SHUTDOWN, conformancev1.Fault_FAULT_NO_SECRETS,

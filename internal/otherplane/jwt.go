@@ -26,7 +26,8 @@ type signed struct {
 	// "", and tokens have no kid.
 	keys  map[string]crypto.Signer
 	names []string
-	// stray is no key of the plane, and others is an algorithm that its keys are not for.
+	// stray is no key of the plane, and others is an algorithm that its keys could be used
+	// with and are not for; nil: there is none.
 	stray  crypto.Signer
 	others jwt.SigningMethod
 }
@@ -126,10 +127,10 @@ func (s *signed) spoil(g grant, defect conformancev1.TokenDefect) (string, error
 	case conformancev1.TokenDefect_TOKEN_DEFECT_ALGORITHM_NONE:
 		method, key = jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType
 	case conformancev1.TokenDefect_TOKEN_DEFECT_OTHER_ALGORITHM:
-		if s.others == nil {
-			return "", errNoDefect
+		if method = s.others; method == nil { // the public key taken for a shared one
+			own, _ := s.keys[kid].Public().(ed25519.PublicKey)
+			method, key = jwt.SigningMethodHS256, []byte(own)
 		}
-		method = s.others
 	case conformancev1.TokenDefect_TOKEN_DEFECT_OTHER_ISSUER:
 		c.Issuer = "https://stranger.example"
 	case conformancev1.TokenDefect_TOKEN_DEFECT_OTHER_AUDIENCE:
