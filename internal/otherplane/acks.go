@@ -20,8 +20,7 @@ type acks struct {
 	mu      sync.Mutex
 	latest  map[string]int64 // of every stream of the call
 	pending map[string]bool  // those that are to be sent
-	sending bool
-	idle    chan struct{} // closed when all is sent; renewed with what is to be sent
+	idle    chan struct{}    // closed when all is sent; renewed with what is to be sent
 	wake    chan struct{}
 	ended   chan struct{}
 }
