@@ -15,15 +15,6 @@ import (
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 )
 
-func contains(text string, any ...string) bool {
-	for _, one := range any {
-		if strings.Contains(text, one) {
-			return true
-		}
-	}
-	return false
-}
-
 // foreignNames asks, as an operator, for what only another tenant has, and for what
 // nobody has, and wants the same answers but for the names.
 func foreignNames(w *world, rpc catalogue.RPC) {
@@ -48,7 +39,7 @@ func foreignNames(w *world, rpc catalogue.RPC) {
 		}
 		return r
 	}
-	var before map[catalogue.RPC]string
+	var before image
 	if !readsOnly(rpc) {
 		before = owner.image()
 	}

@@ -23,8 +23,15 @@ func undeliveredChecks(target *Target) []suite.Check {
 	return out
 }
 
-// nothingDelivered asks for secrets while a fault is there, before it and after it.
+// nothingDelivered asks for secrets while a fault is there, before it and after it. A
+// server that has none needs no fault for that.
 func nothingDelivered(w *world, fault conformancev1.Fault) {
+	if fault == conformancev1.Fault_FAULT_NO_SECRETS && !w.target.offers("secrets") {
+		a := w.launch(worker, running)
+		a.control(getTaskSpec, 1)
+		a.wantUnavailable("of a server without secrets")
+		return
+	}
 	w.needs("secrets")
 	w.secretsTravel()
 	giveSecrets(w)
@@ -35,18 +42,23 @@ func nothingDelivered(w *world, fault conformancev1.Fault) {
 	before := len(w.deliveries())
 	end := w.fault(fault)
 	a.control(getTaskSpec, 1) // all else works
-	for _, rpc := range secretRPCs {
-		reply, err := w.call(rpc, a.as(), exercises[rpc].request(w, 1))
-		w.wantCode(err, codes.Unavailable, rpc.Method()+" under "+fault.String())
-		if reply != nil {
-			w.t.Fatalf("%s under %s was refused, and delivered %v", rpc.Method(), fault, sortedNames(secretsOf(reply)))
-		}
-	}
+	a.wantUnavailable("under " + fault.String())
 	end()
 	if got := len(w.deliveries()); got != before {
 		w.t.Fatalf("nothing was delivered, and %d records of it are there", got-before)
 	}
 	for _, rpc := range secretRPCs {
 		a.control(rpc, 1)
+	}
+}
+
+// wantUnavailable asks for secrets that must not come.
+func (a *attempt) wantUnavailable(when string) {
+	for _, rpc := range secretRPCs {
+		reply, err := a.w.call(rpc, a.as(), exercises[rpc].request(a.w, 1))
+		a.w.wantCode(err, codes.Unavailable, rpc.Method()+" "+when)
+		if reply != nil {
+			a.w.t.Fatalf("%s %s was refused, and delivered %v", rpc.Method(), when, sortedNames(secretsOf(reply)))
+		}
 	}
 }
