@@ -47,6 +47,7 @@ type cli struct {
 	Explain explainCmd `cmd:"" help:"Tell all about a rule."`
 	Server  serverCmd  `cmd:"" help:"Judge a control plane."`
 	Agent   agentCmd   `cmd:"" help:"Judge an agent."`
+	Prepare prepareCmd `cmd:"" help:"Prepare a file of fixtures."`
 }
 
 // console is where a command writes to, and what it tells of.
