@@ -88,7 +88,7 @@ func TestAFixtureCommandThatGoesWrongEndsTheRunInALine(t *testing.T) {
 		"ends":           {"*) kill $$", "the fixture command ended: signal: terminated"},
 		"says nonsense":  {"*) echo {}", "line 3 of its output is no reply: it has no id"},
 		"errs in an id":  {`*) echo "{\"id\":99,\"response\":{}}"`, "answers call 99"},
-		"errs in a name": {`*) echo "{\"id\":$id,\"response\":{\"ok\":true}}"`, "the response to call 3 is no PrepareRunResponse"},
+		"errs in a name": {`*) echo "{\"id\":$id,\"response\":{\"ok\":true}}"`, "the response to call 3, PrepareRun, is no PrepareRunResponse"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
