@@ -191,9 +191,7 @@ func logFlowing(w *world) {
 	a := w.launch(worker, running)
 	l := a.openLog()
 	l.line("stdout", 1, "one")
-	if _, err := l.receive(); err != nil {
-		w.t.Fatalf("no acknowledgement came: %v", err)
-	}
+	l.awaitAck("stdout", 1)
 	a.wantLines("stdout", "1 one")
 }
 
@@ -243,9 +241,7 @@ func logTakesOver(w *world) {
 	older := a.openLog()
 	older.session = 7
 	older.line("stdout", 1, "one")
-	if _, err := older.receive(); err != nil {
-		w.t.Fatalf("no acknowledgement came: %v", err)
-	}
+	older.awaitAck("stdout", 1)
 	newer := a.openLog()
 	newer.session = 7
 	newer.line("stdout", 2, "two")

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,11 +41,12 @@ const many = 20_000
 // text is what line n of a shipment says.
 func text(n int64) string { return fmt.Sprint("line ", n, " of many") }
 
-// shipment is lines of stdout on their way, without a place in the evidence: they are
+// shipment is lines of a stream on their way, without a place in the evidence: they are
 // thousands.
 type shipment struct {
 	*logStream
-	filler string
+	name   string       // of the stream
+	filler string       // of each line
 	sent   atomic.Int64 // so many were given to the transport
 }
 
@@ -66,7 +68,7 @@ func (s *shipment) ship(last int64) {
 
 func (s *shipment) send(n int64) bool {
 	return s.stream.Send(&agentv1.LogLine{
-		Time: timestamppb.Now(), Level: agentv1.LogLevel_LOG_LEVEL_INFO, Stream: "stdout", LineNumber: n,
+		Time: timestamppb.Now(), Level: agentv1.LogLevel_LOG_LEVEL_INFO, Stream: s.name, LineNumber: n,
 		Message: text(n) + s.filler, Session: 7,
 	}) == nil
 }
@@ -105,7 +107,7 @@ func (s *shipment) acks() (far *atomic.Int64, ended <-chan error) {
 				end <- err
 				return
 			}
-			if named := ack.GetStream(); named == "" || named == "stdout" {
+			if named := ack.GetStream(); named == "" || named == s.name {
 				far.Store(max(far.Load(), ack.GetAcknowledgedThroughLine()))
 			}
 		}
@@ -151,15 +153,15 @@ func (s *shipment) acknowledges(far *atomic.Int64) bool {
 
 // wantKept wants lines from the first one in the log, each once and in order: as many at
 // least. It returns how many there are.
-func (a *attempt) wantKept(least int64, filler string) int64 {
-	lines := a.lines("stdout")
+func (s *shipment) wantKept(least int64) int64 {
+	t, lines := s.a.w.t, s.a.lines(s.name)
 	for i, line := range lines {
-		if n := int64(i + 1); line != fmt.Sprint(n, " ", text(n)+filler) {
-			a.w.t.Fatalf("of %d lines in the log, the one at place %d is %.60q", len(lines), n, line)
+		if n := int64(i + 1); line != fmt.Sprint(n, " ", text(n)+s.filler) {
+			t.Fatalf("of %d lines in the log, the one at place %d is %.60q", len(lines), n, line)
 		}
 	}
 	if got := int64(len(lines)); got < least {
-		a.w.t.Fatalf("%d lines were acknowledged, and %d of them are in the log", least, got)
+		t.Fatalf("of %d lines %d are in the log", least, got)
 	}
 	return int64(len(lines))
 }
@@ -168,11 +170,11 @@ func (a *attempt) wantKept(least int64, filler string) int64 {
 func linesOutliveKill(w *world) {
 	w.makes(conformancev1.Fault_FAULT_RESTART)
 	a := w.launch(worker, running)
-	s := &shipment{logStream: a.openLog()}
+	s := &shipment{logStream: a.openLog(), name: "stdout"}
 	s.ship(50)
 	far, ended := s.acks()
 	s.await(far, 50)
-	a.wantKept(50, "")
+	s.wantKept(50)
 	flowing := make(chan struct{})
 	go func() {
 		defer close(flowing)
@@ -184,7 +186,7 @@ func linesOutliveKill(w *world) {
 	<-flowing
 	w.t.Record(suite.Step{What: "the server was killed", RPC: streamLogs, Err: <-ended})
 	acknowledged := far.Load()
-	kept := a.wantKept(acknowledged, "")
+	kept := s.wantKept(acknowledged)
 	w.t.Note("%d lines were acknowledged, and %d are kept", acknowledged, kept)
 }
 
@@ -192,7 +194,7 @@ func linesOutliveKill(w *world) {
 func linesOutliveShutdown(w *world) {
 	w.makes(conformancev1.Fault_FAULT_SHUTDOWN)
 	a := w.launch(worker, running)
-	s := &shipment{logStream: a.openLog()}
+	s := &shipment{logStream: a.openLog(), name: "stdout"}
 	s.ship(50)
 	far, ended := s.acks()
 	s.await(far, 50)
@@ -210,7 +212,7 @@ func linesOutliveShutdown(w *world) {
 		w.t.Fatalf("a server that shut down ended a stream as if all were well")
 	}
 	w.wantCode(err, codes.Unavailable, "a stream whose server shut down")
-	kept := a.wantKept(60, "")
+	kept := s.wantKept(60)
 	if acknowledged := far.Load(); acknowledged != kept {
 		w.t.Fatalf("a server that shut down kept %d lines, and acknowledged %d", kept, acknowledged)
 	}
@@ -227,7 +229,6 @@ func (a *attempt) follow(message string) <-chan error {
 }
 
 func followerSeesLine(w *world) {
-	w.needs("operator")
 	a := w.launch(worker, running)
 	l := a.openLog()
 	l.line("stdout", 1, "first")
@@ -253,9 +254,8 @@ func followerSeesLine(w *world) {
 // stalledFollower ships more than any window holds past one who takes nothing.
 func stalledFollower(w *world) {
 	const last = 4000
-	w.needs("operator")
 	a := w.launch(worker, running)
-	s := &shipment{logStream: a.openLog(), filler: fmt.Sprintf("%1024s", ".")}
+	s := &shipment{logStream: a.openLog(), name: "stdout", filler: fmt.Sprintf("%1024s", ".")}
 	s.ship(10)
 	far, ended := s.acks()
 	if !s.acknowledges(far) {
@@ -290,12 +290,12 @@ func acksUnread(w *world) {
 	a := w.launch(worker, running)
 	a.control(streamLogs, 1)
 	b := w.launch(stranger, running)
-	s := &shipment{logStream: b.openLog()}
+	s := &shipment{logStream: b.openLog(), name: strings.Repeat("long", 16)} // so are acknowledgements
 	s.ship(many)
 	w.wantCode(s.stream.CloseSend(), codes.OK, "half-closing StreamLogs")
 	far, ended := s.acks()
 	s.wantEnd(ended)
-	b.wantKept(many, "")
+	s.wantKept(many)
 	switch got := far.Load(); got {
 	case many:
 	case 0:

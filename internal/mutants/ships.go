@@ -1,6 +1,8 @@
 package mutants
 
 import (
+	"fmt"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -11,29 +13,30 @@ import (
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
 )
 
-// ended is a server that remembers that a fault ended it, and may do wrong from then on.
-func ended(fault conformancev1.Fault, m *server) *server {
-	inner := m.unary
-	m.unary = func(s *server, c *call, pass next) (proto.Message, error) {
-		if r, ok := c.request.(*conformancev1.SetFaultRequest); ok && r.GetFault() == fault && r.GetActive() {
-			s.keep("ended", true)
-		}
-		if inner != nil {
-			return inner(s, c, pass)
-		}
-		return pass(c)
-	}
-	return m
-}
-
-// forgetful is a server that has only so many lines of a log on disk when a fault ends it.
+// forgetful is a server that has only so many lines of each log on disk when a fault ends
+// it.
 func forgetful(fault conformancev1.Fault, kept int) func() *server {
+	name := func(ref *conformancev1.AttemptRef) string {
+		return fmt.Sprint("ends before ", ref.GetTenantId(), ref.GetRunId(), ref.GetTaskId(), ref.GetTryNumber())
+	}
 	return func() *server {
-		return ended(fault, after(func(s *server, _ *call, reply *conformancev1.GetLogResponse) {
-			if s.recall("ended") != nil {
-				reply.Records = reply.GetRecords()[:min(kept, len(reply.GetRecords()))]
+		var ends atomic.Int64
+		return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
+			reply, err := pass(c)
+			if r, ok := c.request.(*conformancev1.SetFaultRequest); ok && r.GetFault() == fault && r.GetActive() {
+				ends.Add(1)
 			}
-		})())
+			switch reply := reply.(type) {
+			case *conformancev1.PrepareAttemptResponse:
+				s.keep(name(reply.GetAttempt()), ends.Load())
+			case *conformancev1.GetLogResponse:
+				r, _ := c.request.(*conformancev1.GetLogRequest)
+				if before, ok := s.recall(name(r.GetAttempt())).(int64); ok && before < ends.Load() {
+					reply.Records = reply.GetRecords()[:min(kept, len(reply.GetRecords()))]
+				}
+			}
+			return reply, err
+		}}
 	}
 }
 
@@ -48,15 +51,24 @@ var shipMutants = []Mutant{
 	{
 		Name: "a shutdown leaves lines without their acknowledgement", Rule: "LOG-10", Check: "LOG-10/shutdown",
 		server: func() *server {
-			m := new(server)
-			m.ack = func(a *agentv1.LogAck) *agentv1.LogAck {
-				<-time.After(200 * time.Millisecond) // so that a shutdown finds one on its way
-				if m.recall("ended") != nil {
-					return nil
-				}
-				return a
+			var down atomic.Bool
+			return &server{
+				unary: before(func(_ *server, _ *call, r *conformancev1.SetFaultRequest) {
+					if r.GetFault() == shut && r.GetActive() {
+						down.Store(true)
+					}
+				})().unary,
+				ack: func(a *agentv1.LogAck) *agentv1.LogAck {
+					if n := a.GetAcknowledgedThroughLine(); n <= 50 || n > 60 {
+						return a
+					}
+					<-time.After(200 * time.Millisecond) // so that the shutdown finds it on its way
+					if down.Load() {
+						return nil
+					}
+					return a
+				},
 			}
-			return ended(shut, m)
 		},
 	},
 	{
@@ -82,7 +94,7 @@ var shipMutants = []Mutant{
 				newLine: func(s *server) func(*agentv1.LogLine) []*agentv1.LogLine {
 					left := 100 // which somebody has room for
 					return func(l *agentv1.LogLine) []*agentv1.LogLine {
-						if s.recall("stalled") != nil {
+						if s.recall("stalled") != nil && len(l.GetMessage()) > 1000 { // which only that task's are
 							left--
 						}
 						if left < 0 {
