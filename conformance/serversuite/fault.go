@@ -115,7 +115,7 @@ func reportWithoutStore(w *world, fault conformancev1.Fault) {
 		w.t.Record(suite.Step{What: "as the agent of worker", RPC: reportState, Sent: request, Received: reply, Err: err})
 		return reply, err
 	}
-	short, cancel := context.WithTimeout(w.t.Context(), w.t.Scale(time.Second))
+	short, cancel := context.WithTimeout(w.t.Context(), w.t.Scale(400*time.Millisecond))
 	defer cancel()
 	reply, err := report(short)
 	if code := status.Code(err); code != codes.Unavailable && code != codes.DeadlineExceeded && code != codes.Internal {
