@@ -118,9 +118,9 @@ var found = map[string][]finding{
 	"agents-clock": {{"BEAT-1/*", "moved the stamp"}},
 	"no-interval":  {{"BEAT-7/interval", "to beat every 0s"}},
 	"no-acks": {
-		{"LOG-4/gap", "StreamLogs, open, was answered DeadlineExceeded"},
-		{"LOG-5/*", "acknowledgement"},
-		{"LOG-13/takes-over", "no acknowledgement came"},
+		{"LOG-4/gap", "was answered DeadlineExceeded"},
+		{"LOG-5/*", "acknowledge"},
+		{"LOG-13/takes-over", "acknowledge"},
 	},
 	"text-log":       {{"LOG-8/text", "the log of stdout holds"}},
 	"tenants-mixed":  {{"ISO-1/twin/FetchXCom", "canary-twin"}, {"ISO-1/twin/PushXCom", "changed the value"}},
