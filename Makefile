@@ -113,6 +113,7 @@ mutants: ## Judges the suite by mutants: each by its own check, that check's con
 .PHONY: mutants-full
 mutants-full: ## Judges each mutant by every check, and writes what was found to internal/mutants/matrix.tsv.
 	go run ./tools/mutants -full
+	go test ./internal/mutants -run TestNo -args -full
 
 .PHONY: mutants-missing
 mutants-missing: ## Runs, and adds to that table, what it lacks: new mutants, new checks.

@@ -146,7 +146,7 @@ var authMutants = []Mutant{
 	{
 		Name: "the scheme is not looked at", Rule: "AUTH-2", Check: "AUTH-2/other-scheme/Heartbeat", Broad: broadAuth,
 		server: open(func(_ string, md metadata.MD) bool {
-			return tokenOf(md) != bare(md) || strings.HasPrefix(md.Get("authorization")[0], "ey")
+			return bare(md) != "" && !strings.HasPrefix(md.Get("authorization")[0], "Bearer ")
 		}),
 	},
 	{
