@@ -146,7 +146,7 @@ func silentPeer(w *world) {
 	a := w.launch(worker, running)
 	l := a.openLog()
 	l.line("stdout", 1, "before")
-	l.awaitAck("stdout", 1)
+	l.awaitAck(1)
 	began := time.Now()
 	conn := w.connect(a)
 	ended := make(chan error, 1)
@@ -162,7 +162,7 @@ func silentPeer(w *world) {
 	}
 	w.wait(within - time.Since(began)) // where it was ended sooner
 	l.line("stdout", 2, "after")
-	l.awaitAck("stdout", 2)
+	l.awaitAck(2)
 	l.end()
 	a.wantLines("stdout", "1 before", "2 after")
 }
@@ -187,13 +187,13 @@ func (w *world) connect(a *attempt) net.Conn {
 	return conn
 }
 
-// awaitAck reads acknowledgements until one reaches a line. One that names no stream
-// may be of any.
-func (l *logStream) awaitAck(stream string, line int64) {
+// awaitAck reads acknowledgements until one reaches a line of stdout. One that names no
+// stream may be of any.
+func (l *logStream) awaitAck(line int64) {
 	for {
 		ack, err := l.receive()
-		l.a.w.wantCode(err, codes.OK, fmt.Sprintf("StreamLogs, while line %d of %s was not acknowledged,", line, stream))
-		if named := ack.GetStream(); (named == stream || named == "") && ack.GetAcknowledgedThroughLine() >= line {
+		l.a.w.wantCode(err, codes.OK, fmt.Sprintf("StreamLogs, while line %d was not acknowledged,", line))
+		if named := ack.GetStream(); (named == "stdout" || named == "") && ack.GetAcknowledgedThroughLine() >= line {
 			return
 		}
 	}

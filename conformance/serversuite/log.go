@@ -191,7 +191,7 @@ func logFlowing(w *world) {
 	a := w.launch(worker, running)
 	l := a.openLog()
 	l.line("stdout", 1, "one")
-	l.awaitAck("stdout", 1)
+	l.awaitAck(1)
 	a.wantLines("stdout", "1 one")
 }
 
@@ -241,7 +241,7 @@ func logTakesOver(w *world) {
 	older := a.openLog()
 	older.session = 7
 	older.line("stdout", 1, "one")
-	older.awaitAck("stdout", 1)
+	older.awaitAck(1)
 	newer := a.openLog()
 	newer.session = 7
 	newer.line("stdout", 2, "two")
