@@ -67,11 +67,12 @@ func (w *world) makes(fault conformancev1.Fault) {
 }
 
 // reach returns once the server answers, whatever it does: a fixture may have had to
-// start it anew, and a connection that broke should meet no check.
+// start it anew, and a connection that broke should meet no check. One that keeps saying
+// UNAVAILABLE says it itself.
 func (w *world) reach(ctx context.Context) {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
-	for {
+	for range 5 {
 		_, err := agentv1.NewAgentServiceClient(w.target.Conn).Heartbeat(ctx, &agentv1.HeartbeatRequest{}, grpc.WaitForReady(true))
 		if status.Code(err) != codes.Unavailable || ctx.Err() != nil {
 			return

@@ -2,6 +2,7 @@ package mutants
 
 import (
 	"slices"
+	"strings"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -11,6 +12,18 @@ import (
 	controlv1 "github.com/neochaotic/leoflow/gen/leoflow/control/v1"
 	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
+
+// family is what the caller's tenant and its twin have in common: all of their names but
+// the first word. The other checks that run have other families.
+func family(c *call) string {
+	_, ids, _ := strings.Cut(tenantOf(c), "-")
+	return ids
+}
+
+func tenantOf(c *call) string {
+	who := read(tokenOf(c.md))
+	return who.Tenant
+}
 
 // operatorMutants cross the tenants of operators.
 var operatorMutants = []Mutant{
@@ -33,6 +46,7 @@ var operatorMutants = []Mutant{
 				return reply, err
 			}}
 		},
+		Also: matrix.Because("the value that was read first is read again", "ISO-5/operators"),
 	},
 	{
 		Name: "a variable is listed in every tenant", Rule: "ISO-1", Check: "ISO-1/operator/PutVariable",
@@ -42,10 +56,10 @@ var operatorMutants = []Mutant{
 				switch r := c.request.(type) {
 				case *controlv1.PutVariableRequest:
 					if err == nil {
-						s.keep("put", r.GetKey()+" by somebody")
+						s.keep("put "+family(c), r.GetKey()+" by somebody")
 					}
 				case *controlv1.ListVariablesRequest:
-					if put, ok := s.recall("put").(string); ok && err == nil {
+					if put, ok := s.recall("put " + family(c)).(string); ok && err == nil {
 						list := reply.(*controlv1.ListVariablesResponse)
 						list.Variables = append(list.Variables, &controlv1.SecretName{Name: put})
 					}
@@ -77,10 +91,10 @@ var operatorMutants = []Mutant{
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)
 				if r, ok := c.request.(*controlv1.DeleteVariableRequest); ok && status.Code(err) == codes.PermissionDenied {
-					s.keep("deleted", r.GetKey())
+					s.keep("deleted "+tenantOf(c), r.GetKey())
 				}
 				if list, ok := reply.(*controlv1.ListVariablesResponse); ok && err == nil {
-					deleted, _ := s.recall("deleted").(string)
+					deleted, _ := s.recall("deleted " + tenantOf(c)).(string)
 					list.Variables = slices.DeleteFunc(list.GetVariables(), func(v *controlv1.SecretName) bool { return v.GetName() == deleted })
 				}
 				return reply, err

@@ -7,6 +7,7 @@ import (
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
 // under is a server that changes how calls end while one fault is there.
@@ -106,6 +107,7 @@ var outageMutants = []Mutant{
 			}
 			return reply, err
 		}),
+		Also: matrix.Because("the error has no correlation id", "ERR-1/store-down/agents"),
 	},
 	{
 		Name: "a report is acknowledged though the store is down", Rule: "STATE-8", Check: "STATE-8/down",
