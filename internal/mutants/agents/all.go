@@ -15,7 +15,7 @@ type state struct {
 	spec  func() (*agentv1.TaskSpec, error)
 	bad   bool // something happened that it does not forget
 
-	limited bool // the task has a time-out; set before it runs
+	limited bool // the task does more than to wait; set before it runs
 }
 
 // set changes what it remembers.

@@ -93,13 +93,20 @@ func netMutants() []Mutant {
 				return untilWell(p, time.Second, codes.Unavailable)
 			},
 		},
-		{
-			Name: "tries-for-ever", Fault: "it tries again what is refused", Kills: "A-NET-2/Unauthenticated/Register", Slow: true,
-			Also: matrix.Because("the same refusal, or of another call", "A-NET-2/Unauthenticated/GetTaskSpec", "A-NET-2/Unauthenticated/ReportState", "A-NET-2/FailedPrecondition/Register", "A-NET-2/FailedPrecondition/GetTaskSpec", "A-NET-2/FailedPrecondition/ReportState", "A-START-2/refused"),
-			unary: func(_ *relay, p *passing) error {
-				p.ctx = context.WithoutCancel(p.ctx)
-				return untilWell(p, 100*time.Millisecond, codes.Unauthenticated, codes.FailedPrecondition)
-			},
+		refusedInVain("tries-for-ever", codes.Unauthenticated),
+		refusedInVain("tries-what-is-over", codes.FailedPrecondition, "A-START-2/refused"),
+	}
+}
+
+// refusedInVain tries again what is refused by a code, until it is killed.
+func refusedInVain(name string, code codes.Code, also ...string) Mutant {
+	check := func(method string) string { return "A-NET-2/" + code.String() + "/" + method }
+	return Mutant{
+		Name: name, Fault: "it tries again what is refused by " + code.String(), Kills: check("Register"), Slow: true,
+		Also: matrix.Because("the same refusal of another call", check("GetTaskSpec"), check("ReportState")).And("the same refusal", also...),
+		unary: func(_ *relay, p *passing) error {
+			p.ctx = context.WithoutCancel(p.ctx)
+			return untilWell(p, 100*time.Millisecond, code)
 		},
 	}
 }

@@ -34,9 +34,16 @@ func runMutants() []Mutant {
 			},
 		},
 		{
-			Name: "succeeds-early", Fault: "it reports the success of a task without a time-out that has not ended after a while", Kills: "A-RUN-1/after",
+			Name: "succeeds-early", Fault: "it reports the success of a task that does nothing but wait before that has ended", Kills: "A-RUN-1/after",
 			unary: succeedsEarly,
-			Also:  matrix.Because("its task runs for longer than the mutant waits", "A-START-1/kept", "A-RUN-2/code", "A-LOG-1/last", "A-RUN-4/before", "A-BEAT-2/polite", "A-BEAT-2/kill", "A-BEAT-3/calls"),
+		},
+		{
+			Name: "exit-is-failure", Fault: "it takes a task that says at its end that it exits well for one that failed", Kills: "A-RUN-2/success",
+			unary: specified(func(_ *relay, spec *agentv1.TaskSpec) {
+				if script, ok := strings.CutSuffix(spec.GetEntrypoint(), "exit 0\n"); ok {
+					spec.Entrypoint = script + "exit 1\n"
+				}
+			}),
 		},
 		{
 			Name: "code-one", Fault: "it reports each exit code as 1", Kills: "A-RUN-2/code",
@@ -121,7 +128,8 @@ const early = 250 * time.Millisecond
 func succeedsEarly(r *relay, p *passing) error {
 	if spec, ok := p.out.(*agentv1.TaskSpec); ok {
 		err := p.send()
-		r.set(func(s *state) { s.limited = spec.GetExecutionTimeoutSeconds() > 0 })
+		script := spec.GetEntrypoint()
+		r.set(func(s *state) { s.limited = !strings.HasSuffix(script, "gate\n") || strings.Contains(script, "echo") })
 		return err
 	}
 	in, ok := p.in.(*agentv1.ReportStateRequest)
