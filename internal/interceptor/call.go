@@ -5,7 +5,7 @@
 // [Unary] or [Stream], which do what the call's context does not show as done.
 //
 // It may import internal/domain, internal/auth, internal/policy,
-// internal/rpcstatus, gen, grpc and the middleware libraries.
+// internal/rpcstatus, gen, grpc, and the libraries of middleware and of rates.
 package interceptor
 
 import (
