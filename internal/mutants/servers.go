@@ -34,7 +34,7 @@ func (m Mutant) Serve(ctx context.Context, conn, fixture grpc.ClientConnInterfac
 // Servers are all mutants of a control plane.
 func Servers() []Mutant {
 	var out []Mutant
-	for _, of := range [][]Mutant{authMutants, isoMutants, stateMutants, renewMutants, xcomMutants, secretMutants, faultMutants, errorMutants, logMutants, limitMutants, shipMutants, clockMutants, silenceMutants, outageMutants, operatorMutants, cellMutants(), transitionMutants(), endMutants()} {
+	for _, of := range [][]Mutant{authMutants, isoMutants, stateMutants, renewMutants, xcomMutants, secretMutants, faultMutants, errorMutants, logMutants, limitMutants, shipMutants, clockMutants, silenceMutants, outageMutants, operatorMutants, operatorCellMutants(), cellMutants(), transitionMutants(), endMutants()} {
 		out = append(out, of...)
 	}
 	return out
