@@ -119,6 +119,18 @@ mutants-full: ## Judges each mutant by every check, and writes what was found to
 mutants-missing: ## Runs, and adds to that table, what it lacks: new mutants, new checks.
 	go run ./tools/mutants -full -missing
 
+# How often, and how far waits are stretched: a busy machine is no flake.
+REPEAT ?= 100
+TIME_SCALE ?= 3
+
+.PHONY: repeat
+repeat: ## Judges our own server REPEAT times (100), each time in another order.
+	@mkdir -p bin && go build -o bin/ ./cmd/leoflow-conformance ./tools/testbed
+	@exec 3< <(exec bin/testbed -tls-ca bin/testbed-ca.pem); bed=$$!; trap 'kill '$$bed EXIT; \
+	read -r line <&3; [[ $$line =~ on\ ([^ ,]+),.*\ through\ (.+)$$ ]]; \
+	bin/leoflow-conformance server --addr "$${BASH_REMATCH[1]}" --fixtures-addr "$${BASH_REMATCH[2]}" \
+		--tls-ca bin/testbed-ca.pem --repeat $(REPEAT) --time-scale $(TIME_SCALE)
+
 .PHONY: tidy
 tidy: ## Brings go.mod and go.sum of all three modules in line.
 	go mod tidy
