@@ -29,6 +29,24 @@ func TestEveryMutantIsFoundByItsCheck(t *testing.T) {
 	}
 }
 
+// TestAuth8NoReasonQuotesARenewedToken has a token renewed that should not be, and reads
+// what is told of it.
+func TestAuth8NoReasonQuotesARenewedToken(t *testing.T) {
+	b := newBench(t, true)
+	for _, m := range Servers() {
+		if m.Check != "TOKEN-1/finished" {
+			continue
+		}
+		r, err := b.JudgeMutant(t.Context(), m, suite.Options{Seed: 1, Only: []string{m.Check}, TimeScale: patience})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reason := r.Checks[0].Reason; strings.Contains(reason, "eyJ") || !strings.Contains(reason, "renewed_token:") {
+			t.Errorf("the reason is %q", reason)
+		}
+	}
+}
+
 // TestAFaithfulProxyPasses holds that a mutant breaks nothing but what it is made to
 // break.
 func TestAFaithfulProxyPasses(t *testing.T) {
