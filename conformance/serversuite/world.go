@@ -3,6 +3,7 @@ package serversuite
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"time"
 
@@ -46,10 +47,14 @@ type world struct {
 
 // newWorld makes a world whose names no other check, and no other run, has.
 func newWorld(t *suite.T, target *Target) *world {
-	w := namedWorld(t, target, fmt.Sprintf("%s-%08x", target.run, t.Rand().Uint32()), "tenant")
+	w := namedWorld(t, target, fmt.Sprintf("%s-%s", target.run, worldName(t.Rand())), "tenant")
 	w.prepare(conformancev1.Kin_KIN_UNSPECIFIED, w)
 	return w
 }
+
+// nameOf is what tells a world of a run from the others. A run of many repetitions makes
+// a hundred thousand of them: of half as many bits two would be the same.
+func worldName(choices *rand.Rand) string { return fmt.Sprintf("%016x", choices.Uint64()) }
 
 // twinWorld makes a world that is the same in every name but the tenant's.
 func (w *world) twinWorld() *world {
