@@ -61,7 +61,10 @@ func (c *prepareCmd) fill(file io.Writer) (groups int, err error) {
 	defer conn.Close() //nolint:errcheck // all calls are over
 	name := time.Now().UTC().Format("20060102t150405")
 	made, err := serversuite.PrepareStatic(ctx, conformancev1.NewFixtureServiceClient(conn), name, c.Groups)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return 0, ended{exitFailed} // whoever ended it knows
+	case err != nil:
 		return 0, unreachable{fmt.Errorf("--fixtures-addr %s: %w", c.FixturesAddr, err)}
 	}
 	data, err := protojson.Marshal(made)

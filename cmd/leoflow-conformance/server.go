@@ -10,6 +10,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -17,6 +19,8 @@ import (
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/serversuite"
@@ -88,7 +92,10 @@ func (c *serverCmd) Run(con *console) error {
 	first, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	target, err := serversuite.NewTarget(first, conn, confidential, fixtures)
-	if err != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return ended{exitFailed} // whoever ended it knows
+	case err != nil:
 		return fixtures.wrong(c.flag(), err)
 	}
 	c.system = cmp.Or(target.Capabilities.GetServer(), c.Addr)
@@ -130,15 +137,33 @@ func reach(ctx context.Context, flag, addr string, creds credentials.TransportCr
 	if err != nil {
 		return nil, badUsage{fmt.Errorf("%s %q: %w", flag, addr, err)}
 	}
-	ctx, cancel := context.WithTimeout(ctx, within)
+	until, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	conn.Connect()
 	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
-		if state == connectivity.TransientFailure || !conn.WaitForStateChange(ctx, state) {
-			return nil, errors.Join(unreachable{fmt.Errorf("%s %s: nothing that speaks gRPC over this channel answers there: %s", flag, addr, remedyOfChannel)}, conn.Close())
+		switch {
+		case state == connectivity.TransientFailure:
+			err = unreachable{fmt.Errorf("%s %s: nothing that speaks gRPC over this channel answers there: %s: %s", flag, addr, reasonOf(until, conn), remedyOfChannel)}
+		case conn.WaitForStateChange(until, state):
+			continue
+		case ctx.Err() != nil:
+			err = ended{exitFailed} // whoever ended it knows
+		default:
+			err = unreachable{fmt.Errorf("%s %s: nothing that speaks gRPC over this channel answers there within %v: %s", flag, addr, within, remedyOfChannel)}
 		}
+		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// reasonOf is why a connection failed: any call is told.
+func reasonOf(ctx context.Context, conn *grpc.ClientConn) string {
+	_, err := healthv1.NewHealthClient(conn).Check(ctx, &healthv1.HealthCheckRequest{})
+	reason := strings.TrimPrefix(status.Convert(err).Message(), "connection error: desc = ")
+	if text, err := strconv.Unquote(reason); err == nil {
+		return text
+	}
+	return reason
 }
 
 const remedyOfChannel = "start the server, or give its address, and --tls-ca if it speaks TLS"

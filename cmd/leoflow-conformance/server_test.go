@@ -1,12 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -72,6 +78,10 @@ func file(t *testing.T, text string) string {
 
 func TestAServerThatCannotBeJudgedHasItsExitCodeAndOneLine(t *testing.T) {
 	good, none := serve(t, bare{}), serve(t, nil)
+	tls := httptest.NewUnstartedServer(nil)
+	tls.EnableHTTP2, tls.Config.ErrorLog = true, log.New(io.Discard, "", 0)
+	tls.StartTLS()
+	defer tls.Close()
 	at := func(addr, fixtures string, more ...string) []string {
 		return append([]string{"server", "--addr", addr, "--fixtures-addr", fixtures}, more...)
 	}
@@ -86,9 +96,15 @@ func TestAServerThatCannotBeJudgedHasItsExitCodeAndOneLine(t *testing.T) {
 		"no fixtures there":       {at(good, dead(t)), exitUnreachable, "--fixtures-addr"},
 		"no FixtureService":       {at(good, none), exitBadUsage, "FixtureService is not served there"},
 		"TLS to plaintext":        {at(good, good, "--tls"), exitUnreachable, "TLS"},
+		"trusted by nobody":       {at(tls.Listener.Addr().String(), good, "--tls"), exitUnreachable, "certificate signed by unknown authority: start the server"},
+		"nobody, and why":         {at(dead(t), good), exitUnreachable, "connection refused: start the server"},
 		"certificates are absent": {at(good, good, "--tls-ca", "no-such-file"), exitBadUsage, "--tls-ca"},
 		"certificates are none":   {at(good, good, "--tls-ca", file(t, "x")), exitBadUsage, "holds no certificate"},
 		"unknown rule":            {at(good, good, "--rule", "BEAT"+"-99"), exitBadUsage, "the family goes from"},
+		"a rule for agents":       {at(good, good, "--rule", "a-run-1"), exitBadUsage, "A-RUN-1 is a rule for another side"},
+		"rules for agents":        {at(good, good, "--rule", "a-run"), exitBadUsage, "no check is chosen"},
+		"a rule of tests":         {at(good, good, "--rule", "AUTH-8"), exitBadUsage, "left to tests of each implementation"},
+		"nothing in common":       {at(good, good, "--rule", "BEAT-1", "--rpc", "Register"), exitBadUsage, "no check is chosen"},
 		"unknown check":           {at(good, good, "--rule", "BEAT-1/nothing"), exitBadUsage, "there is no check"},
 		"unknown RPC":             {at(good, good, "--rpc", "Pulse"), exitBadUsage, "--rpc"},
 		"unknown level":           {at(good, good, "--level", "may"), exitBadUsage, "must or should"},
@@ -102,6 +118,54 @@ func TestAServerThatCannotBeJudgedHasItsExitCodeAndOneLine(t *testing.T) {
 			line, rest, _ := strings.Cut(errOut, "\n")
 			if code != c.code || out != "" || rest != "" || !strings.Contains(line, c.want) {
 				t.Errorf("exit code %d, output %q, standard error %q", code, out, errOut)
+			}
+		})
+	}
+}
+
+// mute is an adapter that answers nothing, and tells that it was called.
+type mute struct {
+	bare
+	called chan<- struct{}
+}
+
+func (m mute) GetCapabilities(ctx context.Context, _ *conformancev1.GetCapabilitiesRequest) (*conformancev1.GetCapabilitiesResponse, error) {
+	m.called <- struct{}{}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// TestAnInterruptIsNoServerThatIsAway interrupts the program before anything is judged.
+func TestAnInterruptIsNoServerThatIsAway(t *testing.T) {
+	called := make(chan struct{}, 1)
+	silent := serve(t, mute{called: called})
+	for name, args := range map[string][]string{
+		"judging":   {"server", "--addr", silent, "--fixtures-addr", silent},
+		"preparing": {"prepare", "--fixtures-addr", silent, filepath.Join(t.TempDir(), "fixtures.json")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			self, err := os.Executable()
+			if err != nil {
+				t.Fatal(err)
+			}
+			program := exec.CommandContext(t.Context(), self, args...)
+			program.Env = append(os.Environ(), asProgram+"=1")
+			var said bytes.Buffer
+			program.Stdout, program.Stderr = &said, &said
+			if err := program.Start(); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-called:
+			case <-time.After(time.Minute):
+				t.Error("the adapter was not called")
+			}
+			if err := program.Process.Signal(os.Interrupt); err != nil {
+				t.Error(err)
+			}
+			_ = program.Wait() // its state tells
+			if code := program.ProcessState.ExitCode(); code != exitFailed || said.Len() > 0 {
+				t.Errorf("exit code %d: %s", code, said.String())
 			}
 		})
 	}

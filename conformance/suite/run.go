@@ -62,7 +62,11 @@ func (o *Options) complete(checks []Check) error {
 	}
 	var faults []error
 	for _, id := range o.Only {
-		if err := o.known(id, checks); err != nil {
+		err := o.known(id, checks)
+		if err == nil {
+			err = o.judged(id)
+		}
+		if err != nil {
 			faults = append(faults, err)
 		}
 	}
@@ -100,6 +104,20 @@ func (o *Options) known(id string, checks []Check) error {
 	return err
 }
 
+// judged wants a check or a family, or a rule that a run of this side can judge.
+func (o *Options) judged(id string) error {
+	rule, err := o.Rules.Rule(id)
+	switch {
+	case err != nil:
+		return nil
+	case o.Side != "" && rule.Side != o.Side:
+		return fmt.Errorf("%s is a rule for another side: it binds each %s, and here a %s is judged", id, rule.Side, o.Side)
+	case rule.Evidence == catalogue.Internal:
+		return fmt.Errorf("%s cannot be judged from outside: it is left to tests of each implementation", id)
+	}
+	return nil
+}
+
 // means reports whether an id of a rule, a family or a check takes in a check.
 func means(id string, c Check) bool {
 	return id == c.ID || id == c.Rule || id == catalogue.Rule{ID: c.Rule}.Family()
@@ -123,6 +141,10 @@ func Run(ctx context.Context, checks []Check, o Options) (*Results, error) {
 		return nil, err
 	}
 	chosen := slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !o.takes(c) })
+	unchecked := slices.DeleteFunc(Unchecked(o.Rules, o.Side, checks), func(r catalogue.Rule) bool { return !o.takesRule(r) })
+	if len(chosen)+len(unchecked) == 0 {
+		return nil, errors.New("no check is chosen: no rule, RPC and level of those that were given go together")
+	}
 	began := time.Now()
 	r := runner{options: o, checks: chosen, results: make([]Result, len(chosen))}
 	for i, c := range chosen {
@@ -137,10 +159,8 @@ func Run(ctx context.Context, checks []Check, o Options) (*Results, error) {
 		Seed: o.Seed, Side: o.Side, Edition: o.Rules.Edition(), Repeat: o.Repeat, Checks: r.results, Began: began,
 		Interrupted: ctx.Err() != nil, Took: time.Since(began),
 	}
-	for _, rule := range Unchecked(o.Rules, o.Side, checks) {
-		if o.takesRule(rule) {
-			out.Unchecked = append(out.Unchecked, rule.ID)
-		}
+	for _, rule := range unchecked {
+		out.Unchecked = append(out.Unchecked, rule.ID)
 	}
 	out.forgive(o.KnownFailing, chosen)
 	return out, nil
