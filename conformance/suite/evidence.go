@@ -89,16 +89,23 @@ func text(m proto.Message) string {
 	return cut(line.String())
 }
 
-// cut shortens a text at a character's boundary.
+// cut shortens a text to what evidence keeps.
 func cut(s string) string {
 	if len(s) <= maxText {
 		return s
 	}
-	end := maxText
-	for end > 0 && !utf8.RuneStart(s[end]) {
-		end--
+	return fmt.Sprintf("%s… (%d bytes)", begin(s, maxText), len(s))
+}
+
+// begin is the begin of a text of so many bytes at most, up to a character's boundary.
+func begin(s string, most int) string {
+	if len(s) <= most {
+		return s
 	}
-	return fmt.Sprintf("%s… (%d bytes)", s[:end], len(s))
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
 
 // hideSensitive redacts, at every depth, the fields that the protos mark as sensitive.

@@ -8,7 +8,7 @@ import (
 )
 
 // Text is the results for people: what did not pass and why, with its evidence where the
-// check failed, what could not be judged, and the counts. Every text of the system under
+// check failed, which of a few rules passed, what could not be judged, and the counts. Every text of the system under
 // test goes through visible, which takes out what would steer a terminal.
 func (r *Results) Text(visible func(string) string) string {
 	var out strings.Builder
@@ -22,6 +22,9 @@ func (r *Results) Text(visible func(string) string) string {
 	for _, id := range r.Stale {
 		fmt.Fprintf(&out, "known failing, and passed: %s: take it off the list\n", id)
 	}
+	if passed := r.passed(); len(passed) > 0 && r.Rules() <= fewRules {
+		fmt.Fprintf(&out, "passed: %s\n", strings.Join(passed, ", "))
+	}
 	for _, s := range []Status{KnownFailing, Skipped, Untestable} {
 		r.tellReasons(&out, s, visible)
 	}
@@ -33,6 +36,24 @@ func (r *Results) Text(visible func(string) string) string {
 	}
 	out.WriteString(r.Summary())
 	return out.String()
+}
+
+// fewRules are rules enough for each to be named where it passed: who asked for more wants
+// to know of the others.
+const fewRules = 15
+
+// passed are the rules of which every check passed, in the order of the checks.
+func (r *Results) passed() []string {
+	var rules []string
+	others := map[string]bool{}
+	for _, c := range r.Checks {
+		if c.Status != Passed {
+			others[c.Rule] = true
+		} else if !slices.Contains(rules, c.Rule) {
+			rules = append(rules, c.Rule)
+		}
+	}
+	return slices.DeleteFunc(rules, func(rule string) bool { return others[rule] })
 }
 
 // Summary is the counts, in a line.
@@ -72,14 +93,22 @@ func (r Result) Text(visible func(string) string) string {
 	return out.String()
 }
 
-// Text is a step in one line.
+// maxField is how much of each part of a step a terminal shows, in bytes. Reports have
+// all that is kept of it.
+const maxField = 300
+
+// Text is a step in one line, of which long parts are cut.
 func (e Event) Text(visible func(string) string) string {
 	out := fmt.Sprintf("%7s", e.At.Round(time.Millisecond))
 	for _, part := range [][2]string{
 		{"", e.RPC.Method()}, {"", e.What}, {"sent ", e.Sent}, {"received ", e.Received}, {"", e.Code}, {"", e.Error},
 	} {
-		if part[1] != "" {
-			out += "  " + part[0] + visible(part[1])
+		if part[1] == "" {
+			continue
+		}
+		out += "  " + part[0] + visible(begin(part[1], maxField))
+		if len(part[1]) > maxField {
+			out += "…"
 		}
 	}
 	return out
