@@ -2,6 +2,7 @@ package agentsuite
 
 import (
 	"bytes"
+	"math"
 	"time"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
@@ -35,7 +36,7 @@ func runTrials() []trial {
 			}
 		}},
 		{"A-RUN-2", "time-out", "a time-out is FAILED", 15 * time.Second, rpcs, func(s *scene) {
-			s.spec.ExecutionTimeoutSeconds = 1
+			s.limited()
 			s.launch("sleep 300 & wait\n")
 			s.until("the task's start", started)
 			if out := s.wantFailed(); out.GetExitCode() == 0 {
@@ -76,6 +77,9 @@ func reportedAfter(s *scene) {
 	}
 }
 
+// startWithin is how long a task and its child may take to be at work.
+const startWithin = 2 * time.Second
+
 // The pieces of scripts that are asked to stop. A child that heeds nothing tells its
 // number, so that it can be cleared away.
 const (
@@ -91,13 +95,17 @@ const (
 `
 )
 
+// limited gives the task a time-out in which it can start, with a child.
+func (s *scene) limited() {
+	s.spec.ExecutionTimeoutSeconds = int32(math.Ceil(s.Scale(startWithin).Seconds())) //nolint:gosec // seconds of a check
+}
+
 func stopTrials() []trial {
 	rpcs := []string{getTaskSpec, reportState}
 	const graceful = 45 * time.Second
-	limited := func(s *scene) { s.spec.ExecutionTimeoutSeconds = 1 }
 	return []trial{
 		{"A-RUN-3", "polite", "a task that ran too long is asked to stop, and may finish", graceful, rpcs, func(s *scene) {
-			limited(s)
+			s.limited()
 			s.launch(polite, heedsKid, waiting)
 			s.until("the child", said("child"))
 			s.until("a polite stop of the task", said("asked"))
@@ -107,7 +115,7 @@ func stopTrials() []trial {
 			s.wantGone()
 		}},
 		{"A-RUN-3", "kill", "a task that heeds nothing is killed", graceful, rpcs, func(s *scene) {
-			limited(s)
+			s.limited()
 			s.launch(deaf, waiting)
 			s.until("the task at work", said("ready"))
 			s.until("a polite stop", said("asked"))
@@ -115,7 +123,7 @@ func stopTrials() []trial {
 			s.wantGone()
 		}},
 		{"A-RUN-3", "group", "a child that heeds nothing is killed as well", graceful, rpcs, func(s *scene) {
-			limited(s)
+			s.limited()
 			s.launch(deafKid, "sleep 300 & wait\n")
 			s.until("the child", said("child"))
 			s.wantFailed()
