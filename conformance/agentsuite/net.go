@@ -2,7 +2,6 @@ package agentsuite
 
 import (
 	"fmt"
-	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -25,6 +24,9 @@ func netTrials(outage time.Duration) []trial {
 		})
 	}
 	out = append(out, trial{
+		"A-NET-1", "jitter", "the waits of several agents that lost one server are not all alike", 45 * time.Second,
+		[]string{register}, jittered,
+	}, trial{
 		"A-NET-1", "restart", fmt.Sprintf("the outcome outlives a restart of the server that takes %v", outage),
 		outage + 30*time.Second,
 		[]string{reportState},
@@ -43,8 +45,7 @@ func netTrials(outage time.Duration) []trial {
 	return out
 }
 
-// unavailable answers the first tries of a method so, and wants the task to succeed. That
-// waits are jittered shows in many agents and not in one: it is not judged.
+// unavailable answers the first tries of a method so, and wants the task to succeed.
 func (s *scene) unavailable(method string) {
 	s.input("in", "1")
 	s.on(method, func(c *call) error {
@@ -56,28 +57,84 @@ func (s *scene) unavailable(method string) {
 	s.launch(returnValue)
 	s.until(itoa(unavailableTries+1)+" tries of "+method, called(method, unavailableTries+1))
 	s.wantSuccess()
-	tries := s.now().calls(method)
-	first := tries[1].at.Sub(tries[0].at)
-	last := tries[unavailableTries].at.Sub(tries[unavailableTries-1].at)
-	s.Note("the first wait was %v, and the last %v", first, last)
-	if last < first*3/2 {
-		s.Errorf("the waits between the tries do not grow: the first was %v, and the last %v", first, last)
+	waits := s.now().waits(method)
+	s.Note("the waits were %v", waits)
+	if !grow(waits) {
+		s.Errorf("the waits between the tries do not grow: %v", waits)
 	}
+}
+
+// waits are the times between the first tries of a method.
+func (ms moments) waits(method string) []time.Duration {
+	tries := ms.calls(method)
+	var out []time.Duration
+	for i := range unavailableTries {
+		out = append(out, tries[i+1].at.Sub(tries[i].at))
+	}
+	return out
+}
+
+// grow reports whether the later waits are longer than the first. One of them is enough:
+// where jitter may take all of a wait, the other may happen to be short.
+func grow(waits []time.Duration) bool {
+	return max(waits[len(waits)-1], waits[len(waits)-2]) >= waits[0]*3/2
+}
+
+// agents is how many are launched at once, to compare their waits.
+const agents = 4
+
+// jittered has several agents try again beside each other.
+func jittered(s *scene) {
+	var all []*scene
+	for range agents {
+		n := s.another()
+		n.on(register, func(c *call) error {
+			if c.n <= unavailableTries {
+				return status.Error(codes.Unavailable, "the server is starting")
+			}
+			return nil
+		})
+		n.launch("exit 0\n")
+		all = append(all, n)
+	}
+	waits := make([][]time.Duration, agents)
+	for i, n := range all {
+		n.until(itoa(unavailableTries+1)+" tries of "+register, called(register, unavailableTries+1))
+		n.wantSuccess()
+		waits[i] = n.now().waits(register)
+		s.Note("the waits of agent %d were %v", i+1, waits[i])
+	}
+	if alike(waits) {
+		s.Errorf("%d agents that were launched together waited alike, and come back together: %v", agents, waits)
+	}
+}
+
+// alike reports whether each wait but the first took every agent as long, give or take
+// what a machine adds. The first is often too short to tell.
+func alike(waits [][]time.Duration) bool {
+	for try := 1; try < unavailableTries; try++ {
+		shortest, longest := waits[0][try], waits[0][try]
+		for _, of := range waits {
+			shortest, longest = min(shortest, of[try]), max(longest, of[try])
+		}
+		if longest-shortest > longest/20 {
+			return false
+		}
+	}
+	return true
 }
 
 // restarts takes the server away as the task ends.
 func restarts(s *scene, outage time.Duration) {
-	var ran atomic.Bool
 	s.launch("gate\n")
 	s.until("the task's start", started)
 	s.down()
 	s.Note("the server is down, for %v", outage)
 	s.letGo()
-	over := time.NewTimer(s.Scale(outage))
+	over := time.NewTimer(away(outage, s.Scale))
 	defer over.Stop()
 	select {
 	case <-over.C:
-		ran.Store(true)
 	case <-s.over:
 		s.Fatalf("the agent's process ended while the server was down; seen: %s", s.summary())
 	case <-s.ctx.Done():
@@ -86,6 +143,12 @@ func restarts(s *scene, outage time.Duration) {
 	s.up()
 	s.Note("the server is up again")
 	s.wantSuccess()
+}
+
+// away is how long a server that is restarted is down at a scale: never longer, as no
+// agent need bear more.
+func away(outage time.Duration, scale func(time.Duration) time.Duration) time.Duration {
+	return min(outage, scale(outage))
 }
 
 // refusedForEver refuses a method each time, and wants the agent to end.

@@ -77,7 +77,7 @@ func netMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "gives-up", Fault: "it does not try again what is UNAVAILABLE", Kills: "A-NET-1/Register",
-			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"),
+			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom", "A-NET-1/jitter"),
 			unary: func(_ *relay, p *passing) error {
 				err := p.send()
 				if status.Code(err) == codes.Unavailable {
@@ -88,9 +88,15 @@ func netMutants() []Mutant {
 		},
 		{
 			Name: "steady-waits", Fault: "its waits between tries do not grow", Kills: "A-NET-1/Register",
-			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"),
+			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom", "A-NET-1/jitter"),
 			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine looks like growth
-				return untilWell(p, time.Second, codes.Unavailable)
+				return untilWell(p, time.Second, 1, codes.Unavailable)
+			},
+		},
+		{
+			Name: "in-step", Fault: "its waits between tries grow, and are those of every other agent", Kills: "A-NET-1/jitter",
+			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine hides it
+				return untilWell(p, 500*time.Millisecond, 2, codes.Unavailable)
 			},
 		},
 		refusedInVain("tries-for-ever", codes.Unauthenticated),
@@ -106,26 +112,21 @@ func refusedInVain(name string, code codes.Code, also ...string) Mutant {
 		Also: matrix.Because("the same refusal of another call", check("GetTaskSpec"), check("ReportState")).And("the same refusal", also...),
 		unary: func(_ *relay, p *passing) error {
 			p.ctx = context.WithoutCancel(p.ctx)
-			return untilWell(p, 100*time.Millisecond, code)
+			return untilWell(p, 100*time.Millisecond, 1, code)
 		},
 	}
 }
 
-// untilWell passes a call on again and again while it fails by one of the codes.
-func untilWell(p *passing, wait time.Duration, while ...codes.Code) error {
-	ticker := time.NewTicker(wait)
-	defer ticker.Stop()
-	for {
+// untilWell passes a call on again and again while it fails by the code. Each wait is so
+// many times as long as the one before.
+func untilWell(p *passing, wait, factor time.Duration, while codes.Code) error {
+	for ; ; wait *= factor {
 		err := p.send()
-		again := false
-		for _, code := range while {
-			again = again || status.Code(err) == code
-		}
-		if !again {
+		if status.Code(err) != while {
 			return err
 		}
 		select {
-		case <-ticker.C:
+		case <-time.After(wait):
 		case <-p.ctx.Done():
 			return err
 		}
