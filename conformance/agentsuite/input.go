@@ -3,6 +3,9 @@ package agentsuite
 import (
 	"bytes"
 	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
@@ -26,6 +29,7 @@ func inputTrials() []trial {
 		{"A-ENV-4", "name", "the name of a parameter becomes that of a variable", 0, rpcs, func(s *scene) {
 			s.wantFile("IN_P_T_1", "in-püt.1", "value", true)
 		}},
+		{"A-ENV-4", "together", "inputs that are too large together are files, and the task runs", 0, rpcs, tooLargeTogether},
 		{"A-ENV-4", "collision", "two parameters of one name end as FAILED", 0, []string{getTaskSpec, reportState}, func(s *scene) {
 			s.control()
 			s.input("a-b", "1")
@@ -40,6 +44,40 @@ func inputTrials() []trial {
 			s.spec.XcomInputMapping = map[string]*agentv1.XComUpstreams{"all": {TaskIds: []string{"a", "b", "c"}}}
 			s.wantJSON("LEOFLOW_XCOM_ALL", `["plain words", "`+base64.StdEncoding.EncodeToString(binary)+`", [1]]`)
 		}},
+	}
+}
+
+// Inputs of which each would go into a variable, and all of them into no environment of
+// any system that is known.
+const (
+	manyInputs = 64
+	oneOfMany  = 120 << 10 // in bytes
+)
+
+// tooLargeTogether runs a task with many inputs. Which of them are in no variable is the
+// agent's choice. The script starts no program: its environment may be as large as it can.
+func tooLargeTogether(s *scene) {
+	values := map[string]string{}
+	for i := range manyInputs {
+		name := "LEOFLOW_XCOM_P" + strconv.Itoa(i)
+		values[name] = strings.Repeat(strconv.Itoa(i)+" ", oneOfMany)[:oneOfMany-1] + "."
+		s.input("p"+strconv.Itoa(i), values[name])
+	}
+	s.launch(`for v in ${!LEOFLOW_XCOM_@}; do case $v in
+  *_PATH) printf '%s' "$(<"${!v}")" > "$dir/$v" ;;
+  *) printf '%s' "${!v}" > "$dir/$v" ;;
+esac; done
+tell saved
+`)
+	s.until("the task's look at its inputs", said("saved"))
+	s.wantSuccess()
+	for name, value := range values {
+		if got, err := os.ReadFile(filepath.Join(s.dir, name+"_PATH")); err != nil || string(got) != value {
+			s.Errorf("the file of %s holds %d bytes, %.40q; want %d, %.40q", name, len(got), got, len(value), value)
+		}
+		if got, err := os.ReadFile(filepath.Join(s.dir, name)); err == nil && string(got) != value {
+			s.Errorf("%s is set to %d bytes, %.40q; want %d, or none", name, len(got), got, len(value))
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 type state struct {
 	mu    sync.Mutex
 	lines int64 // log lines so far
+	size  int   // bytes of inputs so far
 	kept  *passing
 	spec  func() (*agentv1.TaskSpec, error)
 	bad   bool // something happened that it does not forget

@@ -105,7 +105,7 @@ func inputMutants() []Mutant {
 	return []Mutant{
 		{
 			Name: "no-files", Fault: "it gives inputs in variables alone", Kills: "A-ENV-4/file",
-			Also:  matrix.Because("it reads the file as well", "A-ENV-4/large", "A-ENV-4/nul", "A-ENV-4/name"),
+			Also:  matrix.Because("it reads the file as well", "A-ENV-4/large", "A-ENV-4/nul", "A-ENV-4/name", "A-ENV-4/together"),
 			unary: wrapped(`for v in ${!LEOFLOW_XCOM_@}; do case $v in *_PATH) unset "$v" ;; esac; done`),
 		},
 		{
@@ -115,6 +115,25 @@ func inputMutants() []Mutant {
 		{
 			Name: "cuts-large", Fault: "it cuts what the system cannot pass", Kills: "A-ENV-4/large",
 			unary: fetched(func(v []byte) []byte { return v[:min(len(v), 100<<10)] }),
+		},
+		{
+			Name: "large-alone", Fault: "it bears one large input, and not many", Kills: "A-ENV-4/together",
+			unary: func(r *relay, p *passing) error {
+				err := p.send()
+				out, ok := p.out.(*agentv1.FetchXComResponse)
+				if !ok || err != nil {
+					return err
+				}
+				size := 0
+				r.set(func(s *state) {
+					s.size += len(out.GetValue())
+					size = s.size
+				})
+				if size > 1<<20 {
+					return status.Error(codes.ResourceExhausted, "argument list too long")
+				}
+				return nil
+			},
 		},
 		{
 			Name: "drops-nul", Fault: "it drops NUL bytes", Kills: "A-ENV-4/nul", Also: matrix.Because("one of its sources has a NUL byte", "A-ENV-4/fan-in"),
