@@ -2,6 +2,7 @@ package agentsuite
 
 import (
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -60,10 +61,11 @@ func beatTrials() []trial {
 func (s *scene) beats(n int, shortest, longest time.Duration) {
 	s.launch("gate\n")
 	s.until("the task's start", started)
-	ms := s.until(itoa(int64(n))+" heartbeats of a task that runs", called(heartbeat, n))
+	beating := func(ms moments) moments { return ms.since("started").calls(heartbeat) }
+	ms := s.until(itoa(int64(n))+" heartbeats of a task that runs", func(ms moments) bool { return len(beating(ms)) >= n })
 	s.letGo()
 	s.wantSuccess()
-	beats := ms.calls(heartbeat)
+	beats := beating(ms)
 	for i := 1; i < n; i++ {
 		gap := beats[i].at.Sub(beats[i-1].at)
 		s.Note("%v between heartbeats %d and %d", gap, i, i+1)
@@ -123,9 +125,10 @@ func terminateTrials() []trial {
 // terminateOnBeat has each heartbeat say to end once the task is ready for it, within this
 // time; 0: none is named.
 func (s *scene) terminateOnBeat(left time.Duration, ready func(moments) bool) {
+	var waited atomic.Bool
 	s.beatEvery(quickBeat, func(c *call) error {
-		if c.n == 1 { // answered late, so that an agent that beats rarely need not beat again
-			s.wait(c.ctx, ready)
+		if started(s.now()) && waited.CompareAndSwap(false, true) {
+			s.wait(c.ctx, ready) // so that an agent that beats rarely need not beat again
 		}
 		if !ready(s.now()) {
 			return nil

@@ -41,10 +41,12 @@ func environmentTrials() []trial {
 			s.wantEnvironment(want)
 		}},
 		{"A-ENV-1", "variables", "variables are given exactly", 0, []string{getVariables}, func(s *scene) {
+			s.secure("127.0.0.1", "") // over plaintext an agent need not ask for them
 			s.variables = awkward
 			s.wantEnvironment(prefixed("AIRFLOW_VAR_", awkward))
 		}},
 		{"A-ENV-1", "connections", "connections are given exactly", 0, []string{getConnections}, func(s *scene) {
+			s.secure("127.0.0.1", "")
 			s.connections = map[string]string{"CANARY_DB": "postgres://user:p%40ss word$@db.example:5432/x?a=b&c='d'"}
 			s.wantEnvironment(prefixed("AIRFLOW_CONN_", s.connections))
 		}},

@@ -1,6 +1,7 @@
 package agentsuite
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -78,6 +79,11 @@ func (s *scene) stream(name string) []string {
 }
 
 func (s *scene) wantLines(name string, want []string) {
+	soon, cancel := context.WithTimeout(s.ctx, s.Scale(late)) // some may be on the way as the agent ends
+	s.wait(soon, func(ms moments) bool {
+		return len(ms.those(func(m moment) bool { return m.isLineOf(name) })) >= len(want)
+	})
+	cancel()
 	got := s.stream(name)
 	for i, line := range got {
 		if i < len(want) && line != want[i] {
@@ -119,9 +125,9 @@ func resumeTrials() []trial {
 			s.noAcks = true
 			s.on(streamLogs, func(c *call) error {
 				switch {
-				case c.n == 1 && c.lines == 2:
+				case c.n == 1 && c.isLine(2):
 					return c.ack(stdout, 1)
-				case c.n == 1 && c.lines == 3:
+				case c.n == 1 && c.isLine(3):
 					return status.Error(codes.Unavailable, "the server is restarted")
 				case c.n == 2:
 					return ackLine(c)
@@ -142,7 +148,7 @@ func resumeTrials() []trial {
 				if c.n > 1 {
 					return ackLine(c)
 				}
-				if c.lines == 6 {
+				if c.isLine(6) {
 					return status.Error(codes.Unavailable, "the server is restarted")
 				}
 				return nil
@@ -152,6 +158,13 @@ func resumeTrials() []trial {
 			s.wantResent(2, 1)
 		}},
 	}
+}
+
+// isLine reports whether the line that came is the one of this number of standard
+// output. An agent may have said things of its own before.
+func (c *call) isLine(number int64) bool {
+	line, ok := c.in.(*agentv1.LogLine)
+	return ok && line.GetStream() == stdout && line.GetLineNumber() == number
 }
 
 func ackLine(c *call) error {

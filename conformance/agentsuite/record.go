@@ -86,6 +86,11 @@ func (ms moments) those(are func(moment) bool) moments {
 
 func (ms moments) terminals() moments { return ms.those(moment.isTerminal) }
 
+func (m moment) isLineOf(stream string) bool {
+	line, ok := m.in.(*agentv1.LogLine)
+	return ok && line.GetStream() == stream
+}
+
 func (ms moments) lines() []*agentv1.LogLine {
 	var out []*agentv1.LogLine
 	for _, m := range ms {
@@ -94,6 +99,15 @@ func (ms moments) lines() []*agentv1.LogLine {
 		}
 	}
 	return out
+}
+
+// since are those from the first of this word on; none, if it was not said.
+func (ms moments) since(word string) moments {
+	at := ms.first(func(m moment) bool { return m.word == word })
+	if at < 0 {
+		return nil
+	}
+	return ms[at:]
 }
 
 // first is the place of the first that is so; -1: none.

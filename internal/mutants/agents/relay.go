@@ -40,12 +40,15 @@ type Mutant struct {
 	Slow bool
 
 	// At most one of these is where it is broken, but for what it needs to know.
-	config  func(*agent.Config)
-	unary   func(*relay, *passing) error
-	line    func(*relay, *agentv1.LogLine) *agentv1.LogLine // nil: the line is dropped
-	logs    func(*relay, error) error                       // the end of a log stream
-	ackAll  bool
-	channel func(agent.Config) credentials.TransportCredentials
+	config func(*agent.Config)
+	unary  func(*relay, *passing) error
+	line   func(*relay, *agentv1.LogLine) *agentv1.LogLine // nil: the line is dropped
+	logs   func(*relay, error) error                       // the end of a log stream
+	ackAll bool
+
+	// saysFirst are lines of its own at the beginning of each log stream.
+	saysFirst []string
+	channel   func(agent.Config) credentials.TransportCredentials
 }
 
 // passing is a call on its way through the relay.
@@ -63,6 +66,8 @@ type relay struct {
 	mutant *Mutant
 	up     agentv1.AgentServiceClient
 	token  string
+	// plaintext: no confidential channel leads to the control plane.
+	plaintext bool
 	state
 }
 
@@ -73,6 +78,8 @@ func Find(name string) (*Mutant, error) {
 	switch {
 	case slices.Contains([]string{"none", Liar, Denier}, name):
 		return &Mutant{Name: name}, nil
+	case name == Other:
+		return other(), nil
 	case i < 0:
 		return nil, fmt.Errorf("there is no mutant %q", name)
 	}
@@ -106,7 +113,7 @@ func Run(name string) (int, error) {
 	if name == Liar || name == Denier {
 		return pretend(cfg, agentv1.NewAgentServiceClient(conn), name)
 	}
-	r := &relay{mutant: m, up: agentv1.NewAgentServiceClient(conn), token: cfg.Token}
+	r := &relay{mutant: m, up: agentv1.NewAgentServiceClient(conn), token: cfg.Token, plaintext: cfg.Plaintext}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return agent.ExitBadConfig, err
@@ -202,6 +209,11 @@ func (r *relay) StreamLogs(down agentv1.AgentService_StreamLogsServer) error {
 	ctx, cancel := context.WithCancel(onward(down.Context()))
 	defer cancel()
 	up, err := r.up.StreamLogs(ctx)
+	for _, text := range r.mutant.saysFirst {
+		if err == nil {
+			err = up.Send(&agentv1.LogLine{Stream: "agent", Level: agentv1.LogLevel_LOG_LEVEL_DEBUG, Message: text})
+		}
+	}
 	if err == nil {
 		lines := make(chan error, 1)
 		go func() { lines <- r.lines(down, up) }()
