@@ -2,13 +2,18 @@ package serversuite
 
 import (
 	"context"
+	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/test/bufconn"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
@@ -34,7 +39,7 @@ func (s *taking) PushXCom(context.Context, *agentv1.PushXComRequest) (*agentv1.P
 
 // within runs something as a check of an attempt of a server that is reached over no
 // network, and returns what became of it.
-func within(t *testing.T, server *taking, run func(*attempt)) *suite.Result {
+func within(t *testing.T, server agentv1.AgentServiceServer, run func(*attempt)) *suite.Result {
 	t.Helper()
 	l := bufconn.Listen(1 << 16)
 	s := grpc.NewServer()
@@ -65,6 +70,31 @@ func within(t *testing.T, server *taking, run func(*attempt)) *suite.Result {
 		t.Fatal(err)
 	}
 	return &results.Checks[0]
+}
+
+// echoing repeats what it was sent as a token.
+type echoing struct{ taking }
+
+func (*echoing) Register(ctx context.Context, _ *agentv1.RegisterRequest) (*agentv1.RegisterResponse, error) {
+	return nil, status.Errorf(codes.Unauthenticated, "%v is no good", metadata.ValueFromIncomingContext(ctx, "authorization"))
+}
+
+// TestAuth8ASpoiltTokenIsNotToldEither has a server that repeats what was made of a token.
+func TestAuth8ASpoiltTokenIsNotToldEither(t *testing.T) {
+	const good = "opaque-token-of-an-agent"
+	for _, s := range spoilt {
+		made := s.make(good)
+		if s.word == "unsigned" || s.word == "empty" {
+			continue // of a token of this form nothing is left
+		}
+		got := within(t, &echoing{}, func(a *attempt) {
+			_, err := a.w.call(register, made, &agentv1.RegisterRequest{})
+			a.w.t.Errorf("%v", err)
+		})
+		if text := fmt.Sprintf("%+v", got); strings.Contains(text, made.secrets()[0]) || !strings.Contains(text, "is no good") {
+			t.Errorf("%s: %s", s.word, text)
+		}
+	}
 }
 
 // TestASecondConnectionIsUntestableWhereThereIsNoNetwork has a server in memory, as teams

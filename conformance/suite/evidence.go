@@ -49,13 +49,14 @@ type Event struct {
 	Error    string // its message and details
 }
 
-// event keeps a step.
-func (s Step) event(at time.Duration, hide func(string) string) Event {
+// event keeps a step. What is cut was hidden before: half a token is one too many.
+func (s Step) event(at time.Duration, all func(string) string) Event {
+	hide := func(text string) string { return cut(all(text)) }
 	e := Event{At: at, What: hide(s.What), RPC: s.RPC, Sent: hide(text(s.Sent)), Received: hide(text(s.Received))}
 	if s.Err != nil {
 		st, isStatus := status.FromError(s.Err)
 		if !isStatus {
-			e.Error = hide(cut(s.Err.Error()))
+			e.Error = hide(s.Err.Error())
 			return e
 		}
 		e.Code, e.Error = st.Code().String(), st.Message()
@@ -66,7 +67,7 @@ func (s Step) event(at time.Duration, hide func(string) string) Event {
 			}
 			e.Error += " " + strings.Join(words, " ")
 		}
-		e.Error = hide(cut(e.Error))
+		e.Error = hide(e.Error)
 	}
 	return e
 }
@@ -84,9 +85,9 @@ func text(m proto.Message) string {
 	}
 	var line bytes.Buffer
 	if json.Compact(&line, long) != nil {
-		return cut(string(long))
+		return string(long)
 	}
-	return cut(line.String())
+	return line.String()
 }
 
 // cut shortens a text to what evidence keeps.

@@ -294,6 +294,30 @@ func TestAuth8EvidenceHasNoTokenAndNoSecret(t *testing.T) {
 	}
 }
 
+// TestAuth8NoPartOfATokenIsKept has a token across the place at which messages are cut,
+// and one that no check knows of.
+func TestAuth8NoPartOfATokenIsKept(t *testing.T) {
+	const begin, unknown = "the-begin-of", "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmVk"
+	long := strings.Repeat("x", maxText-len(begin)) + begin + "-a-token"
+	r := run(t, Options{}, check("x", func(t *T) {
+		t.Hide(begin+"-a-token", begin+"-a-token")
+		t.Note("%s", long)
+		t.Record(Step{RPC: beat, Sent: &agentv1.LogLine{Message: long[len(`{"message":"`):]}, Err: status.Error(codes.Internal, long)})
+		t.Record(Step{Err: errors.New("refused: " + unknown)})
+		t.Errorf("%s", long)
+		t.Errorf("the adapter printed %s", unknown)
+	}))
+	text := fmt.Sprintf("%+v", r)
+	for _, secret := range []string{begin, "eyJ", "c2lnbmVk"} {
+		if strings.Contains(text, secret) {
+			t.Errorf("the results hold %q", secret)
+		}
+	}
+	if !strings.Contains(text, "refused: "+redacted) {
+		t.Errorf("the rest is lost: %s", text)
+	}
+}
+
 func TestAnInterruptedRunSaysSo(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
