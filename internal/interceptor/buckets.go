@@ -29,9 +29,30 @@ type buckets[K comparable] struct {
 
 // bucket is what one caller may yet do.
 type bucket struct {
+	mu      sync.Mutex // held while a turn is looked at: see take
 	limiter *rate.Limiter
 	report  rate.Sometimes // of refusals: one tells enough
 	at      time.Time      // of its last use; guarded by buckets.mu
+}
+
+// take takes the next turn unless it is farther off than most, and returns how far off it
+// is. A limiter has to reserve a turn to tell, and takes one back in full only if none was
+// reserved after it: calls that are refused at the same time would use up turns.
+func (b *bucket) take(now time.Time, most time.Duration) (turn *rate.Reservation, wait time.Duration, ok bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	turn = b.limiter.ReserveN(now, 1)
+	if wait = turn.DelayFrom(now); wait > most {
+		turn.CancelAt(now)
+		return nil, wait, false
+	}
+	return turn, wait, true
+}
+
+func (b *bucket) giveBack(turn *rate.Reservation, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	turn.CancelAt(now)
 }
 
 // newBuckets makes buckets for so many calls per second, of 1 or more.

@@ -57,7 +57,7 @@ func (r *Rates) admit(ctx context.Context, class policy.RateClass, id *auth.Agen
 	}
 	turns := turns{}
 	for _, b := range []*bucket{own, r.tenants.of(id.TenantID, now)} { // a refused attempt costs its tenant nothing
-		if wait := turns.take(b, now); wait > most {
+		if wait, ok := turns.take(b, now, most); !ok {
 			turns.giveBack(time.Now())
 			b.report.Do(func() {
 				logSafely(ctx, logger, slog.LevelWarn, "calls are over their rate, and refused for it",
@@ -75,13 +75,8 @@ func (r *Rates) admit(ctx context.Context, class policy.RateClass, id *auth.Agen
 
 // paced holds a call up for a moment where its attempt is over its rate.
 func paced(ctx context.Context, own *bucket, now time.Time) error {
-	turn := own.limiter.ReserveN(now, 1)
-	wait := turn.DelayFrom(now)
-	if wait > pause {
-		turn.CancelAt(now) // or those that wait would wait for these
-		wait = pause
-	}
-	return sleep(ctx, wait)
+	_, wait, _ := own.take(now, pause) // those that wait do not wait for what is not taken
+	return sleep(ctx, min(wait, pause))
 }
 
 // patienceOf is how long a call may wait: there is no use in an answer after its deadline.
@@ -94,21 +89,30 @@ func patienceOf(ctx context.Context, now time.Time) time.Duration {
 
 // turns are what a call has taken of several buckets.
 type turns struct {
-	taken []*rate.Reservation
+	taken []turn
 	wait  time.Duration // until all have come
 }
 
-func (t *turns) take(b *bucket, now time.Time) time.Duration {
-	turn := b.limiter.ReserveN(now, 1)
-	t.taken = append(t.taken, turn)
-	t.wait = max(t.wait, turn.DelayFrom(now))
-	return t.wait
+type turn struct {
+	of *bucket
+	*rate.Reservation
+}
+
+// take takes the next turn of a bucket unless it is farther off than most. It returns how
+// far off it is.
+func (t *turns) take(b *bucket, now time.Time, most time.Duration) (wait time.Duration, ok bool) {
+	reserved, wait, ok := b.take(now, most)
+	if ok {
+		t.taken = append(t.taken, turn{b, reserved})
+		t.wait = max(t.wait, wait)
+	}
+	return wait, ok
 }
 
 // giveBack returns the turns that have not come by now.
 func (t *turns) giveBack(now time.Time) {
 	for _, turn := range t.taken {
-		turn.CancelAt(now)
+		turn.of.giveBack(turn.Reservation, now)
 	}
 }
 

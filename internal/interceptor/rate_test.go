@@ -80,6 +80,30 @@ func TestLimit2APushOverTheRateIsToldWhenToTryAgain(t *testing.T) {
 	})
 }
 
+// TestLimit2CallsRefusedAtTheSameTimeUseUpNothing has many calls refused at once: the next
+// one is no farther from its turn for that.
+func TestLimit2CallsRefusedAtTheSameTimeUseUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := usedUp()
+		var callers sync.WaitGroup
+		for range 16 {
+			callers.Go(func() {
+				for range 1000 {
+					_, err := r.call(t, policy.Refused, attempt("acme", 1))
+					if status.Code(err) != codes.ResourceExhausted {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		callers.Wait()
+		_, err := r.call(t, policy.Refused, attempt("acme", 1))
+		if after := wantOverRate(t, err); after > time.Hour {
+			t.Errorf("after calls that were refused, the next turn of one an hour is %v off", after)
+		}
+	})
+}
+
 func TestLimit2OneAttemptDoesNotStarveTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRates(2, 4)
