@@ -63,7 +63,7 @@ func Checks(target *Target) []suite.Check {
 	for _, of := range []func(*Target) []suite.Check{
 		authChecks, kindChecks, operateChecks, startChecks, stateChecks, beatChecks, renewChecks, xcomChecks, isoChecks, secretChecks, faultChecks, errorChecks, logChecks,
 		keyChecks, clockChecks, outageChecks, undeliveredChecks, operatorIsoChecks, raceChecks, silenceChecks, readerChecks,
-		limitChecks, shipChecks,
+		limitChecks, shipChecks, callerChecks,
 	} {
 		out = append(out, of(target)...)
 	}

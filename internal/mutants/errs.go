@@ -61,7 +61,7 @@ var errorMutants = []Mutant{
 	},
 	{
 		Name: "the field at fault is not named", Rule: "ERR-3", Check: "ERR-3/field/PushXCom",
-		Also:   matrix.Because("of another call", "ERR-3/field/FetchXCom", "ERR-3/field/ReportState"),
+		Also:   matrix.Because("of another call", "ERR-3/field/FetchXCom", "ERR-3/field/ReportState", "ERR-3/field/operators"),
 		server: restated(func(s *status.Status) *status.Status { return without(s, (*errdetails.BadRequest)(nil)) }),
 	},
 	{
