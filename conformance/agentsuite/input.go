@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 )
@@ -29,7 +30,7 @@ func inputTrials() []trial {
 		{"A-ENV-4", "name", "the name of a parameter becomes that of a variable", 0, rpcs, func(s *scene) {
 			s.wantFile("IN_P_T_1", "in-püt.1", "value", true)
 		}},
-		{"A-ENV-4", "together", "inputs that are too large together are files, and the task runs", 0, rpcs, tooLargeTogether},
+		{"A-ENV-4", "together", "inputs that are too large together are files, and the task runs", 30 * time.Second, rpcs, tooLargeTogether},
 		{"A-ENV-4", "collision", "two parameters of one name end as FAILED", 0, []string{getTaskSpec, reportState}, func(s *scene) {
 			s.control()
 			s.input("a-b", "1")
@@ -47,10 +48,10 @@ func inputTrials() []trial {
 	}
 }
 
-// Inputs of which each would go into a variable, and all of them into no environment of
-// any system that is known.
+// Inputs of which each would go into a variable. All of them are 3 MiB, where an
+// environment has 2 MiB on most systems.
 const (
-	manyInputs = 64
+	manyInputs = 25
 	oneOfMany  = 120 << 10 // in bytes
 )
 

@@ -38,7 +38,8 @@ func TestANet1WaitsThatAreAlike(t *testing.T) {
 	}{
 		"the same":                    {[][]time.Duration{seconds(1, 2, 4, 8), seconds(1, 2, 4, 8)}, true},
 		"but for what a machine adds": {[][]time.Duration{seconds(1, 2, 4, 8), seconds(1.5, 2.09, 4.1, 8.3)}, true},
-		"one wait is another":         {[][]time.Duration{seconds(1, 2, 4, 8), seconds(1, 2, 4, 8), seconds(1, 2, 3, 8)}, false},
+		"a busy machine spoilt one":   {[][]time.Duration{seconds(1, 2, 4, 8), seconds(1, 2, 4, 8), seconds(1, 2, 5, 8)}, true},
+		"two waits are others":        {[][]time.Duration{seconds(1, 2, 4, 8), seconds(1, 2, 4, 8), seconds(1, 2, 3, 9)}, false},
 	} {
 		if got := alike(tc.waits); got != tc.want {
 			t.Errorf("%s: %v, want %v", name, got, tc.want)

@@ -2,6 +2,7 @@ package agents
 
 import (
 	"context"
+	"math/rand/v2"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -88,15 +89,15 @@ func netMutants() []Mutant {
 		},
 		{
 			Name: "steady-waits", Fault: "its waits between tries do not grow", Kills: "A-NET-1/Register",
-			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom", "A-NET-1/jitter"),
+			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"),
 			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine looks like growth
-				return untilWell(p, time.Second, 1, codes.Unavailable)
+				return untilWell(p, func(int) time.Duration { return time.Second + rand.N(300*time.Millisecond) }, codes.Unavailable)
 			},
 		},
 		{
 			Name: "in-step", Fault: "its waits between tries grow, and are those of every other agent", Kills: "A-NET-1/jitter",
 			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine hides it
-				return untilWell(p, 500*time.Millisecond, 2, codes.Unavailable)
+				return untilWell(p, func(try int) time.Duration { return 500 * time.Millisecond << try }, codes.Unavailable)
 			},
 		},
 		refusedInVain("tries-for-ever", codes.Unauthenticated),
@@ -112,21 +113,20 @@ func refusedInVain(name string, code codes.Code, also ...string) Mutant {
 		Also: matrix.Because("the same refusal of another call", check("GetTaskSpec"), check("ReportState")).And("the same refusal", also...),
 		unary: func(_ *relay, p *passing) error {
 			p.ctx = context.WithoutCancel(p.ctx)
-			return untilWell(p, 100*time.Millisecond, 1, code)
+			return untilWell(p, func(int) time.Duration { return 100 * time.Millisecond }, code)
 		},
 	}
 }
 
-// untilWell passes a call on again and again while it fails by the code. Each wait is so
-// many times as long as the one before.
-func untilWell(p *passing, wait, factor time.Duration, while codes.Code) error {
-	for ; ; wait *= factor {
+// untilWell passes a call on again and again while it fails by the code, after these waits.
+func untilWell(p *passing, wait func(try int) time.Duration, while codes.Code) error {
+	for try := 0; ; try++ {
 		err := p.send()
 		if status.Code(err) != while {
 			return err
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(wait(try)):
 		case <-p.ctx.Done():
 			return err
 		}
