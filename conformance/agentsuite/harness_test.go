@@ -63,17 +63,3 @@ func judge(t *testing.T, of *Target, o suite.Options) *suite.Results {
 	}
 	return results
 }
-
-// tell logs what became of checks that did not pass.
-func tell(t *testing.T, results *suite.Results) {
-	t.Helper()
-	for _, c := range results.Checks {
-		if c.Status == suite.Passed {
-			continue
-		}
-		t.Logf("%s %s: %s", c.Check, c.Status, c.Reason)
-		for _, e := range c.Evidence {
-			t.Logf("    %8v %s %s sent %s received %s %s %s", e.At.Round(1e6), e.What, e.RPC.Method(), e.Sent, e.Received, e.Code, e.Error)
-		}
-	}
-}
