@@ -37,7 +37,21 @@ type Target struct {
 	// Lacks are those of [Optional] that the agent does not have: rules that need one are
 	// skipped.
 	Lacks []string
+
+	// startup is how long it took to its first call, alone; 0: not known.
+	startup time.Duration
 }
+
+// The launches of one check, and how many agents share a processor as they start; and the
+// most that is given for them.
+const (
+	launches = 3
+	sharing  = Parallel / 2
+	mostMore = time.Minute
+)
+
+// more is what each check gets for an agent that is slow to start, as interpreters are.
+func (g *Target) more() time.Duration { return min(launches*sharing*g.startup, mostMore) }
 
 // ErrUnreachable says that there is no agent to judge.
 var ErrUnreachable = errors.New("the agent cannot be judged")
@@ -59,17 +73,18 @@ func NewTarget(command ...string) (*Target, error) {
 }
 
 // Probe launches the agent once and wants it to make one call within the time, which is
-// over 2 s. The error
-// wraps [ErrUnreachable], and is one line.
+// over 2 s. The checks that are made afterwards wait longer for one that starts slowly.
+// The error wraps [ErrUnreachable], and is one line.
 func (g *Target) Probe(ctx context.Context, rules *catalogue.Catalogue, within time.Duration) error {
 	calls, last := false, ""
 	probe := trial{
 		rule: "A-START-2", word: "probe", name: "calls the control plane", within: within - patience, rpcs: []string{register},
 		run: func(s *scene) {
+			began := time.Now()
 			s.launch()
 			s.Cleanup(func() { last = s.lastWords() })
 			s.until("a call of any kind", func(ms moments) bool { return slices.ContainsFunc(ms, moment.isCall) })
-			calls = true
+			calls, g.startup = true, time.Since(began)
 		},
 	}
 	results, err := suite.Run(ctx, []suite.Check{probe.check(g)}, suite.Options{Rules: rules, Side: catalogue.Agent})
@@ -122,13 +137,14 @@ type trial struct {
 func (t trial) deadline() time.Duration { return t.within + patience }
 
 func (t trial) check(target *Target) suite.Check {
+	deadline := t.deadline() + target.more()
 	rpcs := make([]catalogue.RPC, len(t.rpcs))
 	for i, method := range t.rpcs {
 		rpcs[i] = rpcOf(method)
 	}
 	return suite.Check{
 		ID: t.rule + "/" + t.word, Rule: t.rule, RPCs: rpcs, Name: t.name, Parallel: true,
-		Deadline: t.deadline(), Run: func(on *suite.T) { t.run(newScene(on, target, t.deadline())) },
+		Deadline: deadline, Run: func(on *suite.T) { t.run(newScene(on, target, deadline)) },
 	}
 }
 

@@ -33,6 +33,25 @@ func TestProbeFindsWhoIsNoAgent(t *testing.T) {
 	}
 }
 
+// TestProbeGivesTimeToOneThatStartsSlowly: sixteen interpreters that start at once on two
+// processors take far longer than one.
+func TestProbeGivesTimeToOneThatStartsSlowly(t *testing.T) {
+	of := target(t, "sh", "-c", "sleep 1; exec "+program)
+	before := Checks(of)
+	if err := of.Probe(t.Context(), load(t), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range Checks(of) {
+		if c.Deadline < before[i].Deadline+launches*time.Second {
+			t.Errorf("%s may take %v, and %v of an agent that starts at once", c.ID, c.Deadline, before[i].Deadline)
+		}
+	}
+	of.startup = time.Hour
+	if got := of.more(); got != mostMore {
+		t.Errorf("an agent that hangs is given %v", got)
+	}
+}
+
 func TestProbeEndsForOneThatHangs(t *testing.T) {
 	err := target(t, "sleep", "600").Probe(t.Context(), load(t), 3*time.Second)
 	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "in vain") {
