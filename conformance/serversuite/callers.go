@@ -11,6 +11,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
+	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+
 	"github.com/neochaotic/leoflow/conformance/catalogue"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
@@ -26,10 +28,24 @@ func callerChecks(target *Target) []suite.Check {
 	}
 	out := []suite.Check{
 		single(target, "AUTH-1", "none/operators", "no credentials open no RPC of operators", func(w *world) {
-			w.everyOperation(controlRPCs(), noCredential, func(_ catalogue.RPC, request proto.Message) proto.Message { return request }, func(rpc catalogue.RPC, err error) {
-				w.wantCode(err, codes.Unauthenticated, rpc.Method()+" with nothing")
-			})
+			w.strangers(controlRPCs(), asItIs, noCredential)
 		}, controlRPCs()...),
+		single(target, "AUTH-2", "spoilt/operators", "no token that was spoilt opens an RPC of operators", func(w *world) {
+			w.needs("operator")
+			w.wantOperator()
+			good := w.mint(w.ref(worker), conformancev1.TokenDefect_TOKEN_DEFECT_OPERATOR)
+			var made []credential
+			for _, s := range spoilt {
+				made = append(made, s.make(good))
+			}
+			w.strangers(controlRPCs(), asItIs, made...)
+		}, controlRPCs()...),
+		single(target, "AUTH-5", "invalid/operators", "nor with a request that is invalid", func(w *world) {
+			w.strangers(bound, func(request proto.Message) proto.Message {
+				out, _ := invalidated(request)
+				return out
+			}, noCredential)
+		}, bound...),
 		single(target, "ERR-3", "field/operators", "what is invalid is named to operators", fieldNamedToOperators(bound), bound...),
 		single(target, "ERR-4", "unknown/operators", "unknown fields and metadata of operators are ignored", futureOfOperators, controlRPCs()...),
 		single(target, "LIMIT-1", "large/operators", "a message of an operator that is too large ends its own call alone", tooLargeOfOperators, controlRPCs()...),
@@ -40,14 +56,24 @@ func callerChecks(target *Target) []suite.Check {
 	return out
 }
 
+func asItIs(request proto.Message) proto.Message { return request }
+
+// strangers makes calls of each RPC as callers whom the server does not know.
+func (w *world) strangers(rpcs []catalogue.RPC, spoil func(proto.Message) proto.Message, callers ...credential) {
+	for _, as := range callers {
+		w.everyOperation(rpcs, as, spoil, func(rpc catalogue.RPC, err error) {
+			w.wantCode(err, codes.Unauthenticated, rpc.Method()+" with "+as.name)
+		})
+	}
+}
+
 // everyOperation makes a call of each RPC that was right but for what is made of it, and
 // shows that right ones are taken before and after.
-func (w *world) everyOperation(rpcs []catalogue.RPC, as credential, spoil func(catalogue.RPC, proto.Message) proto.Message, want func(catalogue.RPC, error)) {
+func (w *world) everyOperation(rpcs []catalogue.RPC, as credential, spoil func(proto.Message) proto.Message, want func(catalogue.RPC, error)) {
 	w.needs("operator")
-	w.launch(worker, running)
 	for _, rpc := range rpcs {
 		w.wantOperator()
-		reply, err := w.call(rpc, as, spoil(rpc, w.operation(rpc)))
+		reply, err := w.call(rpc, as, spoil(w.operation(rpc)))
 		want(rpc, err)
 		if err != nil && reply != nil {
 			w.t.Fatalf("%s was refused, and answered {%v} all the same", rpc.Method(), reply)
@@ -84,7 +110,7 @@ func invalidated(request proto.Message) (proto.Message, protoreflect.Name) {
 func fieldNamedToOperators(rpcs []catalogue.RPC) func(*world) {
 	return func(w *world) {
 		w.needs("operator")
-		w.everyOperation(rpcs, w.operator(), func(_ catalogue.RPC, request proto.Message) proto.Message {
+		w.everyOperation(rpcs, w.operator(), func(request proto.Message) proto.Message {
 			out, _ := invalidated(request)
 			return out
 		}, func(rpc catalogue.RPC, err error) {
@@ -103,7 +129,7 @@ func fieldNamedToOperators(rpcs []catalogue.RPC) func(*world) {
 
 func futureOfOperators(w *world) {
 	w.needs("operator")
-	w.everyOperation(controlRPCs(), w.operator().with("x-from-the-future", "yes"), func(_ catalogue.RPC, request proto.Message) proto.Message {
+	w.everyOperation(controlRPCs(), w.operator().with("x-from-the-future", "yes"), func(request proto.Message) proto.Message {
 		return swollen(request, len("from the future"))
 	}, func(rpc catalogue.RPC, err error) {
 		if rpc == getRun {
@@ -126,7 +152,7 @@ func tooLargeOfOperators(w *world) {
 	w.needs("operator")
 	told := int(w.target.Capabilities.GetMaxMessageBytes())
 	size := 2*max(told, 4<<20) + 1
-	w.everyOperation(controlRPCs(), w.operator(), func(_ catalogue.RPC, request proto.Message) proto.Message {
+	w.everyOperation(controlRPCs(), w.operator(), func(request proto.Message) proto.Message {
 		return swollen(request, size)
 	}, func(rpc catalogue.RPC, err error) {
 		if err == nil && told == 0 {

@@ -62,7 +62,7 @@ var concerns = []struct {
 	word              string
 	agents, operators []string
 }{
-	{"auth", []string{"AUTH-1", "AUTH-2", "AUTH-3", "AUTH-4", "AUTH-5", "AUTH-7"}, []string{"AUTH-1", "AUTH-7", "AUTH-11"}},
+	{"auth", []string{"AUTH-1", "AUTH-2", "AUTH-3", "AUTH-4", "AUTH-5", "AUTH-7"}, []string{"AUTH-1", "AUTH-2", "AUTH-7", "AUTH-11"}},
 	{"isolation", []string{"ISO-1", "ISO-2", "ISO-3", "ISO-4"}, []string{"ISO-1", "ISO-4"}},
 	{"state", []string{"ISO-4"}, []string{"ISO-1"}},
 	{"validation", []string{"ERR-4"}, []string{"ERR-4"}},
@@ -111,6 +111,7 @@ func TestEveryRPCHasChecksOfEveryConcern(t *testing.T) {
 	for _, rpc := range append(agentRPCs(), controlRPCs()...) {
 		if validated(method(rpc).Input()) {
 			want("validation", "ERR-3", rpc)
+			want("validation", "AUTH-5", rpc)
 		}
 	}
 }
