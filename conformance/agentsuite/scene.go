@@ -159,6 +159,7 @@ func (s *scene) sweep() {
 	case <-ctx.Done():
 		return
 	}
+	s.killMarked()
 	ms := s.now()
 	if begun := len(ms.words("started")); begun == 0 || len(ms.words(wordGone)) >= begun {
 		return
@@ -169,14 +170,14 @@ func (s *scene) sweep() {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	}
-	s.killMarked()
 	if !s.wait(ctx, gone) {
 		s.Note("a process that the task started lives on")
 	}
 }
 
 // killMarked kills the processes that still have the scene's directory in their
-// environment, where the system tells: the others that the task started.
+// environment, where the system tells: what the task started, and the agent's own helpers
+// that left its group.
 func (s *scene) killMarked() {
 	paths, _ := filepath.Glob("/proc/[0-9]*/environ") // the pattern is a good one
 	mark := []byte("TMPDIR=" + filepath.Join(s.dir, "tmp"))
