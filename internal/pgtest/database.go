@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -25,53 +24,6 @@ func Database(t testing.TB) string {
 	}
 	dropAtEnd(t, drop)
 	return dsn
-}
-
-// Template is a database that others are copies of: to copy tables takes less time than
-// to make them. It is made once in a process.
-type Template struct {
-	prepare func(ctx context.Context, dsn string) error
-	once    sync.Once
-	name    string
-	drop    func() error
-	err     error
-}
-
-// NewTemplate returns a template that prepare fills, before it is copied first.
-func NewTemplate(prepare func(ctx context.Context, dsn string) error) *Template {
-	return &Template{prepare: prepare}
-}
-
-// Database returns the DSN of a copy, which is dropped when the test ends.
-func (p *Template) Database(t testing.TB) string {
-	t.Helper()
-	p.once.Do(func() {
-		var dsn string
-		if dsn, p.drop, p.err = Create(context.Background(), ""); p.err != nil {
-			return
-		}
-		if p.err = p.prepare(context.Background(), dsn); p.err == nil {
-			p.name = nameOf(dsn)
-		}
-	})
-	if p.err != nil {
-		t.Fatalf("the template of databases: %v", p.err)
-	}
-	dsn, drop, err := Create(t.Context(), p.name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dropAtEnd(t, drop)
-	return dsn
-}
-
-// Drop drops the template, where one was made. A private server needs it not: it goes
-// whole.
-func (p *Template) Drop() error {
-	if p.drop == nil {
-		return nil
-	}
-	return p.drop()
 }
 
 func dropAtEnd(t testing.TB, drop func() error) {

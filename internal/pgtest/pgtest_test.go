@@ -81,7 +81,7 @@ func TestTemplateIsPreparedOnceAndCopied(t *testing.T) {
 		defer conn.Close(ctx)
 		_, err = conn.Exec(ctx, "CREATE TABLE t AS SELECT 'told' AS x")
 		return err
-	})
+	}, "UPDATE t SET x = 'emptied'")
 	defer func() {
 		if err := template.Drop(); err != nil {
 			t.Error(err)
@@ -91,6 +91,16 @@ func TestTemplateIsPreparedOnceAndCopied(t *testing.T) {
 		if got := one(t, template.Database(t), "SELECT x FROM t"); got != "told" {
 			t.Errorf("copied %q", got)
 		}
+	}
+	var dsn string
+	for _, want := range []string{"told", "emptied"} {
+		t.Run(want, func(t *testing.T) {
+			shared := template.Shared(t)
+			if got := one(t, shared, "SELECT x FROM t"); got != want || dsn != "" && dsn != shared {
+				t.Errorf("shared %q", got)
+			}
+			dsn = shared
+		})
 	}
 	if prepared != 1 {
 		t.Errorf("prepared %d times", prepared)

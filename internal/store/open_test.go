@@ -100,7 +100,13 @@ const helperDir = "LEOFLOW_TEST_OPEN_DIR"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(helperDir)
 	if dir == "" {
-		goleak.VerifyTestMain(m)
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+			if err := migrated.Drop(); err != nil {
+				fmt.Println(err)
+				code = max(code, 1)
+			}
+			os.Exit(code)
+		}))
 		return
 	}
 	s, err := Open(context.Background(), Config{Dir: dir})

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/neochaotic/leoflow/internal/store/migrations"
 )
 
@@ -46,18 +48,21 @@ func ReadVersions(ctx context.Context, dir string) (v Versions, err error) {
 		return v, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	if v, err = readVersions(ctx, db, migrations.SQLite()); err != nil {
+	if v, err = readVersions(ctx, db, goose.DialectSQLite3, migrations.SQLite()); err != nil {
 		return v, err
 	}
 	return v, v.check(path)
 }
 
 // existing returns the path of the database in dir, which must be there: to open one
-// would make it.
+// would make it. Where dir's is in PostgreSQL, it is [ErrElsewhere].
 func existing(dir string) (string, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return "", fmt.Errorf("data directory: %w", err)
+	}
+	if err := checkPlace(dir, ""); err != nil {
+		return "", err
 	}
 	path := filepath.Join(dir, databaseFile)
 	if _, err := os.Stat(path); err != nil {
