@@ -53,6 +53,8 @@ func TestServePostgres(t *testing.T) {
 		got := start(t, []string{"LEOFLOW_TOKEN=" + token}, "runs", "list", "--server", addr).end()
 		got.wantCode(t, exitOK)
 		got.wantIn(t, "d", "r")
+		run := pipelineFile(t, "name: p\ntasks:\n  - {id: a, bash: 'true'}\n  - {id: b, bash: 'true', after: [a]}\n")
+		start(t, []string{"LEOFLOW_TOKEN=" + token}, "run", "--server", addr, run).end().wantCode(t, exitOK)
 	})
 
 	for _, args := range [][]string{{"serve", "--addr", "127.0.0.1:0"}, {"migrate"}, {"secrets", "rotate"}, {"backup", "--to", filepath.Join(t.TempDir(), "to")}} {
