@@ -65,7 +65,7 @@ check-generated: generate ## Fails when generating changes a byte of what is com
 	fi
 
 .PHONY: check-migrations
-check-migrations: ## Fails when ent/schema says more than the migrations do.
+check-migrations: ## Fails when ent/schema says more than the migrations of a dialect do.
 	go run ./internal/store/migrate/gen unwritten
 	@changed=$$(git status --porcelain --untracked-files=all -- internal/store/migrations); \
 	if [ -n "$$changed" ]; then \
@@ -75,7 +75,7 @@ check-migrations: ## Fails when ent/schema says more than the migrations do.
 	fi
 
 .PHONY: migration
-migration: ## Writes the migration from the last one to ent/schema: NAME=what_it_does.
+migration: ## Writes the migrations from the last ones to ent/schema, for SQLite and PostgreSQL: NAME=what_it_does.
 	go run ./internal/store/migrate/gen $(NAME)
 
 .PHONY: lint

@@ -2,4 +2,4 @@
 // and the schema are written by hand. internal/store alone imports it.
 package ent
 
-//go:generate go tool ent generate --feature privacy,intercept,sql/modifier,sql/upsert,sql/versioned-migration ./schema
+//go:generate go tool ent generate --feature privacy,intercept,sql/modifier,sql/upsert,sql/versioned-migration,sql/execquery ./schema

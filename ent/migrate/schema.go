@@ -12,12 +12,12 @@ var (
 	// AttemptsColumns holds the columns for the "attempts" table.
 	AttemptsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
 		{Name: "run_pk", Type: field.TypeInt64},
-		{Name: "instance_id", Type: field.TypeString},
-		{Name: "dag_id", Type: field.TypeString},
-		{Name: "run_id", Type: field.TypeString},
-		{Name: "task_id", Type: field.TypeString},
+		{Name: "instance_id", Type: field.TypeString, Collation: "C"},
+		{Name: "dag_id", Type: field.TypeString, Collation: "C"},
+		{Name: "run_id", Type: field.TypeString, Collation: "C"},
+		{Name: "task_id", Type: field.TypeString, Collation: "C"},
 		{Name: "try", Type: field.TypeInt},
 		{Name: "timeout_seconds", Type: field.TypeInt},
 		{Name: "idempotency_key", Type: field.TypeString, Default: ""},
@@ -68,12 +68,20 @@ var (
 				Unique:  false,
 				Columns: []*schema.Column{AttemptsColumns[2]},
 			},
+			{
+				Name:    "attempt_id",
+				Unique:  false,
+				Columns: []*schema.Column{AttemptsColumns[0]},
+				Annotation: &entsql.IndexAnnotation{
+					Where: "ended_at IS NULL",
+				},
+			},
 		},
 	}
 	// AuditEventsColumns holds the columns for the "audit_events" table.
 	AuditEventsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
 		{Name: "at", Type: field.TypeInt64},
 		{Name: "action", Type: field.TypeString},
 		{Name: "instance_id", Type: field.TypeString},
@@ -100,8 +108,8 @@ var (
 	// ConnectionsColumns holds the columns for the "connections" table.
 	ConnectionsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
-		{Name: "name", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "sealed", Type: field.TypeBytes},
 		{Name: "created_at", Type: field.TypeInt64},
 		{Name: "updated_at", Type: field.TypeInt64},
@@ -122,9 +130,9 @@ var (
 	// RunsColumns holds the columns for the "runs" table.
 	RunsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
-		{Name: "dag_id", Type: field.TypeString},
-		{Name: "run_id", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
+		{Name: "dag_id", Type: field.TypeString, Collation: "C"},
+		{Name: "run_id", Type: field.TypeString, Collation: "C"},
 		{Name: "dag_version", Type: field.TypeString},
 		{Name: "digest", Type: field.TypeBytes},
 		{Name: "idempotency_key", Type: field.TypeString, Default: ""},
@@ -157,9 +165,9 @@ var (
 	// TaskChangesColumns holds the columns for the "task_changes" table.
 	TaskChangesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
 		{Name: "revision", Type: field.TypeInt64},
-		{Name: "task_id", Type: field.TypeString},
+		{Name: "task_id", Type: field.TypeString, Collation: "C"},
 		{Name: "try", Type: field.TypeInt},
 		{Name: "state", Type: field.TypeString},
 		{Name: "cause", Type: field.TypeString, Default: ""},
@@ -192,11 +200,11 @@ var (
 	// TaskInstancesColumns holds the columns for the "task_instances" table.
 	TaskInstancesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
-		{Name: "instance_id", Type: field.TypeString},
-		{Name: "dag_id", Type: field.TypeString},
-		{Name: "run_id", Type: field.TypeString},
-		{Name: "task_id", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
+		{Name: "instance_id", Type: field.TypeString, Collation: "C"},
+		{Name: "dag_id", Type: field.TypeString, Collation: "C"},
+		{Name: "run_id", Type: field.TypeString, Collation: "C"},
+		{Name: "task_id", Type: field.TypeString, Collation: "C"},
 		{Name: "position", Type: field.TypeInt},
 		{Name: "state", Type: field.TypeString},
 		{Name: "current_try", Type: field.TypeInt, Default: 0},
@@ -240,7 +248,7 @@ var (
 	// TenantsColumns holds the columns for the "tenants" table.
 	TenantsColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "name", Type: field.TypeString, Unique: true},
+		{Name: "name", Type: field.TypeString, Unique: true, Collation: "C"},
 		{Name: "secret_scope", Type: field.TypeString, Default: "tenant"},
 		{Name: "created_at", Type: field.TypeInt64},
 	}
@@ -253,8 +261,8 @@ var (
 	// VariablesColumns holds the columns for the "variables" table.
 	VariablesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
-		{Name: "name", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
+		{Name: "name", Type: field.TypeString, Collation: "C"},
 		{Name: "sealed", Type: field.TypeBytes},
 		{Name: "created_at", Type: field.TypeInt64},
 		{Name: "updated_at", Type: field.TypeInt64},
@@ -275,12 +283,12 @@ var (
 	// XcomEntriesColumns holds the columns for the "xcom_entries" table.
 	XcomEntriesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
-		{Name: "tenant", Type: field.TypeString},
-		{Name: "dag_id", Type: field.TypeString},
-		{Name: "run_id", Type: field.TypeString},
-		{Name: "task_id", Type: field.TypeString},
+		{Name: "tenant", Type: field.TypeString, Collation: "C"},
+		{Name: "dag_id", Type: field.TypeString, Collation: "C"},
+		{Name: "run_id", Type: field.TypeString, Collation: "C"},
+		{Name: "task_id", Type: field.TypeString, Collation: "C"},
 		{Name: "try", Type: field.TypeInt},
-		{Name: "key", Type: field.TypeString},
+		{Name: "key", Type: field.TypeString, Collation: "C"},
 		{Name: "value", Type: field.TypeBytes},
 		{Name: "content_type", Type: field.TypeString},
 		{Name: "created_at", Type: field.TypeInt64},

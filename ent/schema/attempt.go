@@ -2,6 +2,7 @@ package schema
 
 import (
 	"entgo.io/ent"
+	"entgo.io/ent/dialect/entsql"
 	"entgo.io/ent/schema"
 	"entgo.io/ent/schema/field"
 	"entgo.io/ent/schema/index"
@@ -62,5 +63,7 @@ func (Attempt) Indexes() []ent.Index {
 		uniqueInTenant(colInstance, colTry),
 		index.Fields("task_pk", colTry).Unique(),
 		index.Fields("run_pk"), // to cancel a run
+		// Those that await their outcome, for a reaper to look at: few of many.
+		index.Fields("id").Annotations(entsql.IndexWhere("ended_at IS NULL")),
 	}
 }

@@ -23,8 +23,14 @@ const (
 // of rows (Seq in domain), for lists to go on from.
 func id() ent.Field { return field.Int64("id") }
 
+// bytewise has a column of text ordered by its bytes, as lists promise, whatever language
+// a database of PostgreSQL sorts by. SQLite does so by itself.
+func bytewise() schema.Annotation { return entsql.Annotation{Collation: "C"} }
+
 // name is a part of a natural key.
-func name(column string) ent.Field { return field.String(column).NotEmpty().Immutable() }
+func name(column string) ent.Field {
+	return field.String(column).NotEmpty().Immutable().Annotations(bytewise())
+}
 
 // instant is a time in microseconds since the Unix epoch, UTC.
 func instant(column string) ent.Field { return field.Int64(column) }

@@ -21,7 +21,7 @@ func (Tenant) Mixin() []ent.Mixin { return []ent.Mixin{ownTenantMixin{}} }
 func (Tenant) Fields() []ent.Field {
 	return []ent.Field{
 		id(),
-		field.String("name").NotEmpty().Immutable().Unique(),
+		field.String("name").NotEmpty().Immutable().Unique().Annotations(bytewise()),
 		field.String("secret_scope").Default("tenant"), // a secrets.Scope (SECRET-3)
 		firstInstant("created_at"),
 	}

@@ -11,7 +11,6 @@ import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/privacy"
-	"entgo.io/ent/schema/field"
 	"entgo.io/ent/schema/index"
 	"entgo.io/ent/schema/mixin"
 
@@ -34,7 +33,7 @@ type TenantMixin struct{ mixin.Schema }
 
 // Fields returns the tenant's column.
 func (TenantMixin) Fields() []ent.Field {
-	return []ent.Field{field.String(tenantColumn).NotEmpty().Immutable()}
+	return []ent.Field{name(tenantColumn)}
 }
 
 // Policy refuses what has no tenant, or a foreign one.

@@ -22,6 +22,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/reaper"
+	"github.com/neochaotic/leoflow/internal/store"
 	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
@@ -45,8 +46,11 @@ const (
 type Config struct {
 	// Addr is the host:port to listen on; port 0: any free one.
 	Addr string
-	// DataDir holds the database, the logs and the key files.
+	// DataDir holds the logs and the key files, and the database where Database is empty.
 	DataDir string
+	// Database is the URL of a PostgreSQL database, as in postgres://user@host/name, to
+	// use in place of the one in DataDir. It may hold a password, and is never logged.
+	Database string
 	// TLSCertFile and TLSKeyFile are PEM files; both or none. When they change, new
 	// connections get the new certificate, as soon as both are good.
 	TLSCertFile, TLSKeyFile string
@@ -97,7 +101,8 @@ type Config struct {
 	// BeforeHandler is called right before the handler of each call, inside the chain,
 	// as if it were the handler's beginning, for benches; nil: nothing is.
 	BeforeHandler func(ctx context.Context, method string)
-	// Clock tells the time of day; nil: time.Now. Waits do not follow it.
+	// Clock tells the time of day; nil: time.Now, and the database's own clock for what a
+	// PostgreSQL database stamps. Waits do not follow it.
 	Clock func() time.Time
 	// TracerProvider traces every call; nil: tracing is off and costs nothing.
 	TracerProvider trace.TracerProvider
@@ -105,6 +110,8 @@ type Config struct {
 	NewID func() string
 	// Logger takes the server's own log; nil: slog.Default().
 	Logger *slog.Logger
+
+	ownClock bool // nobody gave one
 }
 
 // Complete returns the configuration with its defaults filled in, or one error that
@@ -124,7 +131,7 @@ func (c Config) Complete() (Config, error) {
 	c.AuthenticateWithin = cmp.Or(c.AuthenticateWithin, max(DefaultAuthenticateWithin, c.HandshakeWithin))
 	c.UnauthenticatedConns = cmp.Or(c.UnauthenticatedConns, DefaultUnauthenticatedConns)
 	if c.Clock == nil {
-		c.Clock = time.Now
+		c.Clock, c.ownClock = time.Now, true
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -133,8 +140,18 @@ func (c Config) Complete() (Config, error) {
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, fmt.Errorf("data directory %q: %w", c.DataDir, err)
 	}
-	return c, errors.Join(c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom(), c.checkWindows(),
+	return c, errors.Join(c.checkDatabase(), c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom(), c.checkWindows(),
 		c.checkRates(), c.checkConnections())
+}
+
+func (c *Config) checkDatabase() error {
+	if c.Database == "" {
+		return nil
+	}
+	if err := store.CheckDSN(c.Database); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
 }
 
 func (c *Config) checkTLS() error {

@@ -139,7 +139,10 @@ func (s *Server) openData(ctx context.Context) error {
 
 // openStore opens the store, and the keyring that its secrets are sealed with, if any.
 func (s *Server) openStore(ctx context.Context) (err error) {
-	cfg := store.Config{Dir: s.cfg.DataDir, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger}
+	cfg := store.Config{Dir: s.cfg.DataDir, DSN: s.cfg.Database, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger}
+	if s.cfg.ownClock {
+		cfg.Clock = nil // the database's, where it has one (BEAT-5)
+	}
 	if s.cfg.NoSecrets {
 		s.store, err = store.Open(ctx, cfg)
 		return err

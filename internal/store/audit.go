@@ -65,7 +65,7 @@ func (tx *txn) auditWrite(ctx context.Context, action domain.AuditAction, by dom
 		return errNoActor
 	}
 	return recorded(tx.newAudit(action, []string{name}).
-		SetInstanceID("").SetDagID("").SetRunID("").SetTaskID("").SetTry(0).SetActor(string(by)).
+		SetInstanceID("").SetDagID("").SetRunID("").SetTaskID("").SetTry(0).SetActor(readable(string(by))).
 		Exec(ctx))
 }
 

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/pressly/goose/v3"
+
 	"github.com/neochaotic/leoflow/internal/secrets"
 	"github.com/neochaotic/leoflow/internal/store/migrations"
 )
@@ -57,7 +59,7 @@ func CheckFile(ctx context.Context, path string) (state FileState, err error) {
 	if err := checkIntegrity(ctx, db); err != nil {
 		return state, err
 	}
-	if state.Versions, err = readVersions(ctx, db, migrations.SQLite()); err != nil {
+	if state.Versions, err = readVersions(ctx, db, goose.DialectSQLite3, migrations.SQLite()); err != nil {
 		return state, fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	if state.Database == 0 {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 func (s *Store) CancelTask(ctx context.Context, key domain.TaskKey, within time.Duration) (domain.Cancellation, error) {
 	var out domain.Cancellation
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
-		task, err := findTask(ctx, tx.Tx, key)
+		task, _, err := tx.holdTask(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -47,11 +48,17 @@ func (s *Store) CancelRun(ctx context.Context, key domain.RunKey, within time.Du
 		if err != nil {
 			return err
 		}
+		if err := tx.holdRun(ctx, row.ID, idle()); err != nil {
+			return err
+		}
 		if err := tx.cancel(ctx, within, attempt.RunPk(row.ID)); err != nil {
 			return err
 		}
 		if out.Skipped, err = tx.skip(ctx, row.ID, taskinstance.RunPk(row.ID)); err != nil {
 			return err
+		}
+		if launched, err := tx.Attempt.Query().Where(attempt.RunPk(row.ID), live()).Exist(ctx); err != nil || launched {
+			return cmp.Or(err, errStillLive) // launched since
 		}
 		out.Pending, err = tx.Attempt.Query().
 			Where(attempt.RunPk(row.ID), liveState(), attempt.CancelRequestedAtNotNil()).Count(ctx)
@@ -76,16 +83,20 @@ func (tx *txn) cancel(ctx context.Context, within time.Duration, of predicate.At
 		SetCancelRequestedAt(tx.now).SetCancelStopBy(stopBy).Exec(ctx)
 }
 
+// idle matches a task without an attempt under way and without an outcome.
+func idle() predicate.TaskInstance {
+	return taskinstance.StateIn(withoutAttempt(domain.TaskStateSkipped)...)
+}
+
 // skip settles those tasks of a run that have no attempt under way and no outcome,
 // and returns how many that were.
 func (tx *txn) skip(ctx context.Context, runPk int64, of predicate.TaskInstance) (int, error) {
-	idle := taskinstance.StateIn(withoutAttempt(domain.TaskStateSkipped)...)
-	rows, err := tx.TaskInstance.Query().Where(of, idle).Order(taskinstance.ByPosition()).
+	rows, err := tx.TaskInstance.Query().Where(of, idle()).Order(taskinstance.ByPosition()).
 		Select(taskinstance.FieldTaskID, taskinstance.FieldCurrentTry).All(ctx)
 	if err != nil || len(rows) == 0 {
 		return 0, err
 	}
-	n, err := tx.TaskInstance.Update().Where(of, idle).SetState(domain.TaskStateSkipped).Save(ctx)
+	n, err := tx.TaskInstance.Update().Where(of, idle()).SetState(domain.TaskStateSkipped).Save(ctx)
 	if err != nil {
 		return 0, err
 	}

@@ -14,7 +14,11 @@ import (
 // TestCancelSkipsFromEveryStateWithoutAnAttempt puts a task into states that no call
 // brings about yet.
 func TestCancelSkipsFromEveryStateWithoutAnAttempt(t *testing.T) {
-	s := twoTenants(t)
+	OnEach(t, testCancelSkips)
+}
+
+func testCancelSkips(t *testing.T, fresh func(testing.TB) Config) {
+	s := twoTenants(t, fresh(t))
 	key := domain.TaskKey{RunKey: domain.RunKey{DagID: "d", RunID: "r"}, TaskID: "x"}
 	for _, state := range domain.States() {
 		if state.Live() || state.Terminal() {
@@ -43,8 +47,9 @@ func TestCancelSkipsFromEveryStateWithoutAnAttempt(t *testing.T) {
 }
 
 // TestNoRecordNoWriteOfASecret breaks the audit under each write.
-func TestNoRecordNoWriteOfASecret(t *testing.T) {
-	b := newBroken(t)
+func TestNoRecordNoWriteOfASecret(t *testing.T) { onBroken(t, testNoRecordNoWriteOfASecret) }
+
+func testNoRecordNoWriteOfASecret(t *testing.T, b broken) {
 	b.exec(t, "DROP TABLE audit_events")
 	for name, write := range map[string]func(context.Context) error{
 		"put variable":      func(ctx context.Context) error { return b.PutVariable(ctx, "by", "v", "other") },

@@ -7,9 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"modernc.org/sqlite"
-	sqlite3 "modernc.org/sqlite/lib"
-
 	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/xcom"
@@ -45,16 +42,7 @@ func curable(err error) bool {
 			return true
 		}
 	}
-	var e *sqlite.Error
-	if !errors.As(err, &e) {
-		return false
-	}
-	switch e.Code() & 0xff { // the primary code
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT,
-		sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM: // of the machine, and it may recover
-		return true
-	}
-	return false
+	return curableSQLite(err) || curablePostgres(err)
 }
 
 // none reports whether err says that a query found no row. Under a tenant that is

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
@@ -20,18 +21,23 @@ import (
 // broken is a store with a live attempt, a secret, and a connection to break it with.
 type broken struct {
 	*Store
-	db *sql.DB
-	id auth.AgentIdentity
+	place Config
+	db    *sql.DB
+	id    auth.AgentIdentity
 }
 
-func newBroken(t *testing.T) broken {
+// onBroken runs a test on a broken store of every dialect.
+func onBroken(t *testing.T, test func(t *testing.T, b broken)) {
+	onEachAlone(t, func(t *testing.T, place Config) { test(t, newBroken(t, place)) })
+}
+
+func newBroken(t *testing.T, place Config) broken {
 	t.Helper()
 	keyset, err := secrets.Ephemeral()
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	s := mustOpen(t, Config{Dir: dir, Sealer: keyset})
+	s := mustOpen(t, Config{Sealer: keyset}.at(place))
 	key := domain.TaskKey{RunKey: domain.RunKey{DagID: "d", RunID: "r"}, TaskID: "x"}
 	if _, _, err := s.CreateRun(as("a"), domain.NewRun{RunKey: key.RunKey, Tasks: []domain.TaskDefinition{{TaskID: "x"}}}); err != nil {
 		t.Fatal(err)
@@ -43,23 +49,30 @@ func newBroken(t *testing.T) broken {
 	if err := errors.Join(s.PutVariable(as("a"), "somebody", "v", "value"), s.PutConnection(as("a"), "somebody", "c", "uri")); err != nil {
 		t.Fatal(err)
 	}
-	db, err := sql.Open(driverName, dataSource(filepath.Join(dir, databaseFile), "immediate"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	db.SetMaxOpenConns(1)
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	return broken{s, db, auth.IdentityOf(a.Ref)}
+	return broken{s, place, raw(t, place), auth.IdentityOf(a.Ref)}
 }
 
 func (b broken) exec(t *testing.T, query string, args ...any) {
 	t.Helper()
 	if _, err := b.db.Exec(query, args...); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// lock keeps the store from writing until unlock is called.
+func (b broken) lock(t *testing.T) (unlock func()) {
+	t.Helper()
+	tx, err := b.db.Begin() // on SQLite it takes the write lock
+	if err == nil && b.postgres {
+		_, err = tx.Exec("LOCK TABLE attempts")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		if err := tx.Rollback(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 
@@ -71,8 +84,9 @@ func (b broken) beats(t *testing.T) (n int) {
 	return n
 }
 
-func TestSecret5NoRecordNoDelivery(t *testing.T) {
-	b := newBroken(t)
+func TestSecret5NoRecordNoDelivery(t *testing.T) { onBroken(t, testSecret5NoRecordNoDelivery) }
+
+func testSecret5NoRecordNoDelivery(t *testing.T, b broken) {
 	b.exec(t, "DROP TABLE audit_events")
 	for _, deliver := range []func(context.Context, auth.AgentIdentity) (map[string]string, error){b.DeliverVariables, b.DeliverConnectionURIs} {
 		got, err := deliver(as("a"), b.id)
@@ -90,35 +104,40 @@ func TestSecret6MovedCiphertextDoesNotUnseal(t *testing.T) {
 		"UPDATE variables SET name = 'moved'",
 		"UPDATE variables SET tenant = 'b'",
 		"UPDATE variables SET sealed = (SELECT sealed FROM connections)",
-		"UPDATE variables SET sealed = x'00'",
+		"UPDATE variables SET sealed = substr(sealed, 1, 1)",
 	} {
-		b := newBroken(t)
-		b.exec(t, move)
-		tenant := "a"
-		if err := b.db.QueryRow("SELECT tenant FROM variables").Scan(&tenant); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.SecretVariables(as(tenant), tenant); !errors.Is(err, secrets.ErrUnsealable) || errors.Is(err, domain.ErrUnavailable) {
-			t.Errorf("%s: %v", move, err)
-		}
+		onBroken(t, func(t *testing.T, b broken) {
+			b.exec(t, move)
+			tenant := "a"
+			if err := b.db.QueryRow("SELECT tenant FROM variables").Scan(&tenant); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := b.SecretVariables(as(tenant), tenant); !errors.Is(err, secrets.ErrUnsealable) || errors.Is(err, domain.ErrUnavailable) {
+				t.Errorf("%s: %v", move, err)
+			}
+		})
 	}
 }
 
 func TestSecret6NoPlaintextAtRest(t *testing.T) {
-	b := newBroken(t)
-	for _, table := range []string{"variables", "connections"} {
-		var n int
-		query := fmt.Sprintf("SELECT count(*) FROM %s WHERE instr(sealed, 'value') + instr(sealed, 'uri') > 0", table)
-		if err := b.db.QueryRow(query).Scan(&n); err != nil || n != 0 {
-			t.Errorf("%s: %d in plain text, %v", table, n, err)
+	onBroken(t, func(t *testing.T, b broken) {
+		for _, table := range []string{"variables", "connections"} {
+			var sealed []byte
+			if err := b.db.QueryRow("SELECT sealed FROM " + table).Scan(&sealed); err != nil {
+				t.Fatal(err)
+			}
+			if len(sealed) == 0 || bytes.Contains(sealed, []byte("value")) || bytes.Contains(sealed, []byte("uri")) {
+				t.Errorf("%s has %q", table, sealed)
+			}
 		}
-	}
+	})
 }
 
 // TestBeat2FailureIsNeverAnAnswer breaks the database under each call of an agent:
 // none may then say that its attempt is not live.
-func TestBeat2FailureIsNeverAnAnswer(t *testing.T) {
-	b := newBroken(t)
+func TestBeat2FailureIsNeverAnAnswer(t *testing.T) { onBroken(t, testBeat2FailureIsNeverAnAnswer) }
+
+func testBeat2FailureIsNeverAnAnswer(t *testing.T, b broken) {
 	b.exec(t, "ALTER TABLE attempts RENAME TO gone")
 	for name, err := range map[string]error{
 		"heartbeat": b.RecordHeartbeat(as("a"), b.id),
@@ -135,20 +154,18 @@ func TestBeat2FailureIsNeverAnAnswer(t *testing.T) {
 }
 
 func TestState8BusyDatabaseIsUnavailable(t *testing.T) {
-	b := newBroken(t)
-	tx, err := b.db.Begin() // takes the write lock
-	if err != nil {
-		t.Fatal(err)
-	}
+	onBroken(t, testState8BusyDatabaseIsUnavailable)
+}
+
+func testState8BusyDatabaseIsUnavailable(t *testing.T, b broken) {
+	unlock := b.lock(t)
 	ctx, cancel := context.WithTimeout(as("a"), busyTimeout/50)
 	defer cancel()
-	err = b.RecordHeartbeat(ctx, b.id)
+	err := b.RecordHeartbeat(ctx, b.id)
 	if !errors.Is(err, domain.ErrUnavailable) || errors.Is(err, domain.ErrNotLive) {
 		t.Fatalf("error = %v", err)
 	}
-	if err := tx.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	if err := b.RecordHeartbeat(as("a"), b.id); err != nil {
 		t.Fatalf("afterwards: %v", err)
 	}
@@ -157,13 +174,13 @@ func TestState8BusyDatabaseIsUnavailable(t *testing.T) {
 // TestState8ATerminalReportWaitsForTheDatabase locks the database until the report
 // has failed once, and says so.
 func TestState8ATerminalReportWaitsForTheDatabase(t *testing.T) {
-	b := newBroken(t)
+	onBroken(t, testState8ATerminalReportWaitsForTheDatabase)
+}
+
+func testState8ATerminalReportWaitsForTheDatabase(t *testing.T, b broken) {
 	waits := make(chan string, 1)
 	b.logger = slog.New(slog.NewTextHandler(lines(waits), nil))
-	tx, err := b.db.Begin() // takes the write lock
-	if err != nil {
-		t.Fatal(err)
-	}
+	unlock := b.lock(t)
 	ctx, cancel := context.WithTimeout(as("a"), time.Minute)
 	defer cancel()
 	stored := make(chan error, 1)
@@ -176,9 +193,7 @@ func TestState8ATerminalReportWaitsForTheDatabase(t *testing.T) {
 	case err := <-stored:
 		t.Fatalf("the report did not wait: %v", err)
 	}
-	if err := tx.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	unlock()
 	if err := <-stored; err != nil {
 		t.Fatal(err)
 	}
@@ -191,7 +206,10 @@ func TestState8ATerminalReportWaitsForTheDatabase(t *testing.T) {
 // TestState8AReportGivesUpWithItsCall: RUNNING does not wait, and nothing waits for
 // longer than its call, or for a store that was closed.
 func TestState8AReportGivesUpWithItsCall(t *testing.T) {
-	b := newBroken(t)
+	onBroken(t, testState8AReportGivesUpWithItsCall)
+}
+
+func testState8AReportGivesUpWithItsCall(t *testing.T, b broken) {
 	ctx, cancel := context.WithCancel(as("a"))
 	cancel()
 	if err := b.ReportState(ctx, b.id, domain.TaskStateFailed, 1, ""); !errors.Is(err, domain.ErrUnavailable) {
@@ -221,7 +239,10 @@ func (l lines) Write(p []byte) (int, error) {
 // TestState8RolledBackUnderItsCallIsUnavailable lets a caller go away between the
 // last statement and the commit.
 func TestState8RolledBackUnderItsCallIsUnavailable(t *testing.T) {
-	b := newBroken(t)
+	onBroken(t, testState8RolledBackUnderItsCallIsUnavailable)
+}
+
+func testState8RolledBackUnderItsCallIsUnavailable(t *testing.T, b broken) {
 	ctx, cancel := context.WithCancel(as("a"))
 	defer cancel()
 	err := b.write(ctx, func(_ context.Context, tx *txn) error {
@@ -252,8 +273,9 @@ func TestState8FullDiskIsUnavailable(t *testing.T) {
 }
 
 // TestState2HistoryAndStateTogether breaks the history: no state may move without it.
-func TestState2HistoryAndStateTogether(t *testing.T) {
-	b := newBroken(t)
+func TestState2HistoryAndStateTogether(t *testing.T) { onBroken(t, testState2HistoryAndStateTogether) }
+
+func testState2HistoryAndStateTogether(t *testing.T, b broken) {
 	b.exec(t, "ALTER TABLE task_changes RENAME TO gone")
 	if err := b.ReportState(as("a"), b.id, domain.TaskStateSuccess, 0, ""); err == nil {
 		t.Fatal("reported without a history")
@@ -266,8 +288,9 @@ func TestState2HistoryAndStateTogether(t *testing.T) {
 }
 
 // TestState6AgentTimesAreKept reads the columns: nothing returns them yet.
-func TestState6AgentTimesAreKept(t *testing.T) {
-	b := newBroken(t)
+func TestState6AgentTimesAreKept(t *testing.T) { onBroken(t, testState6AgentTimesAreKept) }
+
+func testState6AgentTimesAreKept(t *testing.T, b broken) {
 	first, second := instant(1_000_001), instant(2_000_002)
 	for _, err := range []error{
 		b.ReportStateAt(as("a"), b.id, domain.TaskStateRunning, 0, "", first),
@@ -286,8 +309,9 @@ func TestState6AgentTimesAreKept(t *testing.T) {
 	}
 }
 
-func TestRunChangedLeaksNothing(t *testing.T) {
-	b := newBroken(t)
+func TestRunChangedLeaksNothing(t *testing.T) { onBroken(t, testRunChangedLeaksNothing) }
+
+func testRunChangedLeaksNothing(t *testing.T, b broken) {
 	for i := range 50 {
 		ctx, cancel := context.WithCancel(as("a"))
 		changed := b.RunChanged(ctx, domain.RunKey{DagID: "d", RunID: fmt.Sprint(i % 5)})

@@ -23,11 +23,11 @@ import (
 func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, a domain.NewAttempt) (domain.Attempt, error) {
 	var out domain.Attempt
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
-		task, err := findTask(ctx, tx.Tx, key)
+		task, current, err := tx.holdTask(ctx, key)
 		if err != nil {
 			return err
 		}
-		row, err := tx.launch(ctx, task, a)
+		row, err := tx.launch(ctx, task, current, a)
 		if err != nil {
 			return err
 		}
@@ -40,11 +40,7 @@ func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, a domain.
 	return out, nil
 }
 
-func (tx *txn) launch(ctx context.Context, task *ent.TaskInstance, a domain.NewAttempt) (*ent.Attempt, error) {
-	current, err := tx.currentAttempt(ctx, task)
-	if err != nil {
-		return nil, err
-	}
+func (tx *txn) launch(ctx context.Context, task *ent.TaskInstance, current *ent.Attempt, a domain.NewAttempt) (*ent.Attempt, error) {
 	switch again := current != nil && a.Try == task.CurrentTry; {
 	case again && a.IdempotencyKey != current.IdempotencyKey:
 		return nil, fmt.Errorf("%w: try %d", domain.ErrOtherCaller, a.Try)

@@ -66,8 +66,8 @@ func (s *Store) RegisterAgent(ctx context.Context, id auth.AgentIdentity, info d
 	}
 	return s.write(ctx, func(ctx context.Context, tx *txn) error {
 		n, err := tx.Attempt.Update().Where(own(id.Attempt()), live()).
-			SetAgentVersion(domain.CutString(info.Version, domain.MaxAgentInfoBytes)).
-			SetHostname(domain.CutString(info.Hostname, domain.MaxAgentInfoBytes)).Save(ctx)
+			SetAgentVersion(stored(info.Version, domain.MaxAgentInfoBytes)).
+			SetHostname(stored(info.Hostname, domain.MaxAgentInfoBytes)).Save(ctx)
 		if err != nil || n == 1 {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -46,18 +48,18 @@ func migrateFile(ctx context.Context, path string, files fs.FS) (err error) {
 // migration that was applied, 0 for none, and of the last one that there is.
 type Versions struct{ Database, Program int64 }
 
-// check refuses a database that is newer than the program.
-func (v Versions) check(path string) error {
+// check refuses a database that is newer than the program. Its name is for people.
+func (v Versions) check(name string) error {
 	if v.Database > v.Program {
-		return fmt.Errorf("%w: %s is at version %d, and this program knows %d: use the newer program, or another data directory",
-			ErrNewerDatabase, path, v.Database, v.Program)
+		return fmt.Errorf("%w: %s is at version %d, and this program knows %d: use the newer program, or another database",
+			ErrNewerDatabase, name, v.Database, v.Program)
 	}
 	return nil
 }
 
 // readVersions reads the versions without writing anything.
-func readVersions(ctx context.Context, db *sql.DB, files fs.FS) (v Versions, err error) {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+func readVersions(ctx context.Context, db *sql.DB, of goose.Dialect, files fs.FS) (v Versions, err error) {
+	provider, err := goose.NewProvider(of, db, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return v, fmt.Errorf("read the migrations: %w", err)
 	}
@@ -66,7 +68,7 @@ func readVersions(ctx context.Context, db *sql.DB, files fs.FS) (v Versions, err
 	}
 	var migrated bool
 	// Where the table is missing, asking for the version would make it.
-	err = db.QueryRowContext(ctx, "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?", goose.DefaultTablename).Scan(&migrated)
+	err = db.QueryRowContext(ctx, hasVersions[of], goose.DefaultTablename).Scan(&migrated)
 	if err == nil && migrated {
 		v.Database, err = provider.GetDBVersion(ctx)
 	}
@@ -74,6 +76,52 @@ func readVersions(ctx context.Context, db *sql.DB, files fs.FS) (v Versions, err
 		return v, fmt.Errorf("read the database's version: %w", err)
 	}
 	return v, nil
+}
+
+// hasVersions asks whether there is a table.
+var hasVersions = map[goose.Dialect]string{
+	goose.DialectSQLite3:  "SELECT count(*) > 0 FROM sqlite_master WHERE type = 'table' AND name = ?",
+	goose.DialectPostgres: "SELECT to_regclass($1) IS NOT NULL",
+}
+
+// migratePostgres brings the database up to the last of files. Of several servers that
+// start at once one does it, under an advisory lock, which ends with its connection;
+// where there is nothing to do, nobody waits.
+func migratePostgres(ctx context.Context, cfg *pgx.ConnConfig, files fs.FS) (err error) {
+	db := stdlib.OpenDB(*cfg)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if done, err := upToDate(ctx, db, cfg, files); err != nil || done {
+		return err
+	}
+	holder, err := db.Conn(ctx)
+	if err != nil {
+		return fmt.Errorf("open the database %s: %w", placeOf(cfg), err)
+	}
+	defer func() { err = errors.Join(err, holder.Close()) }()
+	if _, err := holder.ExecContext(ctx, "SELECT pg_advisory_lock($1)", int64(migrationLock)); err != nil {
+		return fmt.Errorf("lock the database's version: %w", err)
+	}
+	// Another one may have been here first, and be of a newer version.
+	if done, err := upToDate(ctx, db, cfg, files); err != nil || done {
+		return err
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	if _, err := provider.Up(ctx); err != nil {
+		return fmt.Errorf("migrate the database %s: %w", placeOf(cfg), err)
+	}
+	return nil
+}
+
+// upToDate reports whether the database has all that files make, and no more.
+func upToDate(ctx context.Context, db *sql.DB, cfg *pgx.ConnConfig, files fs.FS) (bool, error) {
+	v, err := readVersions(ctx, db, goose.DialectPostgres, files)
+	if err != nil {
+		return false, fmt.Errorf("database %s: %w", placeOf(cfg), err)
+	}
+	return v.Database == v.Program, v.check(placeOf(cfg))
 }
 
 // checkForeignKeys fails where a row points to one that is not there.

@@ -37,6 +37,14 @@ func mustOpen(t *testing.T, cfg Config) *Store {
 	return s
 }
 
+// openOnce has a store make what is missing.
+func openOnce(t *testing.T, cfg Config) {
+	t.Helper()
+	if err := mustOpen(t, cfg).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOpenKeepsOthersOut(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "by open")
 	s := mustOpen(t, Config{Dir: dir})
@@ -100,7 +108,13 @@ const helperDir = "LEOFLOW_TEST_OPEN_DIR"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(helperDir)
 	if dir == "" {
-		goleak.VerifyTestMain(m)
+		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+			if err := migrated.Drop(); err != nil {
+				fmt.Println(err)
+				code = max(code, 1)
+			}
+			os.Exit(code)
+		}))
 		return
 	}
 	s, err := Open(context.Background(), Config{Dir: dir})
@@ -133,8 +147,10 @@ func TestOpenInASecondProcess(t *testing.T) {
 	}
 }
 
-func TestMigrationsMakeTheSchema(t *testing.T) {
-	s := mustOpen(t, Config{Dir: t.TempDir()})
+func TestMigrationsMakeTheSchema(t *testing.T) { OnEach(t, testMigrationsMakeTheSchema) }
+
+func testMigrationsMakeTheSchema(t *testing.T, fresh func(testing.TB) Config) {
+	s := mustOpen(t, fresh(t))
 	var missing bytes.Buffer
 	err := s.writer.Schema.WriteTo(context.Background(), &missing, migrate.WithDropColumn(true), migrate.WithDropIndex(true))
 	if err != nil {
@@ -146,25 +162,27 @@ func TestMigrationsMakeTheSchema(t *testing.T) {
 }
 
 func TestMigrationFilesAreAsReleased(t *testing.T) {
-	dir, err := sqltool.NewGooseDir("migrations/sqlite")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := atlas.Validate(dir); err != nil {
-		t.Fatal(err)
-	}
-	files, err := fs.Glob(migrations.SQLite(), "*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, file := range files {
-		text, err := fs.ReadFile(migrations.SQLite(), file)
+	for folder, released := range map[string]fs.FS{"sqlite": migrations.SQLite(), "postgres": migrations.Postgres()} {
+		dir, err := sqltool.NewGooseDir(filepath.Join("migrations", folder))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, never := range []string{"+goose Down", "NO TRANSACTION"} {
-			if bytes.Contains(text, []byte(never)) {
-				t.Errorf("%s has %q", file, never)
+		if err := atlas.Validate(dir); err != nil {
+			t.Fatal(err)
+		}
+		files, err := fs.Glob(released, "*.sql")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", folder, len(files), err)
+		}
+		for _, file := range files {
+			text, err := fs.ReadFile(released, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, never := range []string{"+goose Down", "NO TRANSACTION"} {
+				if bytes.Contains(text, []byte(never)) {
+					t.Errorf("%s/%s has %q", folder, file, never)
+				}
 			}
 		}
 	}

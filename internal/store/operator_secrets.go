@@ -49,12 +49,15 @@ func (s *Store) put(
 	}
 	name.Tenant = tenant
 	return s.write(ctx, func(ctx context.Context, tx *txn) error {
+		if err := holdSealing(ctx, tx.Tx, tx.postgres); err != nil {
+			return err
+		}
 		// Not before: what comes after a pass of ResealSecrets is under its key, or a newer.
 		sealed, err := s.sealer.Seal(name, []byte(value))
 		if err != nil {
 			return err
 		}
-		if err := tx.ensureTenant(ctx); err != nil {
+		if err := tx.holdTenant(ctx); err != nil {
 			return err
 		}
 		if err := tx.admit(ctx, name, len(value), len(sealed)-len(value)); err != nil {

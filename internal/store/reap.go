@@ -11,16 +11,17 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// liveAttempts reads a range of the primary key. Keys grow in the order of the
-// commits, as there is one writer, and a settled attempt stays settled: whatever lies
-// before the first live one need not be read again.
+// liveAttempts reads the index of those without an end. On SQLite it reads a range of it:
+// keys grow in the order of the commits, as there is one writer, and a settled attempt
+// stays settled: whatever lies before the first live one need not be read again. On
+// PostgreSQL an attempt may be committed after others with greater keys.
 func (s *Store) liveAttempts(ctx context.Context, from int64, visit func(domain.Attempt, bool)) (int64, error) {
-	tx, err := s.reader.Tx(ctx)
+	tx, err := s.reader.BeginTx(ctx, s.reading)
 	if err != nil {
 		return from, err
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
-	rows, err := tx.Attempt.Query().Where(attempt.IDGTE(from), liveState()).Order(attempt.ByID()).
+	rows, err := tx.Attempt.Query().Where(attempt.IDGTE(from), attempt.EndedAtIsNil(), liveState()).Order(attempt.ByID()).
 		Select(
 			attempt.FieldTenant, attempt.FieldInstanceID, attempt.FieldTry, attempt.FieldState,
 			attempt.FieldTimeoutSeconds, attempt.FieldQueuedAt, attempt.FieldStartedAt, attempt.FieldHeartbeatAt,
@@ -39,7 +40,10 @@ func (s *Store) liveAttempts(ctx context.Context, from int64, visit func(domain.
 			CancelRequestedAt: laterInstant(row.CancelRequestedAt), StopBy: laterInstant(row.CancelStopBy),
 		}, row.AgentVersion != "" || row.Hostname != "")
 	}
-	if len(rows) > 0 {
+	switch {
+	case s.postgres:
+		return 0, nil
+	case len(rows) > 0:
 		return rows[0].ID, nil
 	}
 	last, err := tx.Attempt.Query().Where(attempt.IDGTE(from)).Order(ent.Desc(attempt.FieldID)).FirstID(ctx)
@@ -89,10 +93,14 @@ func (s *Store) ReapAttempt(ctx context.Context, seen domain.Attempt, cause doma
 	}
 	var settled bool
 	err = s.write(ctx, func(ctx context.Context, tx *txn) error {
-		n, err := tx.Attempt.Update().
-			Where(named(seen.Ref), unsettled(domain.TaskStateFailed), liveState(), attempt.And(still...)).
+		match := []predicate.Attempt{named(seen.Ref), unsettled(domain.TaskStateFailed), liveState(), attempt.And(still...)}
+		settled = false
+		if free, err := tx.free(ctx, match...); err != nil || !free {
+			return err
+		}
+		n, err := tx.Attempt.Update().Where(match...).
 			SetState(domain.TaskStateFailed).SetCause(cause).
-			SetMessage(domain.CutString(message, domain.MaxErrorMessageBytes)).
+			SetMessage(stored(message, domain.MaxErrorMessageBytes)).
 			SetEndedAt(tx.now).Save(ctx)
 		if settled = err == nil && n == 1; !settled {
 			return err

@@ -38,7 +38,7 @@ func (s *Store) ReportStateAt(ctx context.Context, id auth.AgentIdentity, state 
 	}
 	r := report{
 		ref: id.Attempt(), state: state, exitCode: exitCode,
-		message: domain.CutString(errMsg, domain.MaxErrorMessageBytes), at: clamped(at),
+		message: stored(errMsg, domain.MaxErrorMessageBytes), at: clamped(at),
 	}
 	store := func(ctx context.Context) error { return s.write(ctx, r.store) }
 	if state.Terminal() {

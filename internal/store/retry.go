@@ -25,7 +25,7 @@ import (
 func (s *Store) RetryTask(ctx context.Context, key domain.TaskKey, try int) (bool, error) {
 	var changed bool
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
-		task, err := findTask(ctx, tx.Tx, key)
+		task, current, err := tx.holdTask(ctx, key)
 		if err != nil {
 			return err
 		}
@@ -35,17 +35,13 @@ func (s *Store) RetryTask(ctx context.Context, key domain.TaskKey, try int) (boo
 		if changed = task.State != domain.TaskStateUpForRetry; !changed {
 			return nil
 		}
-		return tx.retry(ctx, task)
+		return tx.retry(ctx, task, current)
 	})
 	return changed && err == nil, err
 }
 
 // retry makes the task wait for its next try, if it is still as it was read.
-func (tx *txn) retry(ctx context.Context, task *ent.TaskInstance) error {
-	current, err := tx.currentAttempt(ctx, task)
-	if err != nil {
-		return err
-	}
+func (tx *txn) retry(ctx context.Context, task *ent.TaskInstance, current *ent.Attempt) error {
 	if current != nil {
 		if err := tx.supersede(ctx, current); err != nil {
 			return err

@@ -58,11 +58,14 @@ func (s *Store) resealBatch(ctx context.Context, sealer RotatingSealer, table se
 		return 0, Resealed{}, err
 	}
 	defer end()
-	tx, err := s.writer.Tx(ctx)
+	tx, err := s.writer.BeginTx(ctx, s.writing)
 	if err != nil {
 		return 0, Resealed{}, err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error tells more
+	if err := allSealed(ctx, tx, s.postgres); err != nil {
+		return 0, Resealed{}, err
+	}
 	rows, err := table.otherThan(ctx, tx, sealer.Primary(), after)
 	if err != nil {
 		return 0, Resealed{}, err
@@ -101,7 +104,7 @@ type sealedTable struct {
 	// whether it was.
 	replace func(ctx context.Context, tx *ent.Tx, row sealedRow, sealed []byte) (int, error)
 	// count counts the rows that are sealed under another key.
-	count func(ctx context.Context, client *ent.Client, key secrets.KeyID) (int, error)
+	count func(ctx context.Context, tx *ent.Tx, key secrets.KeyID) (int, error)
 }
 
 // reseal seals a row anew. What somebody has put meanwhile wins.
@@ -133,8 +136,8 @@ var sealedVariables = sealedTable{
 	replace: func(ctx context.Context, tx *ent.Tx, row sealedRow, sealed []byte) (int, error) {
 		return tx.Variable.Update().Where(variable.ID(row.id), variable.Sealed(row.sealed)).SetSealed(sealed).Save(ctx)
 	},
-	count: func(ctx context.Context, client *ent.Client, key secrets.KeyID) (int, error) {
-		return client.Variable.Query().Where(predicate.Variable(notUnder(key))).Count(ctx)
+	count: func(ctx context.Context, tx *ent.Tx, key secrets.KeyID) (int, error) {
+		return tx.Variable.Query().Where(predicate.Variable(notUnder(key))).Count(ctx)
 	},
 }
 
@@ -152,8 +155,8 @@ var sealedConnections = sealedTable{
 	replace: func(ctx context.Context, tx *ent.Tx, row sealedRow, sealed []byte) (int, error) {
 		return tx.Connection.Update().Where(connection.ID(row.id), connection.Sealed(row.sealed)).SetSealed(sealed).Save(ctx)
 	},
-	count: func(ctx context.Context, client *ent.Client, key secrets.KeyID) (int, error) {
-		return client.Connection.Query().Where(predicate.Connection(notUnder(key))).Count(ctx)
+	count: func(ctx context.Context, tx *ent.Tx, key secrets.KeyID) (int, error) {
+		return tx.Connection.Query().Where(predicate.Connection(notUnder(key))).Count(ctx)
 	},
 }
 
@@ -162,15 +165,26 @@ var sealedConnections = sealedTable{
 func notUnder(key secrets.KeyID) func(*sql.Selector) {
 	prefix := key.Prefix()
 	return func(s *sql.Selector) {
-		s.Where(sql.ExprP("substr("+s.C(variable.FieldSealed)+", 1, ?) <> ?", len(prefix), prefix))
+		s.Where(sql.P(func(b *sql.Builder) {
+			b.WriteString("substr(").Ident(s.C(variable.FieldSealed)).WriteString(", 1, ").Arg(len(prefix)).
+				WriteString(") <> ").Arg(prefix)
+		}))
 	}
 }
 
 // countNotUnder counts, after every write that is under way.
 func (s *Store) countNotUnder(ctx context.Context, key secrets.KeyID) (int, error) {
+	tx, err := s.writer.BeginTx(ctx, s.writing)
+	if err != nil {
+		return 0, explain(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	if err := allSealed(ctx, tx, s.postgres); err != nil {
+		return 0, explain(err)
+	}
 	total := 0
 	for _, table := range []sealedTable{sealedVariables, sealedConnections} {
-		n, err := table.count(ctx, s.writer, key)
+		n, err := table.count(ctx, tx, key)
 		if err != nil {
 			return 0, explain(err)
 		}

@@ -72,7 +72,7 @@ func (s *Store) insertRun(ctx context.Context, tx *txn, r domain.NewRun, sum []b
 		return nil, err
 	}
 	row, err := tx.Run.Create().SetTenant(tx.tenant).SetDagID(r.DagID).SetRunID(r.RunID).
-		SetDagVersion(r.DagVersion).SetDigest(sum).SetIdempotencyKey(r.IdempotencyKey).SetCreatedAt(tx.now).Save(ctx)
+		SetDagVersion(readable(r.DagVersion)).SetDigest(sum).SetIdempotencyKey(r.IdempotencyKey).SetCreatedAt(tx.now).Save(ctx)
 	if ent.IsConstraintError(err) {
 		return nil, errStillLive // another writer has just created it
 	}

@@ -124,11 +124,12 @@ func (s *Store) deliver(ctx context.Context, id auth.AgentIdentity, k secretKind
 
 // inScope returns the sealed secrets that the attempt may have.
 func inScope(ctx context.Context, tx *ent.Tx, row *ent.Attempt, k secretKind) (map[string][]byte, error) {
-	scope, err := secretScope(ctx, tx)
+	// The scope last: where it is narrowed meanwhile, what is put afterwards is not here.
+	sealed, err := k.load(ctx, tx)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := k.load(ctx, tx)
+	scope, err := secretScope(ctx, tx)
 	if err != nil || scope == secrets.ScopeTenant {
 		return sealed, err
 	}

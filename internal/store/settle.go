@@ -18,7 +18,7 @@ func (s *Store) SettleAttempt(ctx context.Context, key domain.TaskKey, try int, 
 	if !to.State.Terminal() || !to.State.Reportable() {
 		return domain.Attempt{}, false, fmt.Errorf("%w: %q ends no attempt", domain.ErrPrecondition, to.State)
 	}
-	message := domain.CutString(to.Message, domain.MaxErrorMessageBytes)
+	message := stored(to.Message, domain.MaxErrorMessageBytes)
 	var out domain.Attempt
 	var settled bool
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
@@ -74,7 +74,7 @@ func (s *Store) SettleTask(ctx context.Context, key domain.TaskKey, state domain
 	}
 	var settled bool
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
-		task, err := findTask(ctx, tx.Tx, key)
+		task, _, err := tx.holdTask(ctx, key)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"database/sql"
 	"log/slog"
 	"sync"
 	"time"
@@ -20,9 +22,12 @@ type Sealer interface {
 // Config says where a store keeps its data and what it works with.
 type Config struct {
 	// Dir is the data directory. It is made, mode 0700, where it is missing, and
-	// belongs to one open store at a time.
+	// belongs to one open store at a time. It may be empty where there is a DSN.
 	Dir string
-	// Clock tells the time; nil: time.Now.
+	// DSN names a PostgreSQL database, as in postgres://user@host/database, which the
+	// stores of any number of processes may have open; empty: a file in Dir.
+	DSN string
+	// Clock tells the time; nil: the database's clock where there is a DSN, else time.Now.
 	Clock func() time.Time
 	// Logger; nil: slog.Default().
 	Logger *slog.Logger
@@ -33,7 +38,7 @@ type Config struct {
 }
 
 func (c Config) withDefaults() Config {
-	if c.Clock == nil {
+	if c.Clock == nil && c.DSN == "" {
 		c.Clock = time.Now
 	}
 	if c.Logger == nil {
@@ -45,17 +50,20 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Store keeps the state of a control plane in an SQLite file. It is safe for
-// concurrent use. [Open] makes one.
+// Store keeps the state of a control plane in an SQLite file or in PostgreSQL. It is
+// safe for concurrent use. [Open] makes one.
 type Store struct {
-	writer  *ent.Client // of one connection
-	reader  *ent.Client
-	lock    *dirLock
-	clock   func() time.Time
+	writer  *ent.Client      // of one connection on SQLite
+	reader  *ent.Client      // the writer on PostgreSQL
+	lock    *dirLock         // nil: of no directory
+	clock   func() time.Time // nil: the database's
 	logger  *slog.Logger
 	sealer  Sealer
 	newID   func() string
 	watches *watches
+
+	postgres         bool
+	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls
@@ -71,8 +79,13 @@ func (s *Store) begin() (end func(), err error) {
 	return s.calls.RUnlock, nil
 }
 
-// now returns the time as it is stored.
-func (s *Store) now() int64 { return s.clock().UnixMicro() }
+// now returns the time as it is stored, by the database's clock where it has one.
+func (s *Store) now(ctx context.Context, tx *ent.Tx) (int64, error) {
+	if s.clock == nil {
+		return postgresNow(ctx, tx)
+	}
+	return s.clock().UnixMicro(), nil
+}
 
 // instant returns a stored time.
 func instant(micros int64) time.Time { return time.UnixMicro(micros).UTC() }

@@ -8,18 +8,24 @@ import (
 	"github.com/neochaotic/leoflow/internal/store/storetest"
 )
 
-func TestSQLiteKeepsTheContract(t *testing.T) {
-	storetest.Run(t, func(t *testing.T) storetest.Opener {
-		dir := t.TempDir()
-		return func(t *testing.T, env storetest.Env) storetest.Store {
-			t.Helper()
-			s, err := store.Open(context.Background(), store.Config{
-				Dir: dir, Clock: env.Clock, NewID: env.NewID, Sealer: env.Sealer,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return s
-		}
+func TestEveryDialectKeepsTheContract(t *testing.T) {
+	store.OnEach(t, func(t *testing.T, fresh func(testing.TB) store.Config) {
+		storetest.Run(t, func(t *testing.T) storetest.Opener {
+			return opener(fresh(t), func(s *store.Store) storetest.Store { return s })
+		})
 	})
+}
+
+// opener opens stores at a place, each with a fault planted in it.
+func opener(place store.Config, plant func(*store.Store) storetest.Store) storetest.Opener {
+	return func(t *testing.T, env storetest.Env) storetest.Store {
+		t.Helper()
+		s, err := store.Open(context.Background(), store.Config{
+			Dir: place.Dir, DSN: place.DSN, Clock: env.Clock, NewID: env.NewID, Sealer: env.Sealer,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return plant(s)
+	}
 }

@@ -29,16 +29,29 @@ func (s *Store) DeleteExpiredXCom(ctx context.Context, now time.Time, limit int)
 		return 0, err
 	}
 	defer end()
-	ctx = systemContext(ctx)
-	ids, err := s.reader.XComEntry.Query().Where(xcomentry.ExpiresAtLTE(now.UnixMicro())).
-		Order(xcomentry.ByExpiresAt()).Limit(max(1, min(limit, maxDeletes))).IDs(ctx)
-	if err != nil {
-		return 0, explain(err)
-	}
-	// A value pushed anew since then has a new life, hence the second look.
-	n, err := s.writer.XComEntry.Delete().
-		Where(xcomentry.IDIn(ids...), xcomentry.ExpiresAtLTE(now.UnixMicro())).Exec(ctx)
+	n, err := s.deleteExpired(systemContext(ctx), now, max(1, min(limit, maxDeletes)))
 	return n, explain(err)
+}
+
+func (s *Store) deleteExpired(ctx context.Context, now time.Time, limit int) (int, error) {
+	tx, err := s.writer.BeginTx(ctx, s.writing)
+	if err != nil {
+		return 0, err
+	}
+	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error tells more
+	// What somebody has just now is being deleted, or pushed anew.
+	expired := tx.XComEntry.Query().Where(xcomentry.ExpiresAtLTE(now.UnixMicro())).
+		Order(xcomentry.ByExpiresAt()).Limit(limit)
+	expired.Modify(holdingFree)
+	ids, err := expired.IDs(ctx)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	n, err := tx.XComEntry.Delete().Where(xcomentry.IDIn(ids...)).Exec(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return n, tx.Commit()
 }
 
 // LiveAttempts calls visit for each attempt of any tenant that awaits its outcome,

@@ -51,8 +51,12 @@ func (s *Store) SetSecretScope(ctx context.Context, by domain.Actor, scope secre
 
 // ensureTenant makes the tenant's row where it is missing.
 func (tx *txn) ensureTenant(ctx context.Context) error {
-	return tx.Tenant.Create().SetName(tx.tenant).SetCreatedAt(tx.now).
-		OnConflictColumns(tenant.FieldName).Ignore().Exec(ctx)
+	err := tx.Tenant.Create().SetName(tx.tenant).SetCreatedAt(tx.now).
+		OnConflictColumns(tenant.FieldName).DoNothing().Exec(ctx)
+	if none(err) {
+		return nil // it was there
+	}
+	return err
 }
 
 // secretScope returns the tenant's scope, the default where it has no row.

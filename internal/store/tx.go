@@ -26,6 +26,8 @@ type txn struct {
 	tenant  string
 	now     int64 // when it began, as it is stored
 	changed map[watchKey]struct{}
+
+	postgres bool // there are other writers
 }
 
 // write runs fn in a transaction that is on disk when write returns nil, and that
@@ -43,30 +45,31 @@ func (s *Store) write(ctx context.Context, fn func(context.Context, *txn) error)
 	defer end()
 	for range maxAttempts {
 		err = s.writeOnce(ctx, tenant, fn)
-		if !errors.Is(err, errStillLive) {
+		if !errors.Is(err, errStillLive) && !conflicted(err) {
 			return explain(err)
 		}
 	}
-	return fmt.Errorf("%w: %w", domain.ErrUnavailable, errStillLive)
+	return fmt.Errorf("%w: %w", domain.ErrUnavailable, err)
 }
 
 func (s *Store) writeOnce(ctx context.Context, tenant string, fn func(context.Context, *txn) error) error {
-	tx, err := s.writer.Tx(ctx)
+	tx, err := s.writer.BeginTx(ctx, s.writing)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error of fn tells more
-	w := &txn{Tx: tx, tenant: tenant, now: s.now(), changed: map[watchKey]struct{}{}}
+	w := &txn{Tx: tx, tenant: tenant, changed: map[watchKey]struct{}{}, postgres: s.postgres}
+	if w.now, err = s.now(ctx, tx); err != nil {
+		return err
+	}
 	if err := fn(ctx, w); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	for key := range w.changed {
+	err = tx.Commit()
+	for key := range w.changed { // also where a commit may have come through though it failed
 		s.watches.wake(key)
 	}
-	return nil
+	return err
 }
 
 // read runs fn on one snapshot of the database.
@@ -79,7 +82,7 @@ func (s *Store) read(ctx context.Context, fn func(context.Context, *ent.Tx) erro
 		return err
 	}
 	defer end()
-	tx, err := s.reader.Tx(ctx)
+	tx, err := s.reader.BeginTx(ctx, s.reading)
 	if err != nil {
 		return explain(err)
 	}

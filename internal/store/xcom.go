@@ -30,7 +30,7 @@ func (s *Store) PutXCom(ctx context.Context, from domain.AttemptRef, name string
 		}
 		return tx.XComEntry.Create().SetTenant(tx.tenant).
 			SetDagID(row.DagID).SetRunID(row.RunID).SetTaskID(row.TaskID).SetTry(row.Try).SetKey(name).
-			SetValue(value).SetContentType(e.ContentType).
+			SetValue(value).SetContentType(readable(e.ContentType)).
 			SetCreatedAt(e.CreatedAt.UnixMicro()).SetExpiresAt(expires.UnixMicro()).
 			OnConflictColumns(
 				xcomentry.FieldTenant, xcomentry.FieldDagID, xcomentry.FieldRunID,

@@ -14,6 +14,7 @@ var reportTests = []test{
 	{"TestState2ReportsMoveTheAttempt", testReportMoves},
 	{"TestState2TerminalWithoutRunning", testReportStraight},
 	{"TestState3RepeatChangesNothing", testReportRepeat},
+	{"TestState3AnyTextIsTaken", testReportAnyText},
 	{"TestState3RepeatOfTheSettlingReportAfterANewerTry", testReportRepeatAfterNewer},
 	{"TestState4SettledOutcomeStays", testReportSettled},
 	{"TestState4ServerSettledTellsWhy", testReportServerSettled},
@@ -86,6 +87,18 @@ func testReportRepeat(t *testing.T, b *bed) {
 	}
 	repeat(domain.TaskStateRunning, 0, "")
 	repeat(domain.TaskStateFailed, 3, strings.Repeat("x", domain.MaxErrorMessageBytes+1))
+}
+
+// testReportAnyText reports what not every database keeps in a text: the report is taken,
+// and known when it comes again.
+func testReportAnyText(t *testing.T, b *bed) {
+	id := b.launched(t, tenantA)
+	const odd = "a\x00b\xff\xfec ü"
+	for range 2 {
+		b.mustReport(t, id, domain.TaskStateFailed, 1, odd)
+	}
+	wantEqual(t, b.attempt(t, id).Message, "a\uFFFDb\uFFFDc ü")
+	wantError(t, b.report(id, domain.TaskStateFailed, 1, "a"), domain.ErrFinished)
 }
 
 func testReportRepeatAfterNewer(t *testing.T, b *bed) {

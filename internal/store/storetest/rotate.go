@@ -165,6 +165,7 @@ func testResealUnderLoad(t *testing.T, b *bed) {
 		}
 	}
 	got, err := b.ResealSecrets(context.Background())
+	once.Do(func() { close(started) }) // where it did nothing
 	wg.Wait()
 	wantNil(t, err)
 	wantEqual(t, got.Failed, 0)

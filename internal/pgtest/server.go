@@ -1,0 +1,150 @@
+package pgtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Variable names the environment variable with the DSN of a server to use in place of a
+// private one. Its user must be allowed to create databases.
+const Variable = "LEOFLOW_TEST_POSTGRES"
+
+// startWithin bounds how long a private server may take to start.
+const startWithin = time.Minute
+
+// server is where the databases of this process are.
+type server struct {
+	dsn string // of the database to connect to for others to be made
+	dir string // of a private server, which is removed when it ends
+	own *os.File
+}
+
+// theServer is the one of this process.
+var theServer = sync.OnceValues(func() (*server, error) {
+	if dsn := os.Getenv(Variable); dsn != "" {
+		return &server{dsn: dsn}, nil
+	}
+	return start()
+})
+
+// supervise is run by sh, with the binaries' directory and the server's own as its
+// arguments. It ends the server when nobody holds the other end of its standard input
+// any more, and leaves nothing behind. What the terminal sends to everybody it ignores.
+const supervise = `
+trap : INT TERM HUP
+"$1/postgres" -D "$2/data" >"$2/log" 2>&1 </dev/null &
+server=$!
+cat >/dev/null
+kill -QUIT "$server"
+wait "$server"
+rm -rf "$2"
+`
+
+// settings of a private server. Data reach the disk as they do by default.
+const settings = `
+listen_addresses = ''
+unix_socket_directories = '%s'
+max_connections = 200
+shared_buffers = 32MB
+log_min_messages = fatal
+`
+
+// start starts a private server.
+func start() (_ *server, err error) {
+	bin, err := binaries()
+	if err != nil {
+		return nil, err
+	}
+	as, err := runAs()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := makeDir(as)
+	if err != nil {
+		return nil, err
+	}
+	s := &server{dir: dir, dsn: dsnAt(dir, "postgres")}
+	defer func() {
+		if err != nil && s.own == nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	if err := initialize(bin, dir, as); err != nil {
+		return nil, err
+	}
+	reads, writes, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	cmd := command(dir, as, "sh", "-c", supervise, "sh", bin, dir)
+	cmd.Stdin = reads
+	if err := errors.Join(cmd.Start(), reads.Close()); err != nil {
+		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), writes.Close())
+	}
+	s.own = writes // never closed by hand: it is, when the process ends
+	return s, s.await()
+}
+
+// initialize makes the files of a server. Its databases sort as people do, not by
+// bytes: what must not depend on that is found out.
+func initialize(bin, dir string, as *syscall.Credential) error {
+	common := []string{"-D", filepath.Join(dir, "data"), "-U", "leoflow", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"}
+	out, err := command(dir, as, filepath.Join(bin, "initdb"), append(common, "--locale-provider=icu", "--icu-locale=en-US")...).CombinedOutput()
+	if err != nil { // before version 15, or built without ICU
+		out, err = command(dir, as, filepath.Join(bin, "initdb"), common...).CombinedOutput()
+	}
+	if err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "data", "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(f, settings, dir)
+	return errors.Join(err, f.Close())
+}
+
+// command is a command of a server's user, with nothing of the caller's environment
+// that PostgreSQL reads.
+func command(dir string, as *syscall.Credential, name string, args ...string) *exec.Cmd {
+	cmd := exec.Command(name, args...) //nolint:gosec // binaries that were looked for on this machine
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LC_ALL=C"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true} // out of the way of Ctrl-C
+	return cmd
+}
+
+// await waits until the server lets somebody in.
+func (s *server) await() error {
+	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
+	defer cancel()
+	retry := time.NewTicker(20 * time.Millisecond)
+	defer retry.Stop()
+	for {
+		conn, err := pgx.Connect(ctx, s.dsn)
+		if err == nil {
+			return conn.Close(ctx)
+		}
+		select {
+		case <-retry.C:
+		case <-ctx.Done():
+			log, _ := os.ReadFile(filepath.Join(s.dir, "log"))
+			return fmt.Errorf("the private PostgreSQL does not start within %v: %w\n%s", startWithin, err, log)
+		}
+	}
+}
+
+// dsnAt is the DSN of a database of the private server in dir.
+func dsnAt(dir, database string) string {
+	return (&url.URL{Scheme: "postgres", User: url.User("leoflow"), Path: "/" + database, RawQuery: url.Values{"host": {dir}}.Encode()}).String()
+}

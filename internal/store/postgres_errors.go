@@ -1,0 +1,48 @@
+package store
+
+import (
+	"errors"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// SQLSTATE codes that say more than their class.
+const (
+	serializationFailure = "40001"
+	deadlockDetected     = "40P01"
+)
+
+// curableCodes are the SQLSTATE codes of what may pass. Those of two letters are classes.
+var curableCodes = []string{
+	"08",             // connection exceptions
+	"40",             // rolled back for another transaction's sake
+	"53",             // out of disk, memory, connections
+	"57",             // shut down, starting, crashed, cancelled
+	"58",             // trouble of the system
+	"25006",          // read-only: a standby, until it takes over
+	"25P03", "25P04", // the transaction was idle, or took, for too long
+	"55P03",                   // waited too long for a lock
+	"3D000", "28P01", "28000", // while a database is put back, or its passwords change
+}
+
+// curablePostgres reports whether an error is of the database's state or of the way to
+// it, which may recover.
+func curablePostgres(err error) bool {
+	if e := new(pgconn.PgError); errors.As(err, &e) {
+		return slices.Contains(curableCodes, e.Code) || len(e.Code) > 2 && slices.Contains(curableCodes, e.Code[:2])
+	}
+	var connecting *pgconn.ConnectError
+	var network net.Error
+	return errors.As(err, &connecting) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// conflicted reports whether the database has rolled a transaction back for the sake of
+// another one, after which it can be run again.
+func conflicted(err error) bool {
+	e := new(pgconn.PgError)
+	return errors.As(err, &e) && (e.Code == serializationFailure || e.Code == deadlockDetected)
+}
