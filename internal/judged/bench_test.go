@@ -38,10 +38,10 @@ func directory(t *testing.T) string {
 }
 
 // bench puts a server of ours on a bench until the test has ended. It is in a process of
-// its own, that can be killed.
-func bench(t *testing.T, confidential bool) conformance.Server {
+// its own, that can be killed. The database is the URL of one of PostgreSQL; empty: SQLite.
+func bench(t *testing.T, confidential bool, database string) conformance.Server {
 	t.Helper()
-	cfg := testbed.Config{DataDir: directory(t), Logger: slog.New(slog.DiscardHandler), Stderr: io.Discard}
+	cfg := testbed.Config{DataDir: directory(t), Database: database, Logger: slog.New(slog.DiscardHandler), Stderr: io.Discard}
 	creds := insecure.NewCredentials()
 	if confidential {
 		ca, err := localca.New()

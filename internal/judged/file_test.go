@@ -38,7 +38,7 @@ func fromFile(t *testing.T, s conformance.Server, groups int, change func(*confo
 }
 
 func TestOurServerPassesWhatAFileLetsBeTested(t *testing.T) {
-	s := bench(t, true)
+	s := bench(t, true, "")
 	checks := len(serversuite.Checks(&serversuite.Target{Capabilities: &conformancev1.GetCapabilitiesResponse{}}))
 	r := conformance.RunServer(t, fromFile(t, s, checks, func(*conformancev1.StaticFixtures) {}), conformance.Options{TimeScale: slowly})
 	if passed := r.Count(suite.Passed); passed < checks*3/4 {
@@ -48,7 +48,7 @@ func TestOurServerPassesWhatAFileLetsBeTested(t *testing.T) {
 
 // TestWithoutAnOperatorAFileLetsLessBeTested is what a server without ControlService has.
 func TestWithoutAnOperatorAFileLetsLessBeTested(t *testing.T) {
-	s := fromFile(t, bench(t, true), 60, func(file *conformancev1.StaticFixtures) {
+	s := fromFile(t, bench(t, true, ""), 60, func(file *conformancev1.StaticFixtures) {
 		for _, g := range file.GetGroups() {
 			for _, run := range []*conformancev1.StaticRun{g.GetRun(), g.GetTwin(), g.GetSibling()} {
 				run.OperatorToken, run.ViewerToken = "", ""

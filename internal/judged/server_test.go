@@ -6,23 +6,30 @@ import (
 
 	"github.com/neochaotic/leoflow/conformance"
 	"github.com/neochaotic/leoflow/conformance/suite"
+	"github.com/neochaotic/leoflow/internal/pgtest"
 )
 
 // TestOurServerPassesEveryCheck is over TLS, and over fixtures that kill the server and
 // start it again. What takes plaintext is the next test's.
 func TestOurServerPassesEveryCheck(t *testing.T) {
-	r := conformance.RunServer(t, bench(t, true), conformance.Options{TimeScale: slowly})
-	want(t, r, func(c suite.Result) suite.Status {
-		if c.Rule == "SECRET-1" {
-			return suite.Untestable
-		}
-		return suite.Passed
-	})
+	for name, database := range map[string]func(testing.TB) string{
+		"SQLite": func(testing.TB) string { return "" }, "PostgreSQL": pgtest.Database,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := conformance.RunServer(t, bench(t, true, database(t)), conformance.Options{TimeScale: slowly})
+			want(t, r, func(c suite.Result) suite.Status {
+				if c.Rule == "SECRET-1" {
+					return suite.Untestable
+				}
+				return suite.Passed
+			})
+		})
+	}
 }
 
 // TestOurServerPassesWhatTakesPlaintext looks at secrets, which do not travel there.
 func TestOurServerPassesWhatTakesPlaintext(t *testing.T) {
-	r := conformance.RunServer(t, bench(t, false), conformance.Options{TimeScale: slowly, Rules: []string{"REG", "SECRET"}})
+	r := conformance.RunServer(t, bench(t, false, ""), conformance.Options{TimeScale: slowly, Rules: []string{"REG", "SECRET"}})
 	want(t, r, func(c suite.Result) suite.Status {
 		if strings.HasPrefix(c.Rule, "SECRET-") && c.Rule != "SECRET-1" {
 			return suite.Untestable

@@ -35,6 +35,7 @@ const (
 // as long as its parent lives.
 type order struct {
 	Addr, DataDir string
+	Database      string // see [Config.Database]
 	Cert, Key     []byte // PEM; none: plaintext
 	Level         slog.Level
 	Settings      settings
@@ -75,7 +76,7 @@ func serveChild() error {
 		os.Exit(1) // the parent is gone
 	}()
 	cfg := Config{
-		Addr: o.Addr, DataDir: o.DataDir,
+		Addr: o.Addr, DataDir: o.DataDir, Database: o.Database,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: o.Level})),
 	}
 	if o.Cert != nil {

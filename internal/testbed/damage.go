@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// database is that of a server, seen by somebody who harms it from outside.
+// database is one of SQLite.
 type database struct {
 	dir string
 
@@ -27,8 +27,6 @@ const away = "away_"
 // noAudit is the trigger that keeps audit records from being made.
 const noAudit = "testbed_no_audit"
 
-// harm takes all tables away, or keeps audit records from being made, or both; else it
-// mends what was harmed, by another process too. It outlives the process that did it.
 func (d *database) harm(ctx context.Context, down, unaudited bool) (err error) {
 	path, err := d.path()
 	if errors.Is(err, os.ErrNotExist) && !down && !unaudited {

@@ -45,7 +45,7 @@ func (r *run) end() error {
 // config is what the settings make of the configuration.
 func (b *Bed) config() server.Config {
 	return server.Config{
-		Addr: b.cfg.Addr, DataDir: b.cfg.DataDir, TLS: b.cfg.TLS, Logger: b.cfg.Logger,
+		Addr: b.cfg.Addr, DataDir: b.cfg.DataDir, Database: b.cfg.Database, TLS: b.cfg.TLS, Logger: b.cfg.Logger,
 		NewID: b.ids.next, Clock: b.now, BeforeHandler: b.beforeHandler,
 		NoSecrets: b.set.Faults[noSecrets], SilenceWindow: b.set.Silence,
 		// The clock jumps, and nobody wants to wait for the next look.

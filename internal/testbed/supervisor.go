@@ -54,7 +54,7 @@ func NewSupervisor(ctx context.Context, cfg Config) (_ *Supervisor, err error) {
 		cfg.Stderr = os.Stderr
 	}
 	s := &Supervisor{
-		order: order{Addr: cfg.Addr, DataDir: cfg.DataDir, Level: levelOf(ctx, cfg.Logger), Settings: settings{}.copy()},
+		order: order{Addr: cfg.Addr, DataDir: cfg.DataDir, Database: cfg.Database, Level: levelOf(ctx, cfg.Logger), Settings: settings{}.copy()},
 		says:  cfg.Stderr, failed: make(chan error, 1),
 	}
 	if s.order.Cert, s.order.Key, err = certificatePEM(cfg.TLS); err != nil {

@@ -29,6 +29,8 @@ type Config struct {
 	Addr, FixturesAddr string
 	// DataDir is the server's; required.
 	DataDir string
+	// Database is the URL of a PostgreSQL database of the server's own; empty: SQLite.
+	Database string
 	// TLS is the server's; nil: it speaks plaintext, and delivers no secrets.
 	TLS *tls.Config
 	// Logger takes the server's log; nil: slog.Default().
@@ -46,7 +48,7 @@ type Bed struct {
 	grpc     *grpc.Server
 	keys     []signingKey
 	ids      ids
-	database database
+	database harmed
 	failed   chan error // the first of what ended it
 
 	ahead     atomic.Int64 // of the clock, in nanoseconds
@@ -70,7 +72,7 @@ func newBed(ctx context.Context, cfg Config, set settings, again bool) (_ *Bed, 
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	b := &Bed{cfg: cfg, database: database{dir: cfg.DataDir}, set: set.copy(), failed: make(chan error, 1)}
+	b := &Bed{cfg: cfg, database: databaseOf(cfg), set: set.copy(), failed: make(chan error, 1)}
 	b.ahead.Store(int64(set.Ahead))
 	b.panicking.Store(set.Faults[panics])
 	if b.listener, err = listen(ctx, cfg.FixturesAddr); err != nil {
