@@ -97,7 +97,7 @@ func netMutants() []Mutant {
 		{
 			Name: "in-step", Fault: "its waits between tries grow, and are those of every other agent", Kills: "A-NET-1/jitter",
 			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine hides it
-				return untilWell(p, func(try int) time.Duration { return 500 * time.Millisecond << try }, codes.Unavailable)
+				return untilWell(p, func(try int) time.Duration { return 900 * time.Millisecond << try }, codes.Unavailable)
 			},
 		},
 		refusedInVain("tries-for-ever", codes.Unauthenticated),
