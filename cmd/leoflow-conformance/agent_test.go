@@ -64,7 +64,7 @@ func TestAgentJudgesOurs(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	out := answer(t, "agent", "--rule", "a-run-4", "--rule", "A-LOG-1/lines", "--repeat", "2", "--", program)
-	if !strings.HasPrefix(out, "3 checks of 2 rules") || !strings.Contains(out, "3 passed, 0 failed") {
+	if !strings.HasPrefix(out, "passed: A-RUN-4, A-LOG-1/lines\n3 checks of 2 rules") || !strings.Contains(out, "3 passed, 0 failed") {
 		t.Errorf("told %q", out)
 	}
 	got, err := report.Read([]byte(answer(t, "agent", "--rule", "A-BEAT-3", "--without", "renewal", "--rule", "A-RUN-2/success", "-o", "json", "--seed", "7", "--", program)))

@@ -21,7 +21,7 @@ import (
 type prepareCmd struct {
 	File         string `arg:"" type:"path" help:"The file to write. It holds tokens: nobody else may read it."`
 	FixturesAddr string `required:"" placeholder:"HOST:PORT" help:"Where an adapter serves FixtureService, in plaintext."`
-	Groups       int    `default:"600" placeholder:"N" help:"How many checks the file is to serve, by default ${default}; those that find nothing left are untestable."`
+	Groups       int    `default:"720" placeholder:"N" help:"How many checks the file is to serve, by default ${default}; those that find nothing left are untestable."`
 }
 
 // Help says what for.

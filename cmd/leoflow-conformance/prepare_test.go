@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,8 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	conformancev1 "github.com/neochaotic/leoflow/gen/leoflow/conformance/v1"
+
+	"github.com/neochaotic/leoflow/conformance/serversuite"
 )
 
 // ready is an adapter that prepares runs and attempts, and nothing else.
@@ -32,6 +35,23 @@ type broken struct{ ready }
 
 func (broken) PrepareAttempt(context.Context, *conformancev1.PrepareAttemptRequest) (*conformancev1.PrepareAttemptResponse, error) {
 	return nil, status.Error(codes.Internal, "no database")
+}
+
+// TestTheDefaultFileServesEveryCheck: some checks use up two groups, or more, whatever the
+// order in which they come.
+func TestTheDefaultFileServesEveryCheck(t *testing.T) {
+	var flags cli
+	parser, err := newParser(&flags, io.Discard, io.Discard, func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := parser.Parse([]string{"prepare", "--fixtures-addr", "127.0.0.1:1", "fixtures.json"}); err != nil {
+		t.Fatal(err)
+	}
+	checks := len(serversuite.Checks(&serversuite.Target{Capabilities: &conformancev1.GetCapabilitiesResponse{}}))
+	if least := checks * 5 / 4; flags.Prepare.Groups < least {
+		t.Errorf("there are %d checks, and by default %d groups: make it %d at least", checks, flags.Prepare.Groups, least)
+	}
 }
 
 func TestPrepareWritesAFileThatServerTakes(t *testing.T) {

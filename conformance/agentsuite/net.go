@@ -25,7 +25,8 @@ func netTrials(outage time.Duration) []trial {
 	}
 	out = append(out, trial{
 		"A-NET-1", "jitter", "the waits of several agents that lost one server are not all alike", 45 * time.Second,
-		[]string{register}, jittered,
+		[]string{register},
+		jittered,
 	}, trial{
 		"A-NET-1", "restart", fmt.Sprintf("the outcome outlives a restart of the server that takes %v", outage),
 		outage + 30*time.Second,

@@ -97,7 +97,7 @@ const (
 
 // limited gives the task a time-out in which it can start, with a child.
 func (s *scene) limited() {
-	s.spec.ExecutionTimeoutSeconds = int32(math.Ceil(s.Scale(startWithin).Seconds())) //nolint:gosec // seconds of a check
+	s.spec.ExecutionTimeoutSeconds = int32(math.Ceil(s.Scale(startWithin).Seconds()))
 }
 
 func stopTrials() []trial {

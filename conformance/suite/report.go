@@ -42,18 +42,23 @@ func (r *Results) Text(visible func(string) string) string {
 // to know of the others.
 const fewRules = 15
 
-// passed are the rules of which every check passed, in the order of the checks.
+// passed are the rules of which every check passed, in the order of the checks; of a rule
+// of which only some were chosen, these checks.
 func (r *Results) passed() []string {
-	var rules []string
+	var names []string
 	others := map[string]bool{}
 	for _, c := range r.Checks {
+		name := c.Rule
+		if r.partly[c.Rule] {
+			name = c.Check
+		}
 		if c.Status != Passed {
-			others[c.Rule] = true
-		} else if !slices.Contains(rules, c.Rule) {
-			rules = append(rules, c.Rule)
+			others[name] = true
+		} else if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
-	return slices.DeleteFunc(rules, func(rule string) bool { return others[rule] })
+	return slices.DeleteFunc(names, func(name string) bool { return others[name] })
 }
 
 // Summary is the counts, in a line.

@@ -38,6 +38,10 @@ func TestTheTextNamesTheRulesThatPassed(t *testing.T) {
 	if text := r.Text(strings.Clone); !strings.HasPrefix(text, "passed: BEAT-1\n") {
 		t.Errorf("the text is %q", text)
 	}
+	some := run(t, Options{Only: []string{"BEAT-1/good"}}, check("good", func(*T) {}), check("better", func(*T) {}))
+	if text := some.Text(strings.Clone); !strings.HasPrefix(text, "passed: BEAT-1/good\n") {
+		t.Errorf("of one check of two the text is %q", text)
+	}
 	for i := range fewRules {
 		r.Checks = append(r.Checks, Result{Rule: fmt.Sprint("MANY-", i), Status: Passed})
 	}

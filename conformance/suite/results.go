@@ -69,6 +69,8 @@ type Results struct {
 	// Began is when the run began.
 	Began time.Time
 	Took  time.Duration
+
+	partly map[string]bool // rules of which only some checks were chosen
 }
 
 // Count is how many checks have a status.

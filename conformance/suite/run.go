@@ -157,7 +157,12 @@ func Run(ctx context.Context, checks []Check, o Options) (*Results, error) {
 	}
 	out := &Results{
 		Seed: o.Seed, Side: o.Side, Edition: o.Rules.Edition(), Repeat: o.Repeat, Checks: r.results, Began: began,
-		Interrupted: ctx.Err() != nil, Took: time.Since(began),
+		Interrupted: ctx.Err() != nil, Took: time.Since(began), partly: map[string]bool{},
+	}
+	for _, c := range checks {
+		if !o.takes(c) {
+			out.partly[c.Rule] = true
+		}
 	}
 	for _, rule := range unchecked {
 		out.Unchecked = append(out.Unchecked, rule.ID)

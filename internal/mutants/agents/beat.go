@@ -91,13 +91,15 @@ func netMutants() []Mutant {
 			Name: "steady-waits", Fault: "its waits between tries do not grow", Kills: "A-NET-1/Register",
 			Also: matrix.Because("the same of another call", "A-NET-1/GetTaskSpec", "A-NET-1/FetchXCom", "A-NET-1/PushXCom"),
 			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine looks like growth
-				return untilWell(p, func(int) time.Duration { return time.Second + rand.N(300*time.Millisecond) }, codes.Unavailable)
+				return untilWell(p, func(int) time.Duration {
+					return time.Second + rand.N(300*time.Millisecond) //nolint:gosec // no secret
+				}, codes.Unavailable)
 			},
 		},
 		{
 			Name: "in-step", Fault: "its waits between tries grow, and are those of every other agent", Kills: "A-NET-1/jitter",
 			unary: func(_ *relay, p *passing) error { // so long that no stir of the machine hides it
-				return untilWell(p, func(try int) time.Duration { return 500 * time.Millisecond << try }, codes.Unavailable)
+				return untilWell(p, func(try int) time.Duration { return 900 * time.Millisecond << try }, codes.Unavailable)
 			},
 		},
 		refusedInVain("tries-for-ever", codes.Unauthenticated),

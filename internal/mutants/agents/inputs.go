@@ -114,7 +114,7 @@ func inputMutants() []Mutant {
 		},
 		{
 			Name: "cuts-large", Fault: "it cuts what the system cannot pass", Kills: "A-ENV-4/large",
-			unary: fetched(func(v []byte) []byte { return v[:min(len(v), 100<<10)] }),
+			unary: fetched(func(v []byte) []byte { return v[:min(len(v), 127<<10)] }),
 		},
 		{
 			Name: "large-alone", Fault: "it bears one large input, and not many", Kills: "A-ENV-4/together",
