@@ -3,12 +3,14 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 
@@ -22,6 +24,7 @@ import (
 type childCmd struct {
 	Kind    string `arg:"" enum:"bare,ours"`
 	DataDir string
+	Profile string
 }
 
 // greeting is what a child says once it listens.
@@ -38,13 +41,31 @@ func (c *childCmd) Run(con *console) error {
 		_, _ = io.Copy(io.Discard, os.Stdin) // its end is the parent's
 		stop()
 	}()
+	serve := c.ours
 	if c.Kind == "bare" {
-		return c.bare(ctx, con)
+		serve = c.bare
 	}
-	return c.ours(ctx, con)
+	return c.profiled(func() error { return serve(ctx, con) })
 }
 
-func (*childCmd) bare(ctx context.Context, con *console) error {
+// profiled has a profile of the processor made, where one was asked for.
+func (c *childCmd) profiled(serve func() error) error {
+	if c.Profile == "" {
+		return serve()
+	}
+	file, err := os.Create(c.Profile)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	err = serve()
+	pprof.StopCPUProfile()
+	return errors.Join(err, file.Close())
+}
+
+func (c *childCmd) bare(ctx context.Context, con *console) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

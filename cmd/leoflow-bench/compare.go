@@ -26,8 +26,9 @@ import (
 const reportAttempts = 2000
 
 type compareCmd struct {
-	Live   int `default:"1000" placeholder:"N" help:"Live attempts on each server, by default ${default}."`
-	Rounds int `default:"3" placeholder:"N" help:"How often each server is measured, in turn; the median counts. By default ${default}."`
+	Live    int    `default:"1000" placeholder:"N" help:"Live attempts on each server, by default ${default}."`
+	Rounds  int    `default:"3" placeholder:"N" help:"How often each server is measured, in turn; the median counts. By default ${default}."`
+	Profile string `type:"existingdir" placeholder:"DIR" help:"Write a profile of the processor of each server into this directory."`
 	shape
 }
 
@@ -94,6 +95,9 @@ func (c *compareCmd) start(ctx context.Context, con *console, args []string) (*r
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
+	}
+	if c.Profile != "" {
+		args = append(args, "--profile", filepath.Join(c.Profile, args[0]+".pprof"))
 	}
 	r := &rival{name: args[0], rounds: map[bench.Op][]row{}}
 	r.process = exec.CommandContext(ctx, self, append([]string{"child"}, args...)...) //nolint:gosec // this program
