@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/bench"
+	"github.com/neochaotic/leoflow/internal/server"
+)
+
+// childCmd is a server to be compared, in a process of its own so that what it spends can
+// be told from the load. It ends when its input does.
+type childCmd struct {
+	Kind    string `arg:"" enum:"bare,ours"`
+	DataDir string
+	Profile string
+}
+
+// greeting is what a child says once it listens.
+type greeting struct {
+	Addr     string `json:"addr"`
+	Operator string `json:"operator_token,omitempty"`
+}
+
+// Run serves.
+func (c *childCmd) Run(con *console) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // its end is the parent's
+		stop()
+	}()
+	serve := c.ours
+	if c.Kind == "bare" {
+		serve = c.bare
+	}
+	return c.profiled(func() error { return serve(ctx, con) })
+}
+
+// profiled has a profile of the processor made, where one was asked for.
+func (c *childCmd) profiled(serve func() error) error {
+	if c.Profile == "" {
+		return serve()
+	}
+	file, err := os.Create(c.Profile)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	err = serve()
+	pprof.StopCPUProfile()
+	return errors.Join(err, file.Close())
+}
+
+func (c *childCmd) bare(ctx context.Context, con *console) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s := bench.NewBare(bench.NewSpec())
+	context.AfterFunc(ctx, s.Stop)
+	if err := json.NewEncoder(con.out).Encode(greeting{Addr: l.Addr().String()}); err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
+
+func (c *childCmd) ours(ctx context.Context, con *console) error {
+	s, err := server.New(ctx, server.Config{
+		Addr: "127.0.0.1:0", DataDir: c.DataDir, SilenceWindow: time.Hour,
+		Logger: slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	token, _, err := s.Tokens().MintOperator(auth.OperatorIdentity{Subject: "bench", TenantID: "bench", Role: auth.RoleAdmin}, time.Hour)
+	if err != nil {
+		return fmt.Errorf("mint an operator's token: %w", err)
+	}
+	if err := json.NewEncoder(con.out).Encode(greeting{s.Addr(), token}); err != nil {
+		return err
+	}
+	return s.Serve(ctx)
+}
