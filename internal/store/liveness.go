@@ -18,6 +18,13 @@ func (s *Store) RecordHeartbeat(ctx context.Context, id auth.AgentIdentity) erro
 	if err := within(ctx, id.TenantID); err != nil {
 		return err
 	}
+	if s.beats != nil {
+		return s.beat(ctx, id)
+	}
+	return s.beatAlone(ctx, id)
+}
+
+func (s *Store) beatAlone(ctx context.Context, id auth.AgentIdentity) error {
 	// The stamp of a cancelled attempt must be committed along with the refusal.
 	var cancelled bool
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {

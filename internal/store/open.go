@@ -18,7 +18,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	cfg = cfg.withDefaults()
 	s := &Store{
 		clock: cfg.Clock, logger: cfg.Logger, sealer: cfg.Sealer,
-		newID: cfg.NewID, watches: newWatches(),
+		newID: cfg.NewID, watches: newWatches(), path: cfg.WritePath,
 	}
 	defer func() {
 		if err != nil {
@@ -69,7 +69,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	var errs []error
+	errs := []error{s.closeGathering()}
 	if s.reader != nil && s.reader != s.writer {
 		errs = append(errs, s.reader.Close())
 	}
