@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 
 	"github.com/alecthomas/kong"
 
@@ -63,7 +64,7 @@ func configPath(ctx *kong.Context) string {
 
 // isSecret tells the flags whose values nobody else may read.
 func isSecret(flag *kong.Flag) bool {
-	return flag.Name == "token" || flag.Name == "var" || flag.Name == "connection"
+	return slices.Contains([]string{"token", "var", "connection", "database"}, flag.Name)
 }
 
 // flagNamed returns a flag of the command that is called; nil: it has none of the name.

@@ -10,7 +10,7 @@ import (
 )
 
 type migrateCmd struct {
-	dataDirFlag
+	sealedFlags
 	Check bool `env:"LEOFLOW_MIGRATE_CHECK" help:"Change nothing: only tell, with exit code 1 if there is something to do. A server may be running."`
 	outputFlags
 }
@@ -25,7 +25,7 @@ Tell only whether there is something to do, before another version of the progra
 
   leoflow migrate --check
 
-No server may have the directory meanwhile. There is no way back: take a backup first.`
+No server may have the directory meanwhile; one that has a PostgreSQL database, given by --database, may, if it is of this version. There is no way back: take a backup first.`
 }
 
 // migration is what migrate has done, or would do.
@@ -47,6 +47,9 @@ func (m migration) String() string {
 
 // Run migrates the database.
 func (c *migrateCmd) Run(con *console) error {
+	if err := c.check(); err != nil {
+		return err
+	}
 	return untilSignal(func(ctx context.Context) error {
 		found, err := c.migrate(ctx)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +72,12 @@ func (c *migrateCmd) Run(con *console) error {
 }
 
 func (c *migrateCmd) migrate(ctx context.Context) (store.Versions, error) {
-	if c.Check {
+	switch {
+	case c.Database != "" && c.Check:
+		return store.ReadPostgresVersions(ctx, c.Database)
+	case c.Database != "":
+		return store.MigratePostgres(ctx, c.Database)
+	case c.Check:
 		return store.ReadVersions(ctx, c.DataDir)
 	}
 	return store.Migrate(ctx, c.DataDir)

@@ -26,6 +26,22 @@ type dataDirFlag struct {
 	DataDir string `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Data directory of the server, by default ${default}."`
 }
 
+// databaseFlag names the database of a server that does not use the embedded one.
+type databaseFlag struct {
+	Database string `env:"LEOFLOW_DATABASE" placeholder:"URL" help:"PostgreSQL database of the server, as postgres://user@host:5432/name, in place of the embedded one. Other users of this machine see the command line: leave the password to PGPASSWORD, to a .pgpass file or to the configuration file."`
+}
+
+// check refuses what names no database.
+func (f databaseFlag) check() error {
+	if f.Database == "" {
+		return nil
+	}
+	if err := store.CheckDSN(f.Database); err != nil {
+		return badInput{fmt.Errorf("--database: %w", err)}
+	}
+	return nil
+}
+
 // keysetFile returns the path of the keyset, which must be there: to open it makes one.
 func (f dataDirFlag) keysetFile() (string, error) {
 	path := filepath.Join(f.DataDir, server.SecretsFile)
@@ -42,14 +58,23 @@ type sealedData struct {
 	keyring *secrets.Keyring
 }
 
+// sealedFlags name the keyset of a server, in its data directory, and its database.
+type sealedFlags struct {
+	dataDirFlag
+	databaseFlag
+}
+
 // open opens the data as a server does, or is store.ErrLocked.
-func (f dataDirFlag) open(ctx context.Context, con *console) (*sealedData, error) {
+func (f sealedFlags) open(ctx context.Context, con *console) (*sealedData, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	logger := newLogger(con.err, slog.LevelWarn, "text")
 	keyring, err := secrets.OpenKeyring(filepath.Join(f.DataDir, server.SecretsFile), logger)
 	if err != nil {
 		return nil, err
 	}
-	s, err := store.Open(ctx, store.Config{Dir: f.DataDir, Sealer: keyring, Logger: logger})
+	s, err := store.Open(ctx, store.Config{Dir: f.DataDir, DSN: f.Database, Sealer: keyring, Logger: logger})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +93,7 @@ func untilSignal(do func(ctx context.Context) error) error {
 }
 
 type secretsRotateCmd struct {
-	dataDirFlag
+	sealedFlags
 	Finish bool `env:"LEOFLOW_SECRETS_ROTATE_FINISH" help:"Add no key: only seal anew what a rotation that was cut off has left under older ones."`
 	outputFlags
 }
@@ -166,7 +191,7 @@ func (c *secretsRotateCmd) rotate(ctx context.Context, con *console, path string
 }
 
 type secretsRetireCmd struct {
-	dataDirFlag
+	sealedFlags
 	outputFlags
 }
 

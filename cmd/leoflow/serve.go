@@ -11,11 +11,13 @@ import (
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/server"
+	"github.com/neochaotic/leoflow/internal/store"
 )
 
 type serveCmd struct {
-	Addr                  string        `default:"${addr}" env:"LEOFLOW_SERVE_ADDR" placeholder:"HOST:PORT" help:"Address to listen on, by default ${default}; port 0 takes any free one."`
-	DataDir               string        `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the database, the logs and the keys, by default ${default}; it is made where there is none. One server at a time."`
+	Addr    string `default:"${addr}" env:"LEOFLOW_SERVE_ADDR" placeholder:"HOST:PORT" help:"Address to listen on, by default ${default}; port 0 takes any free one."`
+	DataDir string `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the logs, the keys and the embedded database, by default ${default}; it is made where there is none. One server at a time."`
+	databaseFlag
 	TLSCert               string        `env:"LEOFLOW_SERVE_TLS_CERT" placeholder:"FILE" help:"Certificate, as PEM; read again when it changes. Without one the server speaks plaintext, and delivers no secrets."`
 	TLSKey                string        `env:"LEOFLOW_SERVE_TLS_KEY" placeholder:"FILE" help:"Key of the certificate, as PEM."`
 	AllowPlaintextSecrets bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_SECRETS" help:"Deliver secrets over plaintext too: whoever sees the network reads them."`
@@ -39,12 +41,16 @@ Serve other machines, over TLS, with metrics on this one:
 
   leoflow serve --addr :7400 --tls-cert server.pem --tls-key server-key.pem --metrics-addr 127.0.0.1:9090
 
+Keep the state in PostgreSQL, the password in a variable of the environment:
+
+  PGPASSWORD=… leoflow serve --database postgres://leoflow@db.example.com/leoflow
+
 SIGTERM or Ctrl-C ends the server in order: what it received is on disk. A second one ends it at once.`
 }
 
 func (c *serveCmd) config(logger *slog.Logger) server.Config {
 	return server.Config{
-		Addr: c.Addr, DataDir: c.DataDir,
+		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database,
 		TLSCertFile: c.TLSCert, TLSKeyFile: c.TLSKey,
 		AllowPlaintextSecrets: c.AllowPlaintextSecrets, AllowPlaintextRemote: c.AllowPlaintextRemote,
 		MetricsAddr:  c.MetricsAddr,
@@ -56,7 +62,7 @@ func (c *serveCmd) config(logger *slog.Logger) server.Config {
 
 // Run serves until a signal.
 func (c *serveCmd) Run(con *console) error {
-	if err := c.check(); err != nil {
+	if err := c.checkFlags(); err != nil {
 		return badInput{err}
 	}
 	cfg, err := c.config(newLogger(con.err, c.LogLevel, c.LogFormat)).Complete()
@@ -69,14 +75,18 @@ func (c *serveCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(con.out, "leoflow serves on %s, with its data in %s; for a token: leoflow token --data-dir %s\n",
-		srv.Addr(), cfg.DataDir, quoteArg(cfg.DataDir))
+	state := ""
+	if place := store.Place(cfg.Database); place != "" {
+		state = ", its state in PostgreSQL (" + place + ")"
+	}
+	fmt.Fprintf(con.out, "leoflow serves on %s%s, with its data in %s; for a token: leoflow token --data-dir %s\n",
+		srv.Addr(), state, cfg.DataDir, quoteArg(cfg.DataDir))
 	context.AfterFunc(ctx, stop) // the next signal ends the process
 	return srv.Serve(ctx)
 }
 
-// check refuses what the server would take for its default.
-func (c *serveCmd) check() error {
+// checkFlags refuses what the server would take for its default.
+func (c *serveCmd) checkFlags() error {
 	for flag, value := range map[string]string{"--addr": c.Addr, "--data-dir": c.DataDir} {
 		if value == "" {
 			return fmt.Errorf("%s is empty: give one, or leave it out", flag)
@@ -101,6 +111,7 @@ var fieldFlags = []struct{ field, flags string }{
 	{"address", "--addr"},
 	{"metrics address", "--metrics-addr"},
 	{"data directory", "--data-dir"},
+	{"database", "--database"},
 	{"XCom limit", "--xcom-max-bytes"},
 	{"XCom life", "--xcom-ttl"},
 	{"window of silence", "--silence-window"},

@@ -117,6 +117,9 @@ func snapshot(ctx context.Context, dir, path string, sum *Summary) ([]secrets.Ke
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: %s holds no database: give the data directory of a server that was started once", ErrRefused, dir)
 	}
+	if errors.Is(err, store.ErrElsewhere) {
+		return nil, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
 	if err != nil {
 		return nil, err
 	}

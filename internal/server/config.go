@@ -20,6 +20,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/reaper"
+	"github.com/neochaotic/leoflow/internal/store"
 	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
@@ -34,8 +35,11 @@ const (
 type Config struct {
 	// Addr is the host:port to listen on; port 0: any free one.
 	Addr string
-	// DataDir holds the database, the logs and the key files.
+	// DataDir holds the logs and the key files, and the database where Database is empty.
 	DataDir string
+	// Database is the URL of a PostgreSQL database, as in postgres://user@host/name, to
+	// use in place of the one in DataDir. It may hold a password, and is never logged.
+	Database string
 	// TLSCertFile and TLSKeyFile are PEM files; both or none. When they change, new
 	// connections get the new certificate, as soon as both are good.
 	TLSCertFile, TLSKeyFile string
@@ -62,7 +66,8 @@ type Config struct {
 	// Grace is how far an attempt may outlive its time-out, or its cancel's deadline, of
 	// at least a second; 0: [reaper.DefaultGrace].
 	Grace time.Duration
-	// Clock tells the time of day; nil: time.Now. Waits do not follow it.
+	// Clock tells the time of day; nil: time.Now, and the database's own clock for what a
+	// PostgreSQL database stamps. Waits do not follow it.
 	Clock func() time.Time
 	// TracerProvider traces every call; nil: tracing is off and costs nothing.
 	TracerProvider trace.TracerProvider
@@ -70,6 +75,8 @@ type Config struct {
 	NewID func() string
 	// Logger takes the server's own log; nil: slog.Default().
 	Logger *slog.Logger
+
+	ownClock bool // nobody gave one
 }
 
 // Complete returns the configuration with its defaults filled in, or one error that
@@ -98,7 +105,7 @@ func (c Config) Complete() (Config, error) {
 		c.Grace = reaper.DefaultGrace
 	}
 	if c.Clock == nil {
-		c.Clock = time.Now
+		c.Clock, c.ownClock = time.Now, true
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -107,7 +114,17 @@ func (c Config) Complete() (Config, error) {
 	if c.DataDir, err = filepath.Abs(c.DataDir); err != nil {
 		return c, fmt.Errorf("data directory %q: %w", c.DataDir, err)
 	}
-	return c, errors.Join(c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom(), c.checkWindows())
+	return c, errors.Join(c.checkDatabase(), c.checkTLS(), c.checkAddr(), c.checkMetricsAddr(), c.checkXCom(), c.checkWindows())
+}
+
+func (c *Config) checkDatabase() error {
+	if c.Database == "" {
+		return nil
+	}
+	if err := store.CheckDSN(c.Database); err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	return nil
 }
 
 func (c *Config) checkTLS() error {

@@ -131,8 +131,12 @@ func (s *Server) openData(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	clock := s.cfg.Clock
+	if s.cfg.ownClock {
+		clock = nil // the database's, where it has one (BEAT-5)
+	}
 	s.store, err = store.Open(ctx, store.Config{
-		Dir: s.cfg.DataDir, Sealer: s.keyring, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger,
+		Dir: s.cfg.DataDir, DSN: s.cfg.Database, Sealer: s.keyring, NewID: s.cfg.NewID, Clock: clock, Logger: s.cfg.Logger,
 	})
 	if err != nil {
 		return err

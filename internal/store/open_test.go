@@ -139,8 +139,10 @@ func TestOpenInASecondProcess(t *testing.T) {
 	}
 }
 
-func TestMigrationsMakeTheSchema(t *testing.T) {
-	s := mustOpen(t, Config{Dir: t.TempDir()})
+func TestMigrationsMakeTheSchema(t *testing.T) { OnEach(t, testMigrationsMakeTheSchema) }
+
+func testMigrationsMakeTheSchema(t *testing.T, fresh func(testing.TB) Config) {
+	s := mustOpen(t, fresh(t))
 	var missing bytes.Buffer
 	err := s.writer.Schema.WriteTo(context.Background(), &missing, migrate.WithDropColumn(true), migrate.WithDropIndex(true))
 	if err != nil {
@@ -152,25 +154,27 @@ func TestMigrationsMakeTheSchema(t *testing.T) {
 }
 
 func TestMigrationFilesAreAsReleased(t *testing.T) {
-	dir, err := sqltool.NewGooseDir("migrations/sqlite")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := atlas.Validate(dir); err != nil {
-		t.Fatal(err)
-	}
-	files, err := fs.Glob(migrations.SQLite(), "*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%d files, %v", len(files), err)
-	}
-	for _, file := range files {
-		text, err := fs.ReadFile(migrations.SQLite(), file)
+	for folder, released := range map[string]fs.FS{"sqlite": migrations.SQLite(), "postgres": migrations.Postgres()} {
+		dir, err := sqltool.NewGooseDir(filepath.Join("migrations", folder))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, never := range []string{"+goose Down", "NO TRANSACTION"} {
-			if bytes.Contains(text, []byte(never)) {
-				t.Errorf("%s has %q", file, never)
+		if err := atlas.Validate(dir); err != nil {
+			t.Fatal(err)
+		}
+		files, err := fs.Glob(released, "*.sql")
+		if err != nil || len(files) == 0 {
+			t.Fatalf("%s: %d files, %v", folder, len(files), err)
+		}
+		for _, file := range files {
+			text, err := fs.ReadFile(released, file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, never := range []string{"+goose Down", "NO TRANSACTION"} {
+				if bytes.Contains(text, []byte(never)) {
+					t.Errorf("%s/%s has %q", folder, file, never)
+				}
 			}
 		}
 	}

@@ -18,22 +18,28 @@ var ErrElsewhere = errors.New("database of the data directory is another")
 // checkPlace refuses to begin a second database for a data directory: keys in it have
 // sealed what is in the first.
 func checkPlace(dir, dsn string) error {
-	other, remedy := placeFile, "name it with --database"
 	if dsn != "" {
-		other, remedy = databaseFile, "copy it with leoflow copy, or choose another data directory"
+		path := filepath.Join(dir, databaseFile)
+		if there, err := exists(path); err != nil || !there {
+			return err
+		}
+		return fmt.Errorf("%w: it is the embedded one in %s: move it with leoflow copy, or choose another data directory", ErrElsewhere, path)
 	}
-	path := filepath.Join(dir, other)
+	path := filepath.Join(dir, placeFile)
+	if there, err := exists(path); err != nil || !there {
+		return err
+	}
+	place, err := os.ReadFile(path)
+	return errors.Join(fmt.Errorf("%w: it is in PostgreSQL, as %s says (%.200s): "+
+		"give its URL as --database to leoflow serve, migrate or secrets; for a backup of it use pg_dump", ErrElsewhere, path, place), err)
+}
+
+func exists(path string) (bool, error) {
 	_, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("data directory: %w", err)
-	case dsn != "":
-		return fmt.Errorf("%w: it is the embedded one in %s: %s", ErrElsewhere, path, remedy)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	text, err := os.ReadFile(path)
-	return errors.Join(fmt.Errorf("%w: it is in PostgreSQL, as %s says (%.200s): %s", ErrElsewhere, path, text, remedy), err)
+	return err == nil, err
 }
 
 // markPlace notes in a data directory that its database is elsewhere.

@@ -117,6 +117,16 @@ func CheckDSN(dsn string) error {
 	return err
 }
 
+// Place names to people the database and the host of a DSN, without user and password;
+// empty: it is none.
+func Place(dsn string) string {
+	cfg, err := parseDSN(dsn)
+	if err != nil {
+		return ""
+	}
+	return placeOf(cfg)
+}
+
 // errDSN tells the form of a DSN. What was given instead is not told: it may hold a
 // password in a place where nobody looks for one.
 var errDSN = errors.New("not a URL such as postgres://user:password@host:5432/database, with special characters of a password percent-encoded")

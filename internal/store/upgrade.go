@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
 	"github.com/neochaotic/leoflow/internal/store/migrations"
@@ -52,6 +53,33 @@ func ReadVersions(ctx context.Context, dir string) (v Versions, err error) {
 		return v, err
 	}
 	return v, v.check(path)
+}
+
+// MigratePostgres is [Migrate] for the PostgreSQL database that a DSN names, which
+// other processes may have open.
+func MigratePostgres(ctx context.Context, dsn string) (before Versions, err error) {
+	cfg, err := parseDSN(dsn)
+	if err != nil {
+		return before, err
+	}
+	if before, err = ReadPostgresVersions(ctx, dsn); err != nil {
+		return before, err
+	}
+	return before, migratePostgres(ctx, cfg, migrations.Postgres())
+}
+
+// ReadPostgresVersions is [ReadVersions] for the PostgreSQL database that a DSN names.
+func ReadPostgresVersions(ctx context.Context, dsn string) (v Versions, err error) {
+	cfg, err := parseDSN(dsn)
+	if err != nil {
+		return v, err
+	}
+	db := stdlib.OpenDB(*cfg)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if v, err = readVersions(ctx, db, goose.DialectPostgres, migrations.Postgres()); err != nil {
+		return v, fmt.Errorf("database %s: %w", placeOf(cfg), err)
+	}
+	return v, v.check(placeOf(cfg))
 }
 
 // existing returns the path of the database in dir, which must be there: to open one

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"net/url"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/neochaotic/leoflow/internal/pgtest"
+)
+
+var postgresLine = regexp.MustCompile(`^leoflow serves on (127\.0\.0\.1:\d+), its state in PostgreSQL \((leoflow_\w+) on \S+\), with its data in (\S+); for a token`)
+
+// TestServePostgres serves a database whose URL has a password, which nobody gets to see.
+func TestServePostgres(t *testing.T) {
+	const password = "hunter2"
+	u, err := url.Parse(pgtest.Database(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(u.User.Username(), password) // a private server asks for none
+	if given, err := url.Parse(pgtest.Database(t)); err == nil {
+		if _, has := given.User.Password(); has {
+			u.User = given.User
+		}
+	}
+	dsn, data := u.String(), filepath.Join(t.TempDir(), "data")
+	secret, _ := u.User.Password()
+	var told strings.Builder
+	serveOnce := func(want func(addr, token string)) {
+		t.Helper()
+		serve := start(t, []string{"LEOFLOW_DATABASE=" + dsn}, "serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--log-level", "debug")
+		m := postgresLine.FindStringSubmatch(serve.awaitLine("leoflow serves"))
+		if m == nil || m[3] != data {
+			t.Fatalf("start line %q", serve.seen.String())
+		}
+		token := leoflow(t, "token", "--data-dir", data)
+		token.wantCode(t, exitOK)
+		want(m[1], strings.TrimSpace(token.out))
+		serve.signal(syscall.SIGTERM)
+		got := serve.end()
+		got.wantCode(t, exitOK)
+		told.WriteString(got.out + got.errOut)
+	}
+	serveOnce(func(addr, token string) {
+		if err := createRun(t, addr, token); err != nil {
+			t.Error(err)
+		}
+	})
+	serveOnce(func(addr, token string) {
+		got := start(t, []string{"LEOFLOW_TOKEN=" + token}, "runs", "list", "--server", addr).end()
+		got.wantCode(t, exitOK)
+		got.wantIn(t, "d", "r")
+	})
+
+	for _, args := range [][]string{{"serve", "--addr", "127.0.0.1:0"}, {"migrate"}, {"secrets", "rotate"}, {"backup", "--to", filepath.Join(t.TempDir(), "to")}} {
+		got := leoflow(t, append(args, "--data-dir", data)...)
+		if got.code == exitOK {
+			t.Errorf("%v without the database ends well", args)
+		}
+		got.wantOneLine(t, "it is in PostgreSQL", "--database")
+		told.WriteString(got.out + got.errOut)
+	}
+	for _, args := range [][]string{{"migrate", "--check"}, {"migrate"}, {"secrets", "rotate"}, {"secrets", "retire"}} {
+		got := leoflow(t, append(args, "--data-dir", data, "--database", dsn)...)
+		got.wantCode(t, exitOK)
+		told.WriteString(got.out + got.errOut)
+	}
+	if strings.Contains(told.String(), secret) {
+		t.Errorf("the password is told:\n%s", told.String())
+	}
+}
+
+func TestServeRefusesADatabaseThatIsNone(t *testing.T) {
+	for _, args := range [][]string{
+		{"serve", "--database", "leoflow.db"},
+		{"serve", "--database", "postgres://u:hunter2@h:port/d"},
+		{"migrate", "--database", "mysql://u:hunter2@h/d"},
+	} {
+		got := leoflow(t, append(args, "--data-dir", t.TempDir())...)
+		got.wantCode(t, exitBadInput)
+		got.wantOneLine(t, "--database", "postgres://user:password@host:5432/database")
+		if strings.Contains(got.errOut, "hunter2") {
+			t.Error(got.errOut)
+		}
+	}
+}
