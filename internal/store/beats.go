@@ -28,13 +28,11 @@ func keyOf(ref domain.AttemptRef) string {
 }
 
 // newBeat is the statement that moves the stamps of attempts that await their outcome,
-// and tells whether a cancel is pending: what heartbeatAlone does in two.
+// and tells whether a cancel is pending: what beatAlone does in two.
 func (s *Store) newBeat() *many {
-	w := s.forMany(refColumns...)
-	w.WriteString("UPDATE ").Ident(attempt.Table).WriteString(" SET ").Ident(attempt.FieldHeartbeatAt).
-		WriteString(" = " + w.now() + " FROM ")
-	w.rows().WriteString(" WHERE ")
-	return w.own().and(liveState()).done(w.Quote(attempt.FieldCancelRequestedAt) + " IS NOT NULL")
+	w := s.forMany(s.timed(refColumns...)...)
+	w.update(attempt.Table, [2]string{attempt.FieldHeartbeatAt, w.now()})
+	return w.own().and(liveState()).done(w.in(attempt.Table, attempt.FieldCancelRequestedAt) + " IS NOT NULL")
 }
 
 // beat is RecordHeartbeat among others.

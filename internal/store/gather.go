@@ -28,21 +28,21 @@ const (
 	heldTimeout = 100 * time.Millisecond
 )
 
-// statements are those for many rows.
-type statements struct{ beat *many }
-
-func (s *Store) newStatements() statements { return statements{beat: s.newBeat()} }
-
-// openGathering begins to gather writes. hasty is a connection whose commits need not
-// wait for the disk.
-func (s *Store) openGathering(ctx context.Context, hasty *gathering) error {
-	s.hasty = hasty
+// openGathering begins to gather writes. The commits over hasty need not wait for the disk.
+func (s *Store) openGathering(ctx context.Context, durable, hasty *gathering) error {
+	s.durable, s.hasty = durable, hasty
 	s.statements = s.newStatements()
-	if err := hasty.prepare(ctx, s.statements.beat); err != nil {
+	if err := errors.Join(
+		hasty.prepare(ctx, s.statements.beat),
+		durable.prepare(ctx, s.statements.durable()...),
+	); err != nil {
 		return err
 	}
 	s.beats = batch.New(batch.Config[domain.AttemptRef, outcome]{
 		Write: s.writeBeats, Key: keyOf, Judge: judge, Timeout: beatsWithin,
+	})
+	s.deeds = batch.New(batch.Config[deed, outcome]{
+		Write: s.writeDeeds, Key: deed.key, Judge: judge,
 	})
 	return nil
 }
@@ -53,8 +53,13 @@ func (s *Store) closeGathering() error {
 	if s.beats != nil {
 		errs = append(errs, s.beats.Close(context.Background())) // each write is bounded
 	}
-	if s.hasty != nil {
-		errs = append(errs, s.hasty.db.Close())
+	if s.deeds != nil {
+		errs = append(errs, s.deeds.Close(context.Background()))
+	}
+	for _, g := range []*gathering{s.hasty, s.durable} {
+		if g != nil {
+			errs = append(errs, g.close())
+		}
 	}
 	return errors.Join(errs...)
 }

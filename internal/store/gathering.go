@@ -29,6 +29,15 @@ func (g *gathering) prepare(ctx context.Context, statements ...*many) (err error
 	return nil
 }
 
+// close closes the connection, after what was prepared on it.
+func (g *gathering) close() error {
+	var errs []error
+	for _, statement := range g.prepared {
+		errs = append(errs, statement.Close())
+	}
+	return errors.Join(append(errs, g.db.Close())...)
+}
+
 // gathered is a transaction of many rows.
 type gathered struct {
 	*gathering

@@ -57,20 +57,25 @@ type many struct {
 type writing struct {
 	entsql.Builder
 	columns []column
-	clock   bool // rows bring the time along
 }
 
-// forMany begins a statement for rows of those columns, and of the time.
+// forMany begins a statement for rows of those columns.
 func (s *Store) forMany(columns ...column) *writing {
-	w := &writing{columns: columns, clock: s.clock != nil}
+	w := &writing{columns: columns}
 	w.SetDialect(dialect.SQLite)
 	if s.postgres {
 		w.SetDialect(dialect.Postgres)
 	}
-	if w.clock {
-		w.columns = append(slices.Clone(columns), intColumn(colNow))
-	}
+	w.SetTotal(len(columns))
 	return w
+}
+
+// timed are columns, and that of the time where rows bring it along.
+func (s *Store) timed(columns ...column) []column {
+	if s.clock == nil {
+		return columns
+	}
+	return append(slices.Clone(columns), intColumn(colNow))
 }
 
 // rows writes where the rows come from. On PostgreSQL they are numbered from 1.
@@ -83,7 +88,6 @@ func (w *writing) rows() *writing {
 			sources[i] = fmt.Sprintf("?%d AS %s", i+1, names[i])
 		}
 	}
-	w.SetTotal(len(w.columns))
 	if w.Dialect() == dialect.SQLite {
 		w.WriteString("(SELECT " + strings.Join(sources, ", ") + ") AS b")
 		return w
@@ -101,10 +105,53 @@ func (w *writing) equal(table string, columns ...string) *writing {
 		if i > 0 {
 			w.WriteString(" AND ")
 		}
-		w.WriteString(w.Quote(table) + "." + w.Quote(name) + " = " + w.of(name))
+		w.WriteString(w.in(table, name) + " = " + w.of(name))
 	}
 	return w
 }
+
+// update begins to write an update of a table that sets columns to expressions. The
+// constants among those are no arguments: on SQLite the rows' come first.
+func (w *writing) update(table string, set ...[2]string) *writing {
+	w.WriteString("UPDATE ").Ident(table).WriteString(" SET ")
+	for i, s := range set {
+		if i > 0 {
+			w.Comma()
+		}
+		w.Ident(s[0]).WriteString(" = " + s[1])
+	}
+	w.WriteString(" FROM ")
+	w.rows().WriteString(" WHERE ")
+	return w
+}
+
+// insert writes an insertion of the rows into a table.
+func (w *writing) insert(table string) *writing {
+	names := make([]string, len(w.columns))
+	values := make([]string, len(w.columns))
+	for i, c := range w.columns {
+		names[i], values[i] = w.Quote(c.name), w.of(c.name)
+	}
+	w.WriteString("INSERT INTO ").Ident(table).
+		WriteString(" (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + " FROM ")
+	w.rows().WriteString(" WHERE TRUE") // SQLite would read an ON CONFLICT as one of a join
+	return w
+}
+
+// orReplace writes that a row of the same key takes those columns over.
+func (w *writing) orReplace(key []string, columns ...string) *writing {
+	w.WriteString(" ON CONFLICT (").IdentComma(key...).WriteString(") DO UPDATE SET ")
+	for i, name := range columns {
+		if i > 0 {
+			w.Comma()
+		}
+		w.Ident(name).WriteString(" = excluded." + w.Quote(name))
+	}
+	return w
+}
+
+// in is a column of a table.
+func (w *writing) in(table, name string) string { return w.Quote(table) + "." + w.Quote(name) }
 
 // own writes what [own] says, of the rows.
 func (w *writing) own() *writing {
@@ -126,7 +173,7 @@ func (w *writing) and(guard predicate.Attempt) *writing {
 
 // now is the time: that of each row, or the database's.
 func (w *writing) now() string {
-	if w.clock {
+	if slices.Contains(w.columns, intColumn(colNow)) {
 		return w.of(colNow)
 	}
 	return "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"

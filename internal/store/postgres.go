@@ -65,7 +65,8 @@ func (s *Store) openPostgres(ctx context.Context, dir, dsn string) error {
 		return err
 	}
 	if s.path == Batched {
-		if err := s.openGathering(ctx, &gathering{db: one(cfg, hasty), postgres: true}); err != nil {
+		if err := s.openGathering(ctx,
+			&gathering{db: one(cfg, durable), postgres: true}, &gathering{db: one(cfg, hasty), postgres: true}); err != nil {
 			return err
 		}
 	}

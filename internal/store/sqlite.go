@@ -54,7 +54,7 @@ func (s *Store) openSQLite(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.openGathering(ctx, &gathering{db: hasty, turns: turns})
+	return s.openGathering(ctx, &gathering{db: writer, turns: turns}, &gathering{db: hasty, turns: turns})
 }
 
 var (

@@ -74,8 +74,10 @@ type Store struct {
 
 	path       WritePath
 	statements statements
-	hasty      *gathering                                // of heartbeats; nil: none are gathered
+	durable    *gathering                                // of what waits for the disk
+	hasty      *gathering                                // of heartbeats
 	beats      *batch.Writer[domain.AttemptRef, outcome] // nil: each is written by itself
+	deeds      *batch.Writer[deed, outcome]              // nil: likewise
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls
