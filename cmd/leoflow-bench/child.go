@@ -16,21 +16,26 @@ import (
 
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/bench"
+	"github.com/neochaotic/leoflow/internal/pgtest"
 	"github.com/neochaotic/leoflow/internal/server"
+	"github.com/neochaotic/leoflow/internal/store"
 )
 
 // childCmd is a server to be compared, in a process of its own so that what it spends can
 // be told from the load. It ends when its input does.
 type childCmd struct {
-	Kind    string `arg:"" enum:"bare,ours"`
-	DataDir string
-	Profile string
+	Kind    string `arg:"" enum:"bare,ours,postgres"`
+	DataDir   string
+	Database  string
+	WritePath string
+	Profile   string
 }
 
 // greeting is what a child says once it listens.
 type greeting struct {
-	Addr     string `json:"addr"`
+	Addr     string `json:"addr,omitempty"`
 	Operator string `json:"operator_token,omitempty"`
+	Database string `json:"database,omitempty"`
 }
 
 // Run serves.
@@ -42,8 +47,11 @@ func (c *childCmd) Run(con *console) error {
 		stop()
 	}()
 	serve := c.ours
-	if c.Kind == "bare" {
+	switch c.Kind {
+	case "bare":
 		serve = c.bare
+	case "postgres":
+		serve = c.postgres
 	}
 	return c.profiled(func() error { return serve(ctx, con) })
 }
@@ -79,9 +87,24 @@ func (c *childCmd) bare(ctx context.Context, con *console) error {
 	return s.Serve(l)
 }
 
+// postgres is a private server of PostgreSQL, or a database of the one that the
+// environment names, as tests have it.
+func (c *childCmd) postgres(ctx context.Context, con *console) error {
+	dsn, drop, err := pgtest.Create(ctx, "")
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(con.out).Encode(greeting{Database: dsn}); err != nil {
+		return errors.Join(err, drop())
+	}
+	<-ctx.Done()
+	return drop()
+}
+
 func (c *childCmd) ours(ctx context.Context, con *console) error {
 	s, err := server.New(ctx, server.Config{
 		Addr: "127.0.0.1:0", DataDir: c.DataDir, SilenceWindow: time.Hour,
+		Database: c.Database, WritePath: store.WritePath(c.WritePath),
 		Logger: slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
@@ -91,7 +114,7 @@ func (c *childCmd) ours(ctx context.Context, con *console) error {
 	if err != nil {
 		return fmt.Errorf("mint an operator's token: %w", err)
 	}
-	if err := json.NewEncoder(con.out).Encode(greeting{s.Addr(), token}); err != nil {
+	if err := json.NewEncoder(con.out).Encode(greeting{Addr: s.Addr(), Operator: token}); err != nil {
 		return err
 	}
 	return s.Serve(ctx)

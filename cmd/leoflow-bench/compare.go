@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,17 +21,25 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/neochaotic/leoflow/internal/bench"
+	"github.com/neochaotic/leoflow/internal/pgtest"
+	"github.com/neochaotic/leoflow/internal/store"
 )
 
 // reportAttempts are those of one round of reports, which uses them up.
 const reportAttempts = 2000
 
 type compareCmd struct {
-	Live    int    `default:"1000" placeholder:"N" help:"Live attempts on each server, by default ${default}."`
-	Rounds  int    `default:"3" placeholder:"N" help:"How often each server is measured, in turn; the median counts. By default ${default}."`
-	Profile string `type:"existingdir" placeholder:"DIR" help:"Write a profile of the processor of each server into this directory."`
+	Target   []string `placeholder:"NAME" help:"Servers to compare with bare gRPC: sqlite-direct, sqlite, postgres-direct, postgres; by default all."`
+	Postgres string   `placeholder:"DSN" help:"Make the databases on this server of PostgreSQL; by default on private ones, from the installed binaries."`
+	Live     int      `default:"1000" placeholder:"N" help:"Live attempts on each server, by default ${default}."`
+	Rounds   int      `default:"3" placeholder:"N" help:"How often each server is measured, in turn; the median counts. By default ${default}."`
+	Profile  string   `type:"existingdir" placeholder:"DIR" help:"Write a profile of the processor of each server into this directory."`
 	shape
 }
+
+// targets are what may be compared with bare gRPC, the way without batches before that
+// with them.
+var targets = []string{"sqlite-direct", "sqlite", "postgres-direct", "postgres"}
 
 // Help says what is compared.
 func (compareCmd) Help() string {
@@ -41,8 +50,8 @@ machine; put the same load on one after the other, in rounds, and print how they
 // rival is a server that is compared.
 type rival struct {
 	name     string
-	process  *exec.Cmd
-	input    io.Closer
+	server   *child
+	database *child // nil: in the server, or elsewhere
 	conns    []*grpc.ClientConn
 	operator string
 	attempts []bench.Attempt
@@ -58,6 +67,14 @@ func (c *compareCmd) Run(con *console) (err error) {
 	if c.Rounds < 1 || c.Live < c.Workers {
 		return badUsage{errors.New("--rounds is 0 or less, or --live is less than --workers: give more")}
 	}
+	if len(c.Target) == 0 {
+		c.Target = targets
+	}
+	for _, name := range c.Target {
+		if !slices.Contains(targets, name) {
+			return badUsage{fmt.Errorf("--target %q: there is no such server; give one of %v", name, targets)}
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	scratch, err := os.MkdirTemp("", "leoflow-bench-")
@@ -71,10 +88,10 @@ func (c *compareCmd) Run(con *console) (err error) {
 			err = errors.Join(err, r.end())
 		}
 	}()
-	for _, args := range [][]string{{"bare"}, {"ours", "--data-dir", filepath.Join(scratch, "sqlite")}} {
-		r, err := c.start(ctx, con, args)
+	for _, name := range append([]string{"bare"}, c.Target...) {
+		r, err := c.start(ctx, con, name, scratch)
 		if err != nil {
-			return err
+			return fmt.Errorf("start %s: %w", name, err)
 		}
 		rivals = append(rivals, r)
 	}
@@ -90,45 +107,94 @@ func (c *compareCmd) Run(con *console) (err error) {
 	return con.tell(c.Output, table(ops, rivals))
 }
 
-// start starts a child of this program, and populates it.
-func (c *compareCmd) start(ctx context.Context, con *console, args []string) (*rival, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
+// start starts a server, with its database, and populates it.
+func (c *compareCmd) start(ctx context.Context, con *console, name, scratch string) (r *rival, err error) {
+	r = &rival{name: name, rounds: map[bench.Op][]row{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.end())
+		}
+	}()
+	args := []string{"bare"}
+	if name != "bare" {
+		args = []string{"ours", "--data-dir", filepath.Join(scratch, name), "--write-path", string(store.Batched)}
+		if strings.HasSuffix(name, "-direct") {
+			args[len(args)-1] = string(store.Direct)
+		}
+	}
+	if strings.HasPrefix(name, "postgres") {
+		var hello greeting
+		if r.database, hello, err = startChild(ctx, con, c.Postgres, "postgres"); err != nil {
+			return r, err
+		}
+		args = append(args, "--database", hello.Database)
 	}
 	if c.Profile != "" {
-		args = append(args, "--profile", filepath.Join(c.Profile, args[0]+".pprof"))
+		args = append(args, "--profile", filepath.Join(c.Profile, name+".pprof"))
 	}
-	r := &rival{name: args[0], rounds: map[bench.Op][]row{}}
-	r.process = exec.CommandContext(ctx, self, append([]string{"child"}, args...)...) //nolint:gosec // this program
-	r.process.Stderr = con.err
-	r.process.Cancel = func() error { return r.process.Process.Signal(syscall.SIGTERM) }
-	if r.input, err = r.process.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := r.process.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := r.process.Start(); err != nil {
-		return nil, err
-	}
-	text, err := bufio.NewReader(out).ReadBytes('\n')
 	var hello greeting
+	if r.server, hello, err = startChild(ctx, con, "", args...); err != nil {
+		return r, err
+	}
+	r.operator = hello.Operator
+	if r.conns, err = dial(hello.Addr, insecure.NewCredentials(), c.Conns); err != nil {
+		return r, err
+	}
+	r.attempts, err = r.populate(ctx, "live", c.Live)
+	return r, err
+}
+
+// child is another process of this program.
+type child struct {
+	*exec.Cmd
+	input io.Closer
+}
+
+// startChild starts one, and returns what it greets with. postgres, if any, is where it
+// may make databases.
+func startChild(ctx context.Context, con *console, postgres string, args ...string) (*child, greeting, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, greeting{}, err
+	}
+	c := &child{Cmd: exec.CommandContext(ctx, self, append([]string{"child"}, args...)...)} //nolint:gosec // this program
+	c.Stderr = con.err
+	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
+	if postgres != "" {
+		c.Env = append(os.Environ(), pgtest.Variable+"="+postgres)
+	}
+	if c.input, err = c.StdinPipe(); err != nil {
+		return nil, greeting{}, err
+	}
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return nil, greeting{}, err
+	}
+	if err := c.Start(); err != nil {
+		return nil, greeting{}, err
+	}
+	var hello greeting
+	text, err := bufio.NewReader(out).ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(text, &hello)
 	}
-	if err == nil {
-		r.operator = hello.Operator
-		r.conns, err = dial(hello.Addr, insecure.NewCredentials(), c.Conns)
-	}
-	if err == nil {
-		r.attempts, err = r.populate(ctx, "live", c.Live)
-	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", r.name, err), r.end())
+		return nil, greeting{}, errors.Join(fmt.Errorf("no greeting: %w", err), c.end())
 	}
-	return r, nil
+	return c, hello, nil
+}
+
+func (c *child) end() error {
+	_ = c.input.Close() // which is the sign to end
+	return c.Wait()
+}
+
+// spent is what a child has spent; nothing of none.
+func (c *child) spent() (bench.Spent, error) {
+	if c == nil {
+		return bench.Spent{}, nil
+	}
+	return bench.SpentBy(c.Process.Pid)
 }
 
 // populate has fresh attempts; a bare server takes any.
@@ -153,33 +219,42 @@ func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op, round i
 	case bench.Logs:
 		load.Workers = min(c.Workers, 16)
 	}
-	before, err := bench.SpentBy(r.process.Process.Pid)
-	if err != nil {
+	before, err1 := r.server.spent()
+	beforeDB, err2 := r.database.spent()
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	got, err := bench.Run(ctx, load)
 	if err != nil {
 		return err
 	}
-	after, err := bench.SpentBy(r.process.Process.Pid)
-	if err != nil {
+	after, err1 := r.server.spent()
+	afterDB, err2 := r.database.spent()
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
 	r.rounds[op] = append(r.rounds[op], row{
 		Op: op, Target: r.name, PerSecond: got.PerSecond(), Calls: got.Calls, P50: got.P50, P99: got.P99,
-		CPU: (after.CPU - before.CPU) / time.Duration(max(got.Calls, 1)), RSS: after.RSS,
+		CPU:      (after.CPU - before.CPU) / time.Duration(max(got.Calls, 1)),
+		Database: (afterDB.CPU - beforeDB.CPU) / time.Duration(max(got.Calls, 1)), RSS: after.RSS,
 	})
 	return nil
 }
 
-// end ends the server.
+// end ends the server, and then its database.
 func (r *rival) end() error {
 	hangUp(r.conns)
-	_ = r.input.Close() // which is the sign to end
-	return r.process.Wait()
+	var errs []error
+	for _, c := range []*child{r.server, r.database} {
+		if c != nil {
+			errs = append(errs, c.end())
+		}
+	}
+	return errors.Join(errs...)
 }
 
-// table is the median round of each kind of call on each server, with its ratio to bare.
+// table is the median round of each kind of call on each server, with its ratio to bare, and
+// to the way without batches.
 func table(ops []bench.Op, rivals []*rival) []row {
 	var out []row
 	for _, op := range ops {
@@ -187,6 +262,11 @@ func table(ops []bench.Op, rivals []*rival) []row {
 		for _, r := range rivals {
 			one := median(r.rounds[op])
 			one.OfBare = one.PerSecond / bare.PerSecond
+			for _, other := range rivals {
+				if other.name == r.name+"-direct" {
+					one.OfDirect = one.PerSecond / median(other.rounds[op]).PerSecond
+				}
+			}
 			out = append(out, one)
 		}
 	}

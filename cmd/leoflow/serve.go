@@ -27,6 +27,7 @@ type serveCmd struct {
 	XComTTL               time.Duration `name:"xcom-ttl" default:"${xcomTTL}" env:"LEOFLOW_SERVE_XCOM_TTL" placeholder:"DURATION" help:"Life of such a value, by default ${default}."`
 	SilenceWindow         time.Duration `default:"${silenceWindow}" env:"LEOFLOW_SERVE_SILENCE_WINDOW" placeholder:"DURATION" help:"How long an agent may be silent before its attempt is lost, by default ${default}; agents beat every ${beatInterval}."`
 	QueueWindow           time.Duration `default:"${queueWindow}" env:"LEOFLOW_SERVE_QUEUE_WINDOW" placeholder:"DURATION" help:"How long a launched attempt may wait for its agent, up to 24h, by default ${default}."`
+	WritePath             string        `default:"batched" enum:"batched,direct" hidden:"" env:"LEOFLOW_SERVE_WRITE_PATH" placeholder:"WAY" help:"How what agents write all the time goes to the database: batched, or direct, each by itself."`
 	LogLevel              slog.Level    `default:"info" env:"LEOFLOW_SERVE_LOG_LEVEL" placeholder:"LEVEL" help:"Least level to log: debug, info, warn or error; by default ${default}."`
 	LogFormat             string        `default:"text" enum:"text,json" env:"LEOFLOW_SERVE_LOG_FORMAT" placeholder:"FORM" help:"Form of the log, on standard error: text or json; by default ${default}."`
 }
@@ -50,7 +51,7 @@ SIGTERM or Ctrl-C ends the server in order: what it received is on disk. A secon
 
 func (c *serveCmd) config(logger *slog.Logger) server.Config {
 	return server.Config{
-		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database,
+		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database, WritePath: store.WritePath(c.WritePath),
 		TLSCertFile: c.TLSCert, TLSKeyFile: c.TLSKey,
 		AllowPlaintextSecrets: c.AllowPlaintextSecrets, AllowPlaintextRemote: c.AllowPlaintextRemote,
 		MetricsAddr:  c.MetricsAddr,

@@ -40,6 +40,9 @@ type Config struct {
 	// Database is the URL of a PostgreSQL database, as in postgres://user@host/name, to
 	// use in place of the one in DataDir. It may hold a password, and is never logged.
 	Database string
+	// WritePath says how what agents write all the time goes to the database; empty:
+	// [store.Batched].
+	WritePath store.WritePath
 	// TLSCertFile and TLSKeyFile are PEM files; both or none. When they change, new
 	// connections get the new certificate, as soon as both are good.
 	TLSCertFile, TLSKeyFile string

@@ -137,6 +137,7 @@ func (s *Server) openData(ctx context.Context) error {
 	}
 	s.store, err = store.Open(ctx, store.Config{
 		Dir: s.cfg.DataDir, DSN: s.cfg.Database, Sealer: s.keyring, NewID: s.cfg.NewID, Clock: clock, Logger: s.cfg.Logger,
+		WritePath: s.cfg.WritePath,
 	})
 	if err != nil {
 		return err

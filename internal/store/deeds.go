@@ -228,7 +228,7 @@ func (p *push) row() []any {
 
 // statements are those for many rows.
 type statements struct {
-	beat                            *many
+	beat, fetch                     *many
 	report                          map[domain.TaskState]*many
 	task, run, change, fence, value *many
 }
@@ -239,7 +239,7 @@ func (s statements) durable() []*many {
 }
 
 func (s *Store) newStatements() statements {
-	out := statements{beat: s.newBeat(), report: map[domain.TaskState]*many{}}
+	out := statements{beat: s.newBeat(), fetch: s.newFetch(), report: map[domain.TaskState]*many{}}
 	for _, state := range domain.TaskStateQueued.Next() {
 		out.report[state] = s.newReport(state)
 	}

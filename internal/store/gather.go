@@ -31,7 +31,6 @@ const (
 // openGathering begins to gather writes. The commits over hasty need not wait for the disk.
 func (s *Store) openGathering(ctx context.Context, durable, hasty *gathering) error {
 	s.durable, s.hasty = durable, hasty
-	s.statements = s.newStatements()
 	if err := errors.Join(
 		hasty.prepare(ctx, s.statements.beat),
 		durable.prepare(ctx, s.statements.durable()...),
@@ -56,7 +55,7 @@ func (s *Store) closeGathering() error {
 	if s.deeds != nil {
 		errs = append(errs, s.deeds.Close(context.Background()))
 	}
-	for _, g := range []*gathering{s.hasty, s.durable} {
+	for _, g := range []*gathering{s.hasty, s.durable, s.fetching} {
 		if g != nil {
 			errs = append(errs, g.close())
 		}

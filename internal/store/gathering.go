@@ -12,6 +12,7 @@ type gathering struct {
 	db       *sql.DB
 	postgres bool
 	turns    turns
+	borrowed bool                // db is somebody else's to close
 	prepared map[*many]*sql.Stmt // on SQLite
 }
 
@@ -35,7 +36,10 @@ func (g *gathering) close() error {
 	for _, statement := range g.prepared {
 		errs = append(errs, statement.Close())
 	}
-	return errors.Join(append(errs, g.db.Close())...)
+	if !g.borrowed {
+		errs = append(errs, g.db.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // gathered is a transaction of many rows.
@@ -119,6 +123,18 @@ func (t gathered) atOnce(ctx context.Context, m *many, rows [][]any, into []any,
 	}
 	var nth int
 	return each(result, append([]any{&nth}, into...), func() { got(nth - 1) })
+}
+
+// readOne reads what a statement finds for a row.
+func (g *gathering) readOne(ctx context.Context, m *many, row []any, into []any, got func(int)) error {
+	if g.postgres {
+		return gathered{g, nil}.atOnce(ctx, m, [][]any{row}, into, got)
+	}
+	result, err := g.prepared[m].QueryContext(ctx, append(row, m.args...)...)
+	if err != nil {
+		return err
+	}
+	return each(result, into, func() { got(0) })
 }
 
 // each reads each row of a result, and closes it.

@@ -123,10 +123,13 @@ func (s *Store) MayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, e
 
 // TaskSpec returns the specification that the attempt's task was created with
 // (SPEC-1, SPEC-2), whatever the attempt's state. An attempt that does not exist
-// is domain.ErrUnknown.
+// is domain.ErrUnknown. The caller does not change what it gets: others get it too.
 func (s *Store) TaskSpec(ctx context.Context, id auth.AgentIdentity) (domain.TaskSpec, error) {
 	if err := within(ctx, id.TenantID); err != nil {
 		return domain.TaskSpec{}, err
+	}
+	if spec, ok := s.specs.get(id.Attempt()); ok {
+		return spec, nil
 	}
 	var spec domain.TaskSpec
 	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
@@ -137,7 +140,9 @@ func (s *Store) TaskSpec(ctx context.Context, id auth.AgentIdentity) (domain.Tas
 		if err != nil {
 			return err
 		}
-		spec, err = decodeSpec(task.Spec)
+		if spec, err = decodeSpec(task.Spec); err == nil {
+			s.specs.put(id.Attempt(), spec, len(task.Spec))
+		}
 		return err
 	})
 	return spec, err

@@ -53,6 +53,9 @@ type many struct {
 	returns bool
 }
 
+// nth is the number of a row on PostgreSQL, from 1.
+const nth = "b.nth"
+
 // writing is a many in the making. Its rows are called b.
 type writing struct {
 	entsql.Builder
@@ -184,7 +187,7 @@ func (w *writing) done(returning ...string) *many {
 	m := &many{columns: w.columns, returns: len(returning) > 0}
 	if m.returns {
 		if w.Dialect() == dialect.Postgres {
-			returning = append([]string{"b.nth"}, returning...)
+			returning = append([]string{nth}, returning...)
 		}
 		w.WriteString(" RETURNING " + strings.Join(returning, ", "))
 	}

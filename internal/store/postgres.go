@@ -65,6 +65,8 @@ func (s *Store) openPostgres(ctx context.Context, dir, dsn string) error {
 		return err
 	}
 	if s.path == Batched {
+		s.statements = s.newStatements()
+		s.fetching = &gathering{db: db, postgres: true, borrowed: true}
 		if err := s.openGathering(ctx,
 			&gathering{db: one(cfg, durable), postgres: true}, &gathering{db: one(cfg, hasty), postgres: true}); err != nil {
 			return err

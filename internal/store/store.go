@@ -72,12 +72,14 @@ type Store struct {
 	postgres         bool
 	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all
 
+	specs      *specs
 	path       WritePath
 	statements statements
 	durable    *gathering                                // of what waits for the disk
 	hasty      *gathering                                // of heartbeats
 	beats      *batch.Writer[domain.AttemptRef, outcome] // nil: each is written by itself
 	deeds      *batch.Writer[deed, outcome]              // nil: likewise
+	fetching   *gathering                                // of values; nil: by ent alone
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls

@@ -56,6 +56,11 @@ func (s *Store) GetXCom(ctx context.Context, key xcom.Key, by *domain.AttemptRef
 	if by != nil && by.TenantID != key.TenantID {
 		return xcom.Entry{}, domain.ErrNoTenant
 	}
+	if by != nil && s.fetching != nil {
+		if got, found, err := s.fetch(ctx, key, *by, now); err != nil || found {
+			return got, err
+		}
+	}
 	var out xcom.Entry
 	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
 		if by != nil {
