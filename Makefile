@@ -106,6 +106,10 @@ test: ## Runs all tests.
 crashdrill: ## Kills a server ten times under a pipeline, and compares what agents saw with what it holds.
 	go run ./tools/crashdrill -kills 10
 
+.PHONY: bench
+bench: ## Compares our server with bare gRPC on this machine, on both databases and in both ways to write: BENCH='--op heartbeat'.
+	go run ./cmd/leoflow-bench compare $(BENCH)
+
 .PHONY: tidy
 tidy: ## Brings go.mod and go.sum of all three modules in line.
 	go mod tidy

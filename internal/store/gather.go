@@ -24,6 +24,8 @@ const (
 const (
 	// beatsWithin bounds a write of heartbeats: nobody waits longer for one (BEAT-2).
 	beatsWithin = 2 * time.Second
+	// linger is how long a write waits for those whose last answers have just gone out.
+	linger = time.Millisecond
 	// heldTimeout is how long many items wait on PostgreSQL for a row of one of them.
 	heldTimeout = 100 * time.Millisecond
 )
@@ -38,10 +40,10 @@ func (s *Store) openGathering(ctx context.Context, durable, hasty *gathering) er
 		return err
 	}
 	s.beats = batch.New(batch.Config[domain.AttemptRef, outcome]{
-		Write: s.writeBeats, Key: keyOf, Judge: judge, Timeout: beatsWithin,
+		Write: s.writeBeats, Key: keyOf, Judge: judge, Timeout: beatsWithin, Linger: linger,
 	})
 	s.deeds = batch.New(batch.Config[deed, outcome]{
-		Write: s.writeDeeds, Key: deed.key, Judge: judge,
+		Write: s.writeDeeds, Key: deed.key, Judge: judge, Linger: linger,
 	})
 	return nil
 }

@@ -67,10 +67,10 @@ func (s *Store) openSQLite(ctx context.Context, dir string) (err error) {
 }
 
 var (
-	writerPragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
+	writerPragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "wal_autocheckpoint(8000)"}
 	// A commit of a hasty one survives the process, and the machine once the next commit
 	// of the writer has reached the disk.
-	hastyPragmas  = []string{"synchronous(NORMAL)", "foreign_keys(1)"}
+	hastyPragmas  = []string{"synchronous(NORMAL)", "foreign_keys(1)", "wal_autocheckpoint(8000)"}
 	readerPragmas = []string{"query_only(1)"}
 )
 
