@@ -74,6 +74,7 @@ type cli struct {
 	Audit      auditCmd      `cmd:"" help:"List who got or wrote which secrets."`
 	Secrets    secretsCmd    `cmd:"" help:"Rotate the keys of secrets, or say which ones tasks get."`
 	Migrate    migrateCmd    `cmd:"" help:"Bring the database up to this version."`
+	Copy       copyCmd       `cmd:"" help:"Move the embedded database into PostgreSQL."`
 	Backup     backupCmd     `cmd:"" help:"Copy database, logs and keys into a file."`
 	Restore    restoreCmd    `cmd:"" help:"Make a data directory of a backup."`
 	Completion completionCmd `cmd:"" help:"Print a script that has a shell complete commands."`

@@ -53,6 +53,8 @@ func TestServePostgres(t *testing.T) {
 		got := start(t, []string{"LEOFLOW_TOKEN=" + token}, "runs", "list", "--server", addr).end()
 		got.wantCode(t, exitOK)
 		got.wantIn(t, "d", "r")
+		run := pipelineFile(t, "name: p\ntasks:\n  - {id: a, bash: 'true'}\n  - {id: b, bash: 'true', after: [a]}\n")
+		start(t, []string{"LEOFLOW_TOKEN=" + token}, "run", "--server", addr, run).end().wantCode(t, exitOK)
 	})
 
 	for _, args := range [][]string{{"serve", "--addr", "127.0.0.1:0"}, {"migrate"}, {"secrets", "rotate"}, {"backup", "--to", filepath.Join(t.TempDir(), "to")}} {
@@ -86,4 +88,48 @@ func TestServeRefusesADatabaseThatIsNone(t *testing.T) {
 			t.Error(got.errOut)
 		}
 	}
+}
+
+// TestCopyMovesAServer serves a directory, copies its database, and serves that.
+func TestCopyMovesAServer(t *testing.T) {
+	dsn, data := pgtest.Database(t), filepath.Join(t.TempDir(), "data")
+	serve, addr, tokenArgs := startServe(t, data)
+	token := strings.TrimSpace(leoflow(t, tokenArgs...).out)
+	if err := createRun(t, addr, token); err != nil {
+		t.Fatal(err)
+	}
+	busy := leoflow(t, "copy", "--data-dir", data, "--database", dsn)
+	busy.wantCode(t, exitFailed)
+	busy.wantOneLine(t, "in use by another process")
+	serve.signal(syscall.SIGTERM)
+	serve.end().wantCode(t, exitOK)
+	early := leoflow(t, "serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--database", dsn)
+	early.wantCode(t, exitFailed)
+	early.wantOneLine(t, "leoflow copy")
+
+	done := leoflow(t, "copy", "--data-dir", data, "--database", dsn)
+	done.wantCode(t, exitOK)
+	done.wantIn(t, "task_instances", "leoflow.db.copied")
+	again := leoflow(t, "copy", "--data-dir", data, "--database", dsn, "-o", "json")
+	again.wantCode(t, exitBadInput)
+
+	moved := start(t, nil, "serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--database", dsn)
+	m := postgresLine.FindStringSubmatch(moved.awaitLine("leoflow serves"))
+	if m == nil {
+		t.Fatalf("start line %q", moved.seen.String())
+	}
+	got := start(t, []string{"LEOFLOW_TOKEN=" + token}, "runs", "list", "--server", m[1]).end() // a token of before
+	got.wantCode(t, exitOK)
+	got.wantIn(t, "d", "r")
+	moved.signal(syscall.SIGTERM)
+	moved.end().wantCode(t, exitOK)
+}
+
+func TestCopyNeedsBothDatabases(t *testing.T) {
+	none := leoflow(t, "copy", "--data-dir", t.TempDir())
+	none.wantCode(t, exitBadInput)
+	none.wantOneLine(t, "--database is missing")
+	empty := leoflow(t, "copy", "--data-dir", t.TempDir(), "--database", "postgres://h/d")
+	empty.wantCode(t, exitBadInput)
+	empty.wantOneLine(t, "holds no database")
 }

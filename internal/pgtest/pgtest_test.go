@@ -40,7 +40,7 @@ func one(t *testing.T, dsn, query string) (answer string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background())
+	defer conn.Close(context.Background()) //nolint:errcheck // the query has told
 	if err := conn.QueryRow(t.Context(), query).Scan(&answer); err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +53,7 @@ func TestDatabasesAreApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer conn.Close(context.Background())
+	defer conn.Close(context.Background()) //nolint:errcheck // the query has told
 	if _, err := conn.Exec(t.Context(), "CREATE TABLE t (x text)"); err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestTemplateIsPreparedOnceAndCopied(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		defer conn.Close(ctx)
+		defer conn.Close(ctx) //nolint:errcheck // the statement tells
 		_, err = conn.Exec(ctx, "CREATE TABLE t AS SELECT 'told' AS x")
 		return err
 	}, "UPDATE t SET x = 'emptied'")

@@ -92,6 +92,9 @@ func (c Config) Complete() (Config, error) {
 	if c.DataDir == "" {
 		c.DataDir = DefaultDataDir
 	}
+	if c.WritePath == "" {
+		c.WritePath = store.Batched
+	}
 	if c.XComMaxBytes == 0 {
 		c.XComMaxBytes = xcom.MaxSizeBytes
 	}

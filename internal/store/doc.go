@@ -26,6 +26,14 @@
 // why: refusals, repeats, and rows that another transaction holds. With [Direct] everything
 // is done so; tests hold the two against each other.
 //
+// # Databases
+//
+// SQLite has one writer: a transaction is alone from its first statement to its last. On
+// PostgreSQL what decides is taken first (hold.go), a conditional UPDATE looks again at a
+// row that another has changed, and what the database rolls back for another transaction's
+// sake is run again. Reads see one moment on both. What is of one of them only is in
+// sqlite.go, backup.go, postgres.go, postgres_errors.go, hold.go and migrate.go.
+//
 // # Errors
 //
 // An error that matches domain.ErrNotLive was read, not guessed. What a retry may

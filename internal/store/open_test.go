@@ -37,6 +37,14 @@ func mustOpen(t *testing.T, cfg Config) *Store {
 	return s
 }
 
+// openOnce has a store make what is missing.
+func openOnce(t *testing.T, cfg Config) {
+	t.Helper()
+	if err := mustOpen(t, cfg).Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestOpenKeepsOthersOut(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "by open")
 	s := mustOpen(t, Config{Dir: dir})

@@ -208,7 +208,7 @@ func TestADataDirectoryHasOneDatabase(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	mustOpen(t, Config{Dir: dir, DSN: dsn}).Close()
+	openOnce(t, Config{Dir: dir, DSN: dsn})
 	_, opened := Open(t.Context(), Config{Dir: dir})
 	_, migrated := Migrate(t.Context(), dir)
 	copied := Snapshot(t.Context(), dir, filepath.Join(t.TempDir(), "to"))
@@ -221,7 +221,7 @@ func TestADataDirectoryHasOneDatabase(t *testing.T) {
 		t.Errorf("an embedded database was made: %v", err)
 	}
 	embedded := t.TempDir()
-	mustOpen(t, Config{Dir: embedded}).Close()
+	openOnce(t, Config{Dir: embedded})
 	if _, err := Open(t.Context(), Config{Dir: embedded, DSN: dsn}); !errors.Is(err, ErrElsewhere) || !strings.Contains(err.Error(), "leoflow copy") {
 		t.Errorf("beside an embedded one: %v", err)
 	}

@@ -43,22 +43,32 @@ func TestState2CommitsWaitForTheDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := mustOpen(t, Config{}.at(place))
-		tx, err := s.writer.BeginTx(t.Context(), s.writing)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows, err := tx.QueryContext(t.Context(), "SELECT current_setting('synchronous_commit')")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var got string
-		if !rows.Next() || rows.Scan(&got) != nil || got != want {
+		if got := ask[string](t, s, "SELECT current_setting('synchronous_commit')"); got != want {
 			t.Errorf("%s becomes %q", setting, got)
 		}
-		if err := errors.Join(rows.Close(), tx.Rollback()); err != nil {
-			t.Error(err)
-		}
 	}
+}
+
+// ask has a store's own connection answer.
+func ask[T any](t *testing.T, s *Store, query string) (answer T) {
+	t.Helper()
+	tx, err := s.writer.BeginTx(t.Context(), s.writing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	rows, err := tx.QueryContext(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		t.Fatal(rows.Err())
+	}
+	if err := rows.Scan(&answer); err != nil {
+		t.Fatal(err)
+	}
+	return answer
 }
 
 // TestState8LostConnectionsAreUnavailable cuts every connection of the store.
@@ -278,24 +288,9 @@ func waitForLock(t *testing.T, s *Store) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	for {
-		tx, err := s.reader.BeginTx(ctx, s.reading)
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows, err := tx.QueryContext(ctx, "SELECT count(*) FROM pg_locks WHERE NOT granted")
-		if err != nil {
-			t.Fatal(err)
-		}
-		var waiting int
-		if !rows.Next() || rows.Scan(&waiting) != nil {
-			t.Fatal(rows.Err())
-		}
-		if err := errors.Join(rows.Close(), tx.Rollback()); err != nil {
-			t.Fatal(err)
-		}
-		if waiting > 0 {
-			return
+	for ask[int](t, s, "SELECT count(*) FROM pg_locks WHERE NOT granted") == 0 {
+		if ctx.Err() != nil {
+			t.Fatal("nobody waits")
 		}
 	}
 }

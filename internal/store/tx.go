@@ -65,13 +65,11 @@ func (s *Store) writeOnce(ctx context.Context, tenant string, fn func(context.Co
 	if err := fn(ctx, w); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return err
-	}
-	for key := range w.changed {
+	err = tx.Commit()
+	for key := range w.changed { // also where a commit may have come through though it failed
 		s.watches.wake(key)
 	}
-	return nil
+	return err
 }
 
 // read runs fn on one snapshot of the database.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,6 +18,8 @@ var raceTests = []test{
 	{"TestCreateRunRace", testCreateRace},
 	{"TestLaunchRace", testLaunchRace},
 	{"TestLaunchRaceOfSeveralCallers", testLaunchRaceOfCallers},
+	{"TestCancelRunAndLaunchRace", testCancelRunRace},
+	{"TestSecretsOfATenantFitWhoeverPutsThem", testQuotaRace},
 }
 
 func testTerminalRace(t *testing.T, b *bed) {
@@ -202,4 +205,78 @@ func testLaunchRaceOfCallers(t *testing.T, b *bed) {
 		t.Fatalf("launched by %v", got)
 	}
 	b.wantSteps(t, tenantA, plain(1, domain.TaskStateQueued))
+}
+
+// testCancelRunRace cancels a run while its tasks are launched, first ones that were not
+// before, then ones that are live. Whatever comes first, no attempt that is there when
+// the cancel returns goes without it.
+func testCancelRunRace(t *testing.T, b *bed) {
+	const rounds, tasks = 4, 6
+	for round := range rounds {
+		r := domain.NewRun{RunKey: domain.RunKey{DagID: "race", RunID: fmt.Sprint(round)}}
+		for i := range tasks {
+			r.Tasks = append(r.Tasks, domain.TaskDefinition{TaskID: fmt.Sprint(i)})
+		}
+		_, _, err := b.create(as(tenantA), r)
+		wantNil(t, err)
+		for i := range tasks / 2 { // these are live
+			_, err := b.LaunchAttempt(as(tenantA), domain.TaskKey{RunKey: r.RunKey, TaskID: fmt.Sprint(i)}, domain.NewAttempt{Try: 1})
+			wantNil(t, err)
+		}
+		var wg sync.WaitGroup
+		var got domain.RunCancellation
+		wg.Go(func() {
+			var err error
+			if got, err = b.CancelRun(as(tenantA), r.RunKey, time.Minute); err != nil {
+				t.Error(err)
+			}
+		})
+		for i := range tasks {
+			wg.Go(func() {
+				a := domain.NewAttempt{Try: 1, Supersede: true}
+				if i < tasks/2 {
+					a.Try = 2
+				}
+				_, err := b.LaunchAttempt(as(tenantA), domain.TaskKey{RunKey: r.RunKey, TaskID: fmt.Sprint(i)}, a)
+				if err != nil && !errors.Is(err, domain.ErrPrecondition) {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		wantEqual(t, got.Pending+got.Skipped, tasks)
+		for i := range tasks {
+			attempts, err := b.ListAttempts(as(tenantA), domain.TaskKey{RunKey: r.RunKey, TaskID: fmt.Sprint(i)}, 0, 3)
+			wantNil(t, err)
+			cancelled := 0
+			for _, a := range attempts {
+				if !a.CancelRequestedAt.IsZero() {
+					cancelled++
+				}
+			}
+			if want := min(len(attempts), 1); cancelled != want {
+				t.Fatalf("round %d: of %+v, %d are cancelled", round, attempts, cancelled)
+			}
+		}
+	}
+}
+
+// testQuotaRace has several put what fits alone, and not together.
+func testQuotaRace(t *testing.T, b *bed) {
+	const writers = 6
+	value := strings.Repeat("v", domain.MaxSecretsBytes/writers*2)
+	var wg sync.WaitGroup
+	put := make([]bool, writers)
+	for i := range writers {
+		wg.Go(func() {
+			err := b.PutVariable(as(tenantA), theActor, fmt.Sprint(i), value)
+			if put[i] = err == nil; err != nil && !errors.Is(err, domain.ErrQuota) {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if n := count(put); n != writers/2-1 {
+		t.Errorf("%d of %d are put", n, writers)
+	}
 }

@@ -83,7 +83,8 @@ type Env struct {
 // closed, it opens the same data.
 type Opener func(t *testing.T, env Env) Store
 
-// Run runs the suite. fresh gives each test an Opener over data of its own.
+// Run runs the suite. fresh gives each test, of which several run at a time, an Opener over
+// data of its own.
 func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 	for _, group := range [][]test{
 		runTests, launchTests, retryTests, reportTests, livenessTests, settleTests, cancelTests, changeTests,
@@ -91,7 +92,10 @@ func Run(t *testing.T, fresh func(t *testing.T) Opener) {
 		reapTests, rotateTests,
 	} {
 		for _, test := range group {
-			t.Run(test.name, func(t *testing.T) { test.run(t, newBed(t, fresh(t))) })
+			t.Run(test.name, func(t *testing.T) {
+				t.Parallel() // most of the time goes into waiting for the disk
+				test.run(t, newBed(t, fresh(t)))
+			})
 		}
 	}
 	t.Run("XComRepository", func(t *testing.T) {
