@@ -24,7 +24,7 @@ import (
 // childCmd is a server to be compared, in a process of its own so that what it spends can
 // be told from the load. It ends when its input does.
 type childCmd struct {
-	Kind    string `arg:"" enum:"bare,ours,postgres"`
+	Kind      string `arg:"" enum:"bare,ours,postgres"`
 	DataDir   string
 	Database  string
 	WritePath string

@@ -135,7 +135,7 @@ func TestBeat2AHeldAttemptHoldsUpNoOther(t *testing.T) {
 // TestLimit2WhatAFullQueueAnswers has both queues full: pushes are told to come again, a
 // heartbeat gets no answer, and reports wait.
 func TestLimit2WhatAFullQueueAnswers(t *testing.T) {
-	onCrowd(t, 3, func(t *testing.T, c crowd) {
+	onCrowd(t, 4, func(t *testing.T, c crowd) {
 		began, goOn := make(chan struct{}, 100), make(chan struct{})
 		hang := func() { began <- struct{}{}; <-goOn }
 		old := []interface{ Close(context.Context) error }{c.deeds, c.Store.beats}
@@ -171,7 +171,7 @@ func TestLimit2WhatAFullQueueAnswers(t *testing.T) {
 			<-began
 			// Of two more, one waits and one is refused.
 			more := make(chan error, 2)
-			for _, id := range c.ids[1:] {
+			for _, id := range c.ids[1:3] {
 				go func() { more <- kind.do(id) }()
 			}
 			if err := <-more; !errors.Is(err, kind.refusal) || !errors.Is(err, batch.ErrFull) {
@@ -184,7 +184,7 @@ func TestLimit2WhatAFullQueueAnswers(t *testing.T) {
 			}()
 		}
 		waiting := make(chan error, 1)
-		go func() { waiting <- report(c.ids[0]) }()
+		go func() { waiting <- report(c.ids[3]) }()
 		select {
 		case err := <-waiting:
 			t.Errorf("a report did not wait: %v", err)

@@ -23,7 +23,7 @@ func (g *gathering) prepare(ctx context.Context, statements ...*many) (err error
 	}
 	g.prepared = map[*many]*sql.Stmt{}
 	for _, m := range statements {
-		if g.prepared[m], err = g.db.PrepareContext(ctx, m.text); err != nil {
+		if g.prepared[m], err = g.db.PrepareContext(ctx, m.text); err != nil { //nolint:sqlclosecheck // close does
 			return fmt.Errorf("prepare %s: %w", m.text, err)
 		}
 	}
@@ -83,7 +83,7 @@ func (t gathered) do(ctx context.Context, m *many, rows [][]any, into []any, got
 	if t.postgres {
 		return t.atOnce(ctx, m, rows, into, got)
 	}
-	statement := t.tx.StmtContext(ctx, t.prepared[m])
+	statement := t.tx.StmtContext(ctx, t.prepared[m]) //nolint:sqlclosecheck // the transaction's end closes it
 	for n, row := range rows {
 		args := append(row[:len(row):len(row)], m.args...)
 		if !m.returns {

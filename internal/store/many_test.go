@@ -13,7 +13,7 @@ func (s statements) all() []*many { return append(s.durable(), s.beat, s.fetch) 
 // policies: it changes and reads a row only where that has the tenant of the item, and inserts
 // one only with it.
 func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
-	update := regexp.MustCompile("^UPDATE (\\w+) SET .* WHERE (\\w+)\\.tenant = b\\.tenant AND [^|]*$")
+	update := regexp.MustCompile(`^UPDATE (\w+) SET .* WHERE (\w+)\.tenant = b\.tenant AND [^|]*$`)
 	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, .* FROM .* WHERE TRUE`)
 	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
 		all := s.newStatements().all()

@@ -95,7 +95,7 @@ func (w *way) dump(t testing.TB) map[string][]string {
 // texts are the rows of a result as text.
 func texts(t testing.TB, rows *sql.Rows) (out []string) {
 	t.Helper()
-	defer rows.Close() //nolint:errcheck // read to its end
+	defer rows.Close()
 	columns, err := rows.Columns()
 	for err == nil && rows.Next() {
 		values := make([]any, len(columns))
@@ -106,7 +106,7 @@ func texts(t testing.TB, rows *sql.Rows) (out []string) {
 		var row []string
 		for i, name := range columns {
 			if name != "id" && !strings.HasSuffix(name, "_pk") {
-				row = append(row, name+"="+text(*values[i].(*any))) //nolint:errcheck,forcetypeassert // as made
+				row = append(row, name+"="+text(*values[i].(*any))) //nolint:forcetypeassert // as made
 			}
 		}
 		out = append(out, strings.Join(row, " "))

@@ -46,7 +46,7 @@ func (d turnDriver) BeginTx(ctx context.Context, opts *sql.TxOptions) (dialect.T
 		end()
 		return nil, err
 	}
-	return &turnTx{tx.(*entsql.Tx), end}, nil //nolint:errcheck,forcetypeassert // what that driver makes
+	return &turnTx{tx.(*entsql.Tx), end}, nil //nolint:forcetypeassert // what that driver makes
 }
 
 // turnTx is a transaction that gives its turn back when it ends.
