@@ -18,16 +18,14 @@ const (
 	colSourceTask = "source_task"
 )
 
-// newFetch is the statement that reads values of attempts that await their outcome, in
+// newFetch is the statement that reads a value for an attempt that awaits its outcome, in
 // one: mayFetch, xcomSource and the value. It finds nothing where one of them would say
 // no; they tell why.
 func (s *Store) newFetch() *many {
 	w := s.forMany(append(append([]column(nil), refColumns...), textColumn(colSourceDag), textColumn(colSourceRun),
 		textColumn(colSourceTask), textColumn(xcomentry.FieldKey), intColumn(xcomentry.FieldExpiresAt))...)
+	w.one = true
 	w.WriteString("SELECT ")
-	if s.postgres {
-		w.WriteString(nth + ", ")
-	}
 	for i, name := range []string{xcomentry.FieldValue, xcomentry.FieldContentType, xcomentry.FieldCreatedAt} {
 		if i > 0 {
 			w.Comma()
@@ -70,7 +68,7 @@ func (s *Store) fetch(ctx context.Context, key xcom.Key, by domain.AttemptRef, n
 	defer end()
 	row := append(refRow(by), key.DagID, key.RunID, key.TaskID, key.Name, now.UnixMicro())
 	var created int64
-	err = s.fetching.readOne(ctx, s.statements.fetch, row, []any{&out.Value, &out.ContentType, &created}, func(int) {
+	err = s.fetching.readOne(ctx, s.statements.fetch, row, []any{&out.Value, &out.ContentType, &created}, func() {
 		out.SizeBytes, out.CreatedAt, found = len(out.Value), instant(created), true
 	})
 	return out, found, explain(err)

@@ -125,16 +125,20 @@ func (t gathered) atOnce(ctx context.Context, m *many, rows [][]any, into []any,
 	return each(result, append([]any{&nth}, into...), func() { got(nth - 1) })
 }
 
-// readOne reads what a statement finds for a row.
-func (g *gathering) readOne(ctx context.Context, m *many, row []any, into []any, got func(int)) error {
+// readOne reads what a statement finds for one row.
+func (g *gathering) readOne(ctx context.Context, m *many, row []any, into []any, got func()) error {
+	args := append(row, m.args...)
+	var result *sql.Rows
+	var err error
 	if g.postgres {
-		return gathered{g, nil}.atOnce(ctx, m, [][]any{row}, into, got)
+		result, err = g.db.QueryContext(ctx, m.text, args...)
+	} else {
+		result, err = g.prepared[m].QueryContext(ctx, args...)
 	}
-	result, err := g.prepared[m].QueryContext(ctx, append(row, m.args...)...)
 	if err != nil {
 		return err
 	}
-	return each(result, into, func() { got(0) })
+	return each(result, into, got)
 }
 
 // each reads each row of a result, and closes it.

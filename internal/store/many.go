@@ -60,6 +60,7 @@ const nth = "b.nth"
 type writing struct {
 	entsql.Builder
 	columns []column
+	one     bool // for one row at a time on PostgreSQL too, which plans better for it
 }
 
 // forMany begins a statement for rows of those columns.
@@ -87,11 +88,16 @@ func (w *writing) rows() *writing {
 	sources := make([]string, len(w.columns))
 	for i, c := range w.columns {
 		names[i] = w.Quote(c.name)
-		if sources[i] = fmt.Sprintf("$%d::%s", i+1, c.array); w.Dialect() == dialect.SQLite {
+		switch {
+		case w.Dialect() == dialect.SQLite:
 			sources[i] = fmt.Sprintf("?%d AS %s", i+1, names[i])
+		case w.one:
+			sources[i] = fmt.Sprintf("$%d::%s AS %s", i+1, strings.TrimSuffix(c.array, "[]"), names[i])
+		default:
+			sources[i] = fmt.Sprintf("$%d::%s", i+1, c.array)
 		}
 	}
-	if w.Dialect() == dialect.SQLite {
+	if w.one || w.Dialect() == dialect.SQLite {
 		w.WriteString("(SELECT " + strings.Join(sources, ", ") + ") AS b")
 		return w
 	}
