@@ -128,11 +128,11 @@ func (s *Store) TaskSpec(ctx context.Context, id auth.AgentIdentity) (domain.Tas
 	if err := within(ctx, id.TenantID); err != nil {
 		return domain.TaskSpec{}, err
 	}
-	if spec, ok := s.specs.get(id.Attempt()); ok {
-		return spec, nil
+	spec, known, err := s.knownSpec(ctx, id.Attempt())
+	if known || err != nil {
+		return spec, err
 	}
-	var spec domain.TaskSpec
-	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
+	err = s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
 		task, err := tx.Attempt.Query().Where(own(id.Attempt())).QueryOfTask().Only(ctx)
 		if none(err) {
 			return domain.ErrUnknown
@@ -146,6 +146,20 @@ func (s *Store) TaskSpec(ctx context.Context, id auth.AgentIdentity) (domain.Tas
 		return err
 	})
 	return spec, err
+}
+
+// knownSpec returns a specification that is remembered.
+func (s *Store) knownSpec(ctx context.Context, ref domain.AttemptRef) (domain.TaskSpec, bool, error) {
+	end, err := s.begin()
+	if err == nil {
+		defer end()
+		err = ctx.Err()
+	}
+	if err != nil {
+		return domain.TaskSpec{}, false, explain(err)
+	}
+	spec, ok := s.specs.get(ref)
+	return spec, ok, nil
 }
 
 func (s *Store) ownAttempt(ctx context.Context, id auth.AgentIdentity) (row *ent.Attempt, err error) {
