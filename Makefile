@@ -131,6 +131,10 @@ repeat: ## Judges our own server REPEAT times (100), each time in another order.
 	bin/leoflow-conformance server --addr "$${BASH_REMATCH[1]}" --fixtures-addr "$${BASH_REMATCH[2]}" \
 		--tls-ca bin/testbed-ca.pem --repeat $(REPEAT) --time-scale $(TIME_SCALE)
 
+.PHONY: bench
+bench: ## Compares our server with bare gRPC on this machine, on both databases and in both ways to write: BENCH='--op heartbeat'.
+	go run ./cmd/leoflow-bench compare $(BENCH)
+
 .PHONY: tidy
 tidy: ## Brings go.mod and go.sum of all three modules in line.
 	go mod tidy

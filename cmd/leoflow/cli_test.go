@@ -199,7 +199,7 @@ func TestServeDefaultsAreTheServers(t *testing.T) {
 		t.Fatal(err)
 	}
 	exported := cmp.FilterPath(func(p cmp.Path) bool {
-		return slices.Contains([]string{".newID", ".Logger", ".Clock"}, p.Last().String())
+		return slices.Contains([]string{".newID", ".ownClock", ".Logger", ".Clock"}, p.Last().String())
 	}, cmp.Ignore())
 	if diff := cmp.Diff(want, got, exported); diff != "" {
 		t.Errorf("(-server +serve)\n%s", diff)

@@ -51,6 +51,9 @@ type Config struct {
 	// Database is the URL of a PostgreSQL database, as in postgres://user@host/name, to
 	// use in place of the one in DataDir. It may hold a password, and is never logged.
 	Database string
+	// WritePath says how what agents write all the time goes to the database; empty:
+	// [store.Batched].
+	WritePath store.WritePath
 	// TLSCertFile and TLSKeyFile are PEM files; both or none. When they change, new
 	// connections get the new certificate, as soon as both are good.
 	TLSCertFile, TLSKeyFile string
@@ -120,6 +123,7 @@ type Config struct {
 func (c Config) Complete() (Config, error) {
 	c.Addr = cmp.Or(c.Addr, DefaultAddr)
 	c.DataDir = cmp.Or(c.DataDir, DefaultDataDir)
+	c.WritePath = cmp.Or(c.WritePath, store.Batched)
 	c.XComMaxBytes = cmp.Or(c.XComMaxBytes, xcom.MaxSizeBytes)
 	c.XComTTL = cmp.Or(c.XComTTL, xcom.DefaultTTL)
 	c.SilenceWindow = cmp.Or(c.SilenceWindow, reaper.DefaultSilence)

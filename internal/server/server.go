@@ -139,7 +139,7 @@ func (s *Server) openData(ctx context.Context) error {
 
 // openStore opens the store, and the keyring that its secrets are sealed with, if any.
 func (s *Server) openStore(ctx context.Context) (err error) {
-	cfg := store.Config{Dir: s.cfg.DataDir, DSN: s.cfg.Database, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger}
+	cfg := store.Config{Dir: s.cfg.DataDir, DSN: s.cfg.Database, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger, WritePath: s.cfg.WritePath}
 	if s.cfg.ownClock {
 		cfg.Clock = nil // the database's, where it has one (BEAT-5)
 	}

@@ -2,7 +2,7 @@
 // and their history, values, secrets, audit records. It is the only importer of
 // ent, and returns the sentinels of internal/domain.
 //
-// It may import domain, auth, xcom, secrets and ent; nothing of gRPC.
+// It may import domain, auth, xcom, secrets, batch and ent; nothing of gRPC.
 //
 // # Tenants
 //
@@ -17,6 +17,14 @@
 // the run's history. Where no row matched, the reason is read in that transaction;
 // a row that turns out to be live still is tried again, never called unknown.
 // Locks are taken in the order attempt, task instance, run.
+//
+// # Writes of agents
+//
+// Heartbeats, reports and pushes are gathered (internal/batch): what comes while the last
+// are being written goes in one transaction, heartbeats in one that does not wait for the
+// disk. What such a write does not do, whoever gave it does again by itself, which tells
+// why: refusals, repeats, and rows that another transaction holds. With [Direct] everything
+// is done so; tests hold the two against each other.
 //
 // # Databases
 //

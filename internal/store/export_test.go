@@ -66,9 +66,20 @@ func OnEach(t *testing.T, test func(t *testing.T, fresh func(testing.TB) Config)
 	}
 }
 
+// OnEachWay runs a test on every dialect, and on SQLite also with each write by itself.
+func OnEachWay(t *testing.T, test func(t *testing.T, fresh func(testing.TB) Config)) {
+	OnEach(t, test)
+	t.Run("sqlite direct", func(t *testing.T) {
+		test(t, func(t testing.TB) Config { return Config{Dir: t.TempDir(), WritePath: Direct} })
+	})
+}
+
 // at returns the configuration with the place of another.
 func (c Config) at(place Config) Config {
 	c.Dir, c.DSN = place.Dir, place.DSN
+	if c.WritePath == "" {
+		c.WritePath = place.WritePath
+	}
 	return c
 }
 

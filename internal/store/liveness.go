@@ -18,6 +18,13 @@ func (s *Store) RecordHeartbeat(ctx context.Context, id auth.AgentIdentity) erro
 	if err := within(ctx, id.TenantID); err != nil {
 		return err
 	}
+	if s.beats != nil {
+		return s.beat(ctx, id)
+	}
+	return s.beatAlone(ctx, id)
+}
+
+func (s *Store) beatAlone(ctx context.Context, id auth.AgentIdentity) error {
 	// The stamp of a cancelled attempt must be committed along with the refusal.
 	var cancelled bool
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
@@ -116,13 +123,16 @@ func (s *Store) MayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, e
 
 // TaskSpec returns the specification that the attempt's task was created with
 // (SPEC-1, SPEC-2), whatever the attempt's state. An attempt that does not exist
-// is domain.ErrUnknown.
+// is domain.ErrUnknown. The caller does not change what it gets: others get it too.
 func (s *Store) TaskSpec(ctx context.Context, id auth.AgentIdentity) (domain.TaskSpec, error) {
 	if err := within(ctx, id.TenantID); err != nil {
 		return domain.TaskSpec{}, err
 	}
-	var spec domain.TaskSpec
-	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
+	spec, known, err := s.knownSpec(ctx, id.Attempt())
+	if known || err != nil {
+		return spec, err
+	}
+	err = s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
 		task, err := tx.Attempt.Query().Where(own(id.Attempt())).QueryOfTask().Only(ctx)
 		if none(err) {
 			return domain.ErrUnknown
@@ -130,10 +140,26 @@ func (s *Store) TaskSpec(ctx context.Context, id auth.AgentIdentity) (domain.Tas
 		if err != nil {
 			return err
 		}
-		spec, err = decodeSpec(task.Spec)
+		if spec, err = decodeSpec(task.Spec); err == nil {
+			s.specs.put(id.Attempt(), spec, len(task.Spec))
+		}
 		return err
 	})
 	return spec, err
+}
+
+// knownSpec returns a specification that is remembered.
+func (s *Store) knownSpec(ctx context.Context, ref domain.AttemptRef) (domain.TaskSpec, bool, error) {
+	end, err := s.begin()
+	if err == nil {
+		defer end()
+		err = ctx.Err()
+	}
+	if err != nil {
+		return domain.TaskSpec{}, false, explain(err)
+	}
+	spec, ok := s.specs.get(ref)
+	return spec, ok, nil
 }
 
 func (s *Store) ownAttempt(ctx context.Context, id auth.AgentIdentity) (row *ent.Attempt, err error) {

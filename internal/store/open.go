@@ -16,9 +16,12 @@ import (
 // database is another than cfg says.
 func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	cfg = cfg.withDefaults()
+	if cfg.WritePath != Batched && cfg.WritePath != Direct {
+		return nil, fmt.Errorf("write path %q is neither %s nor %s", cfg.WritePath, Batched, Direct)
+	}
 	s := &Store{
 		clock: cfg.Clock, logger: cfg.Logger, sealer: cfg.Sealer,
-		newID: cfg.NewID, watches: newWatches(),
+		newID: cfg.NewID, watches: newWatches(), specs: newSpecs(maxSpecBytes), path: cfg.WritePath,
 	}
 	defer func() {
 		if err != nil {
@@ -69,7 +72,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.closed = true
-	var errs []error
+	errs := []error{s.closeGathering()}
 	if s.reader != nil && s.reader != s.writer {
 		errs = append(errs, s.reader.Close())
 	}

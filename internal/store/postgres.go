@@ -61,10 +61,37 @@ func (s *Store) openPostgres(ctx context.Context, dir, dsn string) error {
 	s.postgres, s.writing, s.reading = true, postgresWrite, postgresRead
 	s.writer = ent.NewClient(ent.Driver(entsql.OpenDB(dialect.Postgres, db)))
 	s.reader = s.writer
-	if err := checkPostgres(ctx, db, cfg); err != nil || dir == "" {
+	if err := checkPostgres(ctx, db, cfg); err != nil {
 		return err
 	}
+	if s.path == Batched {
+		s.statements = s.newStatements()
+		s.fetching = &gathering{db: db, postgres: true, borrowed: true}
+		if err := s.openGathering(ctx,
+			&gathering{db: one(cfg, durable), postgres: true}, &gathering{db: one(cfg, hasty), postgres: true}); err != nil {
+			return err
+		}
+	}
+	if dir == "" {
+		return nil
+	}
 	return markPlace(dir, placeOf(cfg))
+}
+
+// one is a connection for many rows at once, which do not wait for one of them.
+func one(cfg *pgx.ConnConfig, after func(context.Context, *pgx.Conn) error) *sql.DB {
+	cfg = cfg.Copy()
+	cfg.RuntimeParams["lock_timeout"] = fmt.Sprint(heldTimeout.Milliseconds())
+	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(after))
+	db.SetMaxOpenConns(1)
+	db.SetMaxIdleConns(1)
+	return db
+}
+
+// hasty has no commit wait for the disk.
+func hasty(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, "SET synchronous_commit = off")
+	return err
 }
 
 // durable has a commit wait for the disk: an acknowledged write survives the database's

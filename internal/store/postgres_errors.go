@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"net"
@@ -13,6 +15,7 @@ import (
 const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
+	lockNotAvailable     = "55P03"
 )
 
 // curableCodes are the SQLSTATE codes of what may pass. Those of two letters are classes.
@@ -24,7 +27,7 @@ var curableCodes = []string{
 	"58",             // trouble of the system
 	"25006",          // read-only: a standby, until it takes over
 	"25P03", "25P04", // the transaction was idle, or took, for too long
-	"55P03",                   // waited too long for a lock
+	lockNotAvailable,          // waited too long for a lock
 	"3D000", "28P01", "28000", // while a database is put back, or its passwords change
 }
 
@@ -38,6 +41,22 @@ func curablePostgres(err error) bool {
 	var network net.Error
 	return errors.As(err, &connecting) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
+// held reports whether a statement has waited too long for a row that another
+// transaction holds.
+func held(err error) bool {
+	e := new(pgconn.PgError)
+	return errors.As(err, &e) && e.Code == lockNotAvailable
+}
+
+// cutOff reports whether the connection broke, so that nobody knows what was committed.
+func cutOff(err error) bool {
+	var connecting *pgconn.ConnectError
+	if errors.As(err, &connecting) || errors.Is(err, context.DeadlineExceeded) {
+		return false
+	}
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // conflicted reports whether the database has rolled a transaction back for the sake of

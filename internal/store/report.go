@@ -11,6 +11,7 @@ import (
 
 	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/ent/attempt"
+	"github.com/neochaotic/leoflow/ent/predicate"
 	"github.com/neochaotic/leoflow/ent/taskinstance"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
@@ -40,7 +41,7 @@ func (s *Store) ReportStateAt(ctx context.Context, id auth.AgentIdentity, state 
 		ref: id.Attempt(), state: state, exitCode: exitCode,
 		message: stored(errMsg, domain.MaxErrorMessageBytes), at: clamped(at),
 	}
-	store := func(ctx context.Context) error { return s.write(ctx, r.store) }
+	store := func(ctx context.Context) error { return s.storeReport(ctx, r) }
 	if state.Terminal() {
 		return s.outlast(ctx, store)
 	}
@@ -100,10 +101,10 @@ type report struct {
 // apply moves the attempt if its state allows it, and returns 1 then, else 0.
 func (r report) apply(ctx context.Context, tx *txn) (int, error) {
 	if r.state == domain.TaskStateRunning {
-		return tx.Attempt.Update().Where(own(r.ref), unsettled(r.state), attempt.CancelRequestedAtIsNil()).
+		return tx.Attempt.Update().Where(own(r.ref), takes(r.state)).
 			SetState(r.state).SetStartedAt(tx.now).SetNillableRunningOccurredAt(r.at).Save(ctx)
 	}
-	update := tx.Attempt.Update().Where(own(r.ref), unsettled(r.state)).
+	update := tx.Attempt.Update().Where(own(r.ref), takes(r.state)).
 		SetState(r.state).SetExitCode(r.exitCode).SetMessage(r.message).SetSettledByReport(true).
 		SetEndedAt(tx.now).SetNillableEndedOccurredAt(r.at)
 	if r.state == domain.TaskStateFailed {
@@ -114,23 +115,46 @@ func (r report) apply(ctx context.Context, tx *txn) (int, error) {
 	return update.Save(ctx)
 }
 
+// takes is the guard of a report: the attempt's state allows it. A pending cancel bars
+// RUNNING (STATE-10).
+func takes(state domain.TaskState) predicate.Attempt {
+	if state == domain.TaskStateRunning {
+		return attempt.And(unsettled(state), attempt.CancelRequestedAtIsNil())
+	}
+	return unsettled(state)
+}
+
 // cause writes the expression of why the attempt failed, which the row's own columns
 // decide in the statement that settles it: a pending cancel first (STATE-10), then
 // an execution time-out that was over by the agent's own clock, which no report can
 // say in a field, then the exit code. The store's clock must not deny it by more than
 // a hundredth: the agent's may be set, or its RUNNING stamped long before it was taken.
 func (r report) cause(b *sql.Builder, now int64) {
-	b.WriteString("CASE WHEN ").Ident(attempt.FieldCancelRequestedAt).WriteString(" IS NOT NULL THEN ").
-		Arg(string(domain.CauseCancelled))
-	if r.at != nil {
-		b.WriteString(" WHEN ").Ident(attempt.FieldTimeoutSeconds).WriteString(" > 0 AND ").
-			Arg(*r.at).WriteString(" - ").Ident(attempt.FieldRunningOccurredAt).WriteString(" >= ").
-			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 1000000 AND ").
-			Arg(now).WriteString(" - ").Ident(attempt.FieldStartedAt).WriteString(" >= ").
-			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 990000 THEN ").Arg(string(domain.CauseTimedOut))
+	if r.at == nil {
+		writeCause(b, nil, nil, literal(causeOfExit(r.exitCode)))
+		return
 	}
-	b.WriteString(" ELSE ").Arg(string(causeOfExit(r.exitCode))).WriteString(" END")
+	writeCause(b, func() { b.Arg(*r.at) }, func() { b.Arg(now) }, literal(causeOfExit(r.exitCode)))
 }
+
+// writeCause is cause, given what writes the agent's time (nil: not known) and the
+// store's, and the cause that the exit code tells.
+func writeCause(b *sql.Builder, at, now func(), ofExit string) {
+	b.WriteString("CASE WHEN ").Ident(attempt.FieldCancelRequestedAt).WriteString(" IS NOT NULL THEN " + literal(domain.CauseCancelled))
+	if at != nil {
+		b.WriteString(" WHEN ").Ident(attempt.FieldTimeoutSeconds).WriteString(" > 0 AND ")
+		at()
+		b.WriteString(" - ").Ident(attempt.FieldRunningOccurredAt).WriteString(" >= ").
+			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 1000000 AND ")
+		now()
+		b.WriteString(" - ").Ident(attempt.FieldStartedAt).WriteString(" >= ").
+			Ident(attempt.FieldTimeoutSeconds).WriteString(" * 990000 THEN " + literal(domain.CauseTimedOut))
+	}
+	b.WriteString(" ELSE " + ofExit + " END")
+}
+
+// literal is a word of ours in SQL.
+func literal[T ~string](word T) string { return "'" + string(word) + "'" }
 
 // causeOfExit says why a task failed, from its exit code: agents report a signal
 // as a negative one.

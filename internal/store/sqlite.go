@@ -36,15 +36,41 @@ func (s *Store) openSQLite(ctx context.Context, dir string) (err error) {
 	if err := migrateFile(ctx, path, migrations.SQLite()); err != nil {
 		return err
 	}
-	if s.writer, err = connect(ctx, path, "immediate", 1, writerPragmas...); err != nil {
+	turns := make(turns, 1)
+	writer, err := connect(ctx, path, "immediate", 1, writerPragmas...)
+	if err != nil {
 		return err
 	}
-	s.reader, err = connect(ctx, path, "deferred", max(4, runtime.NumCPU()), readerPragmas...)
-	return err
+	s.writer = ent.NewClient(ent.Driver(turnDriver{entsql.OpenDB(dialect.SQLite, writer), turns}))
+	reader, err := connect(ctx, path, "deferred", max(4, runtime.NumCPU()), readerPragmas...)
+	if err != nil {
+		return err
+	}
+	s.reader = ent.NewClient(ent.Driver(entsql.OpenDB(dialect.SQLite, reader)))
+	if s.path == Direct {
+		return nil
+	}
+	s.statements = s.newStatements()
+	fetching, err := connect(ctx, path, "deferred", 1, readerPragmas...) // several were slower
+	if err != nil {
+		return err
+	}
+	s.fetching = &gathering{db: fetching}
+	if err := s.fetching.prepare(ctx, s.statements.fetch); err != nil {
+		return err
+	}
+	hasty, err := connect(ctx, path, "immediate", 1, hastyPragmas...)
+	if err != nil {
+		return err
+	}
+	return s.openGathering(ctx, &gathering{db: writer, turns: turns, borrowed: true}, &gathering{db: hasty, turns: turns})
 }
 
 var (
-	writerPragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)"}
+	writerPragmas = []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "wal_autocheckpoint(8000)"}
+	// A commit of a hasty one survives the process, and the machine once the next commit
+	// of the writer has reached the disk.
+	hastyPragmas  = []string{"synchronous(NORMAL)", "foreign_keys(1)", "wal_autocheckpoint(8000)"}
 	readerPragmas = []string{"query_only(1)"}
 )
 
@@ -72,7 +98,7 @@ func dataSource(path, txlock string, pragmas ...string) string {
 	return (&url.URL{Scheme: "file", Path: path, RawQuery: query.Encode()}).String()
 }
 
-func connect(ctx context.Context, path, txlock string, conns int, pragmas ...string) (*ent.Client, error) {
+func connect(ctx context.Context, path, txlock string, conns int, pragmas ...string) (*sql.DB, error) {
 	db, err := sql.Open(driverName, dataSource(path, txlock, pragmas...))
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -82,7 +108,7 @@ func connect(ctx context.Context, path, txlock string, conns int, pragmas ...str
 	if err := db.PingContext(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the database: %w", err), db.Close())
 	}
-	return ent.NewClient(ent.Driver(entsql.OpenDB(dialect.SQLite, db))), nil
+	return db, nil
 }
 
 // curableSQLite reports whether an error is of the machine, which may recover.

@@ -10,6 +10,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/neochaotic/leoflow/ent"
+	"github.com/neochaotic/leoflow/internal/batch"
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/secrets"
 )
 
@@ -35,6 +37,8 @@ type Config struct {
 	Sealer Sealer
 	// NewID makes the ids of task instances, unique within a tenant; nil: random UUIDs.
 	NewID func() string
+	// WritePath; empty: Batched.
+	WritePath WritePath
 }
 
 func (c Config) withDefaults() Config {
@@ -46,6 +50,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.NewID == nil {
 		c.NewID = uuid.NewString
+	}
+	if c.WritePath == "" {
+		c.WritePath = Batched
 	}
 	return c
 }
@@ -64,6 +71,15 @@ type Store struct {
 
 	postgres         bool
 	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all
+
+	specs      *specs
+	path       WritePath
+	statements statements
+	durable    *gathering                                // of what waits for the disk
+	hasty      *gathering                                // of heartbeats
+	beats      *batch.Writer[domain.AttemptRef, outcome] // nil: each is written by itself
+	deeds      *batch.Writer[deed, outcome]              // nil: likewise
+	fetching   *gathering                                // of values; nil: by ent alone
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls

@@ -9,7 +9,7 @@ import (
 )
 
 func TestEveryDialectKeepsTheContract(t *testing.T) {
-	store.OnEach(t, func(t *testing.T, fresh func(testing.TB) store.Config) {
+	store.OnEachWay(t, func(t *testing.T, fresh func(testing.TB) store.Config) {
 		storetest.Run(t, func(t *testing.T) storetest.Opener {
 			return opener(fresh(t), func(s *store.Store) storetest.Store { return s })
 		})
@@ -21,7 +21,7 @@ func opener(place store.Config, plant func(*store.Store) storetest.Store) storet
 	return func(t *testing.T, env storetest.Env) storetest.Store {
 		t.Helper()
 		s, err := store.Open(context.Background(), store.Config{
-			Dir: place.Dir, DSN: place.DSN, Clock: env.Clock, NewID: env.NewID, Sealer: env.Sealer,
+			Dir: place.Dir, DSN: place.DSN, WritePath: place.WritePath, Clock: env.Clock, NewID: env.NewID, Sealer: env.Sealer,
 		})
 		if err != nil {
 			t.Fatal(err)

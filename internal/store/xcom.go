@@ -19,10 +19,19 @@ func (s *Store) PutXCom(ctx context.Context, from domain.AttemptRef, name string
 	if err := within(ctx, from.TenantID); err != nil {
 		return err
 	}
-	value := e.Value
-	if value == nil {
-		value = []byte{} // not NULL
+	if e.Value == nil {
+		e.Value = []byte{} // not NULL
 	}
+	if s.deeds != nil && len(e.Value) <= maxGathered {
+		got, err := s.push(ctx, push{from, name, e.Value, readable(e.ContentType), e.CreatedAt.UnixMicro(), expires.UnixMicro()})
+		if err != nil || got == done {
+			return err
+		}
+	}
+	return s.putAlone(ctx, from, name, e, expires)
+}
+
+func (s *Store) putAlone(ctx context.Context, from domain.AttemptRef, name string, e xcom.Entry, expires time.Time) error {
 	return s.write(ctx, func(ctx context.Context, tx *txn) error {
 		row, err := tx.fence(ctx, from, true)
 		if err != nil {
@@ -30,7 +39,7 @@ func (s *Store) PutXCom(ctx context.Context, from domain.AttemptRef, name string
 		}
 		return tx.XComEntry.Create().SetTenant(tx.tenant).
 			SetDagID(row.DagID).SetRunID(row.RunID).SetTaskID(row.TaskID).SetTry(row.Try).SetKey(name).
-			SetValue(value).SetContentType(readable(e.ContentType)).
+			SetValue(e.Value).SetContentType(readable(e.ContentType)).
 			SetCreatedAt(e.CreatedAt.UnixMicro()).SetExpiresAt(expires.UnixMicro()).
 			OnConflictColumns(
 				xcomentry.FieldTenant, xcomentry.FieldDagID, xcomentry.FieldRunID,
@@ -46,6 +55,11 @@ func (s *Store) GetXCom(ctx context.Context, key xcom.Key, by *domain.AttemptRef
 	}
 	if by != nil && by.TenantID != key.TenantID {
 		return xcom.Entry{}, domain.ErrNoTenant
+	}
+	if by != nil && s.fetching != nil {
+		if got, found, err := s.fetch(ctx, key, *by, now); err != nil || found {
+			return got, err
+		}
 	}
 	var out xcom.Entry
 	err := s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {

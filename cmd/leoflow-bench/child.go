@@ -1,0 +1,125 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"syscall"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/bench"
+	"github.com/neochaotic/leoflow/internal/pgtest"
+	"github.com/neochaotic/leoflow/internal/server"
+	"github.com/neochaotic/leoflow/internal/store"
+)
+
+// childCmd is a server to be compared, in a process of its own so that what it spends can
+// be told from the load. It ends when its input does.
+type childCmd struct {
+	Kind      string `arg:"" enum:"bare,ours,postgres"`
+	DataDir   string
+	Database  string
+	WritePath string
+	Profile   string
+}
+
+// greeting is what a child says once it listens.
+type greeting struct {
+	Addr     string `json:"addr,omitempty"`
+	Operator string `json:"operator_token,omitempty"`
+	Database string `json:"database,omitempty"`
+}
+
+// Run serves.
+func (c *childCmd) Run(con *console) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin) // its end is the parent's
+		stop()
+	}()
+	serve := c.ours
+	switch c.Kind {
+	case "bare":
+		serve = c.bare
+	case "postgres":
+		serve = c.postgres
+	}
+	return c.profiled(func() error { return serve(ctx, con) })
+}
+
+// profiled has a profile of the processor made, where one was asked for.
+func (c *childCmd) profiled(serve func() error) error {
+	if c.Profile == "" {
+		return serve()
+	}
+	file, err := os.Create(c.Profile)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(file); err != nil {
+		return err
+	}
+	err = serve()
+	pprof.StopCPUProfile()
+	return errors.Join(err, file.Close())
+}
+
+func (c *childCmd) bare(ctx context.Context, con *console) error {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	s := bench.NewBare(bench.NewSpec())
+	context.AfterFunc(ctx, s.Stop)
+	if err := json.NewEncoder(con.out).Encode(greeting{Addr: l.Addr().String()}); err != nil {
+		return err
+	}
+	return s.Serve(l)
+}
+
+// postgres is a private server of PostgreSQL, or a database of the one that the
+// environment names, as tests have it.
+func (c *childCmd) postgres(ctx context.Context, con *console) error {
+	dsn, drop, err := pgtest.Create(ctx, "")
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(con.out).Encode(greeting{Database: dsn}); err != nil {
+		return errors.Join(err, drop())
+	}
+	<-ctx.Done()
+	return drop()
+}
+
+// noRate is more calls a second than any load here makes: what is measured is not the
+// limit of an attempt's or a tenant's rate.
+const noRate = 1_000_000
+
+func (c *childCmd) ours(ctx context.Context, con *console) error {
+	s, err := server.New(ctx, server.Config{
+		Addr: "127.0.0.1:0", DataDir: c.DataDir, SilenceWindow: time.Hour, AttemptRate: noRate, TenantRate: noRate,
+		Database: c.Database, WritePath: store.WritePath(c.WritePath),
+		Logger: slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	})
+	if err != nil {
+		return err
+	}
+	token, _, err := s.Tokens().MintOperator(auth.OperatorIdentity{Subject: "bench", TenantID: "bench", Role: auth.RoleAdmin}, time.Hour)
+	if err != nil {
+		return fmt.Errorf("mint an operator's token: %w", err)
+	}
+	if err := json.NewEncoder(con.out).Encode(greeting{Addr: s.Addr(), Operator: token}); err != nil {
+		return err
+	}
+	return s.Serve(ctx)
+}

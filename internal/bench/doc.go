@@ -1,0 +1,6 @@
+// Package bench puts load on a control plane over the public wire, in a closed loop: each
+// worker makes its next call when the last one was answered. It measures how many calls a
+// second come back, how long they take, and what the processes of the server spent.
+//
+// It may import gen and grpc, and nothing of what it measures.
+package bench

@@ -1,0 +1,271 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"entgo.io/ent/dialect/sql"
+
+	"github.com/neochaotic/leoflow/ent/attempt"
+	"github.com/neochaotic/leoflow/ent/run"
+	"github.com/neochaotic/leoflow/ent/taskchange"
+	"github.com/neochaotic/leoflow/ent/taskinstance"
+	"github.com/neochaotic/leoflow/ent/xcomentry"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// maxGathered is the size of the largest value that goes with others, in bytes.
+const maxGathered = 32 << 10
+
+// deed is what an attempt does to itself: it reports or it pushes.
+type deed struct {
+	report *report
+	push   *push
+}
+
+func (d deed) key() string {
+	if d.report != nil {
+		return keyOf(d.report.ref)
+	}
+	return keyOf(d.push.from)
+}
+
+// push is a value that an attempt hands on.
+type push struct {
+	from               domain.AttemptRef
+	name               string
+	value              []byte
+	contentType        string
+	createdAt, expires int64
+}
+
+// storeReport stores a report, or says why it does not. It waits where as many items
+// wait as may (STATE-8).
+func (s *Store) storeReport(ctx context.Context, r report) error {
+	if s.deeds != nil {
+		got, err := gather(ctx, s, s.deeds.Do, deed{report: &r})
+		if err != nil || got == done {
+			return err
+		}
+	}
+	return s.write(ctx, r.store)
+}
+
+// push stores a value. It is domain.ErrOverloaded where as many items wait as may.
+func (s *Store) push(ctx context.Context, p push) (outcome, error) {
+	got, err := gather(ctx, s, s.deeds.TryDo, deed{push: &p})
+	return got, overloaded(err)
+}
+
+// writeDeeds does those of many attempts in one transaction that is on disk when it
+// returns. Of those which it did not do it says so.
+func (s *Store) writeDeeds(ctx context.Context, deeds []deed) ([]outcome, error) {
+	out := make([]outcome, len(deeds))
+	changed := map[watchKey]struct{}{}
+	err := s.durable.write(ctx, func(ctx context.Context, t gathered) error {
+		moves, err := s.writeReports(ctx, t, deeds, out)
+		if err != nil {
+			return err
+		}
+		if err := s.writeMoves(ctx, t, moves, changed); err != nil {
+			return err
+		}
+		return s.writePushes(ctx, t, deeds, out)
+	})
+	for key := range changed { // after a commit that may have been made, too
+		s.watches.wake(key)
+	}
+	return unheld(out, err)
+}
+
+// move is an attempt that a report has moved.
+type move struct {
+	*report
+	taskPk, runPk, at int64
+	cause             domain.Cause
+}
+
+// writeReports is report.apply for many.
+func (s *Store) writeReports(ctx context.Context, t gathered, deeds []deed, out []outcome) ([]move, error) {
+	var moves []move
+	for _, state := range domain.TaskStateQueued.Next() {
+		var rows [][]any
+		var of []int
+		for i, d := range deeds {
+			if d.report != nil && d.report.state == state {
+				rows, of = append(rows, append(d.report.row(), s.stamp()...)), append(of, i)
+			}
+		}
+		var m move
+		err := t.do(ctx, s.statements.report[state], rows, []any{&m.taskPk, &m.runPk, &m.at, &m.cause}, func(n int) {
+			m.report = deeds[of[n]].report
+			moves, out[of[n]] = append(moves, m), done
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return moves, nil
+}
+
+// row has the columns of newReport.
+func (r report) row() []any {
+	var at any
+	if r.at != nil {
+		at = *r.at
+	}
+	if r.state == domain.TaskStateRunning {
+		return append(refRow(r.ref), at)
+	}
+	return append(refRow(r.ref), at, int64(r.exitCode), r.message, string(causeOfExit(r.exitCode)))
+}
+
+// colExitCause is the cause that a report's exit code tells.
+const colExitCause = "exit_cause"
+
+// newReport is the statement of report.apply for a state.
+func (s *Store) newReport(state domain.TaskState) *many {
+	returning := func(w *writing, at string) []string {
+		return []string{
+			w.in(attempt.Table, attempt.FieldTaskPk), w.in(attempt.Table, attempt.FieldRunPk),
+			w.in(attempt.Table, at), w.in(attempt.Table, attempt.FieldCause),
+		}
+	}
+	if state == domain.TaskStateRunning {
+		w := s.forMany(s.timed(append(slices.Clone(refColumns), intColumn(attempt.FieldRunningOccurredAt))...)...)
+		w.update(attempt.Table,
+			[2]string{attempt.FieldState, literal(state)}, [2]string{attempt.FieldStartedAt, w.now()},
+			[2]string{attempt.FieldRunningOccurredAt, w.of(attempt.FieldRunningOccurredAt)})
+		return w.own().and(takes(state)).done(returning(w, attempt.FieldStartedAt)...)
+	}
+	w := s.forMany(s.timed(append(slices.Clone(refColumns), intColumn(attempt.FieldEndedOccurredAt),
+		intColumn(attempt.FieldExitCode), textColumn(attempt.FieldMessage), textColumn(colExitCause))...)...)
+	set := [][2]string{
+		{attempt.FieldState, literal(state)}, {attempt.FieldSettledByReport, "TRUE"}, {attempt.FieldEndedAt, w.now()},
+	}
+	for _, name := range []string{attempt.FieldEndedOccurredAt, attempt.FieldExitCode, attempt.FieldMessage} {
+		set = append(set, [2]string{name, w.of(name)})
+	}
+	if state == domain.TaskStateFailed {
+		var cause sql.Builder
+		cause.SetDialect(w.Dialect())
+		writeCause(&cause, func() { cause.WriteString(w.of(attempt.FieldEndedOccurredAt)) },
+			func() { cause.WriteString(w.now()) }, w.of(colExitCause))
+		set = append(set, [2]string{attempt.FieldCause, cause.String()})
+	}
+	return w.update(attempt.Table, set...).own().and(takes(state)).done(returning(w, attempt.FieldEndedAt)...)
+}
+
+// writeMoves is txn.moved for many.
+func (s *Store) writeMoves(ctx context.Context, t gathered, moves []move, changed map[watchKey]struct{}) error {
+	tasks := make([][]any, len(moves))
+	runs := map[int64]*[]move{}
+	for i, m := range moves {
+		tasks[i] = []any{m.ref.TenantID, m.taskPk, int64(m.ref.TryNumber), string(m.state)}
+		if runs[m.runPk] == nil {
+			runs[m.runPk] = new([]move)
+		}
+		*runs[m.runPk] = append(*runs[m.runPk], m)
+		changed[watchKey{m.ref.TenantID, domain.RunKey{DagID: m.ref.DagID, RunID: m.ref.RunID}}] = struct{}{}
+	}
+	if err := t.do(ctx, s.statements.task, tasks, nil, nil); err != nil {
+		return err
+	}
+	pks := slices.Sorted(maps.Keys(runs))
+	rows := make([][]any, len(pks))
+	for i, pk := range pks {
+		of := *runs[pk]
+		rows[i] = []any{of[0].ref.TenantID, pk, int64(len(of))}
+	}
+	var last int64
+	var changes [][]any
+	err := t.do(ctx, s.statements.run, rows, []any{&last}, func(n int) {
+		of := *runs[pks[n]]
+		for i, m := range of {
+			changes = append(changes, m.change(last-int64(len(of)-1-i)))
+		}
+	})
+	if err == nil && len(changes) != len(moves) {
+		err = errors.New("run of a task instance is missing")
+	}
+	return cmp.Or(err, t.do(ctx, s.statements.change, changes, nil, nil))
+}
+
+// change is the entry of a move in the history.
+func (m move) change(revision int64) []any {
+	exitCode, message := m.exitCode, m.message
+	if m.state == domain.TaskStateRunning { // which stores neither
+		exitCode, message = 0, ""
+	}
+	return []any{m.ref.TenantID, m.runPk, revision, m.ref.TaskID, int64(m.ref.TryNumber), string(m.state), string(m.cause), int64(exitCode), message, m.at}
+}
+
+// writePushes fences many pushes, and stores the values of those that may.
+func (s *Store) writePushes(ctx context.Context, t gathered, deeds []deed, out []outcome) error {
+	var of []int
+	var fences, values [][]any
+	for i, d := range deeds {
+		if d.push != nil {
+			fences, of = append(fences, refRow(d.push.from)), append(of, i)
+		}
+	}
+	err := t.do(ctx, s.statements.fence, fences, []any{new(int64)}, func(n int) {
+		out[of[n]] = done
+		values = append(values, deeds[of[n]].push.row())
+	})
+	return cmp.Or(err, t.do(ctx, s.statements.value, values, nil, nil))
+}
+
+func (p *push) row() []any {
+	return []any{
+		p.from.TenantID, p.from.DagID, p.from.RunID, p.from.TaskID, int64(p.from.TryNumber), p.name,
+		p.value, p.contentType, p.createdAt, p.expires,
+	}
+}
+
+// statements are those for many rows.
+type statements struct {
+	beat, fetch                     *many
+	report                          map[domain.TaskState]*many
+	task, run, change, fence, value *many
+}
+
+// durable are those that wait for the disk.
+func (s statements) durable() []*many {
+	return append(slices.Collect(maps.Values(s.report)), s.task, s.run, s.change, s.fence, s.value)
+}
+
+func (s *Store) newStatements() statements {
+	out := statements{beat: s.newBeat(), fetch: s.newFetch(), report: map[domain.TaskState]*many{}}
+	for _, state := range domain.TaskStateQueued.Next() {
+		out.report[state] = s.newReport(state)
+	}
+	w := s.forMany(textColumn(taskinstance.FieldTenant), intColumn(taskinstance.FieldID), intColumn(taskinstance.FieldCurrentTry), textColumn(taskinstance.FieldState))
+	out.task = w.update(taskinstance.Table, [2]string{taskinstance.FieldState, w.of(taskinstance.FieldState)}).
+		equal(taskinstance.Table, taskinstance.FieldTenant, taskinstance.FieldID, taskinstance.FieldCurrentTry).done()
+
+	w = s.forMany(textColumn(run.FieldTenant), intColumn(run.FieldID), intColumn(run.FieldRevision))
+	out.run = w.update(run.Table, [2]string{run.FieldRevision, w.in(run.Table, run.FieldRevision) + " + " + w.of(run.FieldRevision)}).
+		equal(run.Table, run.FieldTenant, run.FieldID).done(w.in(run.Table, run.FieldRevision))
+
+	out.change = s.forMany(textColumn(taskchange.FieldTenant), intColumn(taskchange.FieldRunPk), intColumn(taskchange.FieldRevision),
+		textColumn(taskchange.FieldTaskID), intColumn(taskchange.FieldTry), textColumn(taskchange.FieldState), textColumn(taskchange.FieldCause),
+		intColumn(taskchange.FieldExitCode), textColumn(taskchange.FieldMessage), intColumn(taskchange.FieldAt)).
+		insert(taskchange.Table).done()
+
+	w = s.forMany(refColumns...)
+	out.fence = w.update(attempt.Table, [2]string{attempt.FieldFence, w.in(attempt.Table, attempt.FieldFence) + " + 1"}).
+		own().and(liveState()).done(w.in(attempt.Table, attempt.FieldFence))
+
+	w = s.forMany(textColumn(xcomentry.FieldTenant), textColumn(xcomentry.FieldDagID), textColumn(xcomentry.FieldRunID),
+		textColumn(xcomentry.FieldTaskID), intColumn(xcomentry.FieldTry), textColumn(xcomentry.FieldKey),
+		column{xcomentry.FieldValue, bytesArray}, textColumn(xcomentry.FieldContentType),
+		intColumn(xcomentry.FieldCreatedAt), intColumn(xcomentry.FieldExpiresAt))
+	out.value = w.insert(xcomentry.Table).orReplace(
+		[]string{xcomentry.FieldTenant, xcomentry.FieldDagID, xcomentry.FieldRunID, xcomentry.FieldTaskID, xcomentry.FieldTry, xcomentry.FieldKey},
+		xcomentry.FieldValue, xcomentry.FieldContentType, xcomentry.FieldCreatedAt, xcomentry.FieldExpiresAt).done()
+	return out
+}

@@ -1,0 +1,202 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"entgo.io/ent/dialect"
+	entsql "entgo.io/ent/dialect/sql"
+
+	"github.com/neochaotic/leoflow/ent/attempt"
+	"github.com/neochaotic/leoflow/ent/predicate"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// This file sends SQL past ent's policies, for many rows of any tenants at once. Each
+// statement takes the tenant of each row from that row, and matches or writes it; a test
+// reads them all.
+//
+// On PostgreSQL a statement takes its rows as arrays, and does all at once. On SQLite it
+// is prepared, and run for each row: there are no journeys to be saved.
+
+// column is one that rows bring along, and its type in arrays.
+type column struct{ name, array string }
+
+const (
+	textArray  = "text[]"
+	intArray   = "bigint[]"
+	bytesArray = "bytea[]"
+)
+
+// colNow is the time of a row's item, where the database does not tell it.
+const colNow = "now"
+
+func textColumn(name string) column { return column{name, textArray} }
+func intColumn(name string) column  { return column{name, intArray} }
+
+// The columns of an attempt's identity, in the order in which refRow gives them.
+var refColumns = []column{
+	textColumn(attempt.FieldTenant), textColumn(attempt.FieldInstanceID), intColumn(attempt.FieldTry),
+	textColumn(attempt.FieldDagID), textColumn(attempt.FieldRunID), textColumn(attempt.FieldTaskID),
+}
+
+func refRow(ref domain.AttemptRef) []any {
+	return []any{ref.TenantID, ref.TaskInstanceID, int64(ref.TryNumber), ref.DagID, ref.RunID, ref.TaskID}
+}
+
+// many is a statement that does the same to each of many rows.
+type many struct {
+	columns []column
+	args    []any // after those of the rows
+	text    string
+	returns bool
+}
+
+// nth is the number of a row on PostgreSQL, from 1.
+const nth = "b.nth"
+
+// writing is a many in the making. Its rows are called b.
+type writing struct {
+	entsql.Builder
+	columns []column
+	one     bool // for one row at a time on PostgreSQL too, which plans better for it
+}
+
+// forMany begins a statement for rows of those columns.
+func (s *Store) forMany(columns ...column) *writing {
+	w := &writing{columns: columns}
+	w.SetDialect(dialect.SQLite)
+	if s.postgres {
+		w.SetDialect(dialect.Postgres)
+	}
+	w.SetTotal(len(columns))
+	return w
+}
+
+// timed are columns, and that of the time where rows bring it along.
+func (s *Store) timed(columns ...column) []column {
+	if s.clock == nil {
+		return columns
+	}
+	return append(slices.Clone(columns), intColumn(colNow))
+}
+
+// rows writes where the rows come from. On PostgreSQL they are numbered from 1.
+func (w *writing) rows() *writing {
+	names := make([]string, len(w.columns))
+	sources := make([]string, len(w.columns))
+	for i, c := range w.columns {
+		names[i] = w.Quote(c.name)
+		switch {
+		case w.Dialect() == dialect.SQLite:
+			sources[i] = fmt.Sprintf("?%d AS %s", i+1, names[i])
+		case w.one:
+			sources[i] = fmt.Sprintf("$%d::%s AS %s", i+1, strings.TrimSuffix(c.array, "[]"), names[i])
+		default:
+			sources[i] = fmt.Sprintf("$%d::%s", i+1, c.array)
+		}
+	}
+	if w.one || w.Dialect() == dialect.SQLite {
+		w.WriteString("(SELECT " + strings.Join(sources, ", ") + ") AS b")
+		return w
+	}
+	w.WriteString("unnest(" + strings.Join(sources, ", ") + ") WITH ORDINALITY AS b(" + strings.Join(names, ", ") + ", nth)")
+	return w
+}
+
+// of writes a column of the rows.
+func (w *writing) of(name string) string { return "b." + w.Quote(name) }
+
+// equal writes that columns of a table are those of the rows.
+func (w *writing) equal(table string, columns ...string) *writing {
+	for i, name := range columns {
+		if i > 0 {
+			w.WriteString(" AND ")
+		}
+		w.WriteString(w.in(table, name) + " = " + w.of(name))
+	}
+	return w
+}
+
+// update begins to write an update of a table that sets columns to expressions. The
+// constants among those are no arguments: on SQLite the rows' come first.
+func (w *writing) update(table string, set ...[2]string) *writing {
+	w.WriteString("UPDATE ").Ident(table).WriteString(" SET ")
+	for i, s := range set {
+		if i > 0 {
+			w.Comma()
+		}
+		w.Ident(s[0]).WriteString(" = " + s[1])
+	}
+	w.WriteString(" FROM ")
+	w.rows().WriteString(" WHERE ")
+	return w
+}
+
+// insert writes an insertion of the rows into a table.
+func (w *writing) insert(table string) *writing {
+	names := make([]string, len(w.columns))
+	values := make([]string, len(w.columns))
+	for i, c := range w.columns {
+		names[i], values[i] = w.Quote(c.name), w.of(c.name)
+	}
+	w.WriteString("INSERT INTO ").Ident(table).
+		WriteString(" (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + " FROM ")
+	w.rows().WriteString(" WHERE TRUE") // SQLite would read an ON CONFLICT as one of a join
+	return w
+}
+
+// orReplace writes that a row of the same key takes those columns over.
+func (w *writing) orReplace(key []string, columns ...string) *writing {
+	w.WriteString(" ON CONFLICT (").IdentComma(key...).WriteString(") DO UPDATE SET ")
+	for i, name := range columns {
+		if i > 0 {
+			w.Comma()
+		}
+		w.Ident(name).WriteString(" = excluded." + w.Quote(name))
+	}
+	return w
+}
+
+// in is a column of a table.
+func (w *writing) in(table, name string) string { return w.Quote(table) + "." + w.Quote(name) }
+
+// own writes what [own] says, of the rows.
+func (w *writing) own() *writing {
+	names := make([]string, len(refColumns))
+	for i, c := range refColumns {
+		names[i] = c.name
+	}
+	return w.equal(attempt.Table, names...)
+}
+
+// and writes a guard, the very one that a statement of one row has.
+func (w *writing) and(guard predicate.Attempt) *writing {
+	s := entsql.Dialect(w.Dialect()).Select().From(entsql.Table(attempt.Table))
+	guard(s)
+	w.WriteString(" AND ")
+	w.Join(s.P())
+	return w
+}
+
+// now is the time: that of each row, or the database's.
+func (w *writing) now() string {
+	if slices.Contains(w.columns, intColumn(colNow)) {
+		return w.of(colNow)
+	}
+	return "(extract(epoch FROM statement_timestamp()) * 1000000)::bigint"
+}
+
+// done is the statement. It returns those columns of a row that it has written.
+func (w *writing) done(returning ...string) *many {
+	m := &many{columns: w.columns, returns: len(returning) > 0}
+	if m.returns {
+		if w.Dialect() == dialect.Postgres {
+			returning = append([]string{nth}, returning...)
+		}
+		w.WriteString(" RETURNING " + strings.Join(returning, ", "))
+	}
+	m.text, m.args = w.Query()
+	return m
+}

@@ -1,0 +1,43 @@
+package store
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// all are the statements for many rows.
+func (s statements) all() []*many { return append(s.durable(), s.beat, s.fetch) }
+
+// TestIso1StatementsForManyRowsHoldTheTenant reads each statement that goes past ent's
+// policies: it changes and reads a row only where that has the tenant of the item, and inserts
+// one only with it.
+func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
+	update := regexp.MustCompile(`^UPDATE (\w+) SET .* WHERE (\w+)\.tenant = b\.tenant AND [^|]*$`)
+	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, .* FROM .* WHERE TRUE`)
+	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
+		all := s.newStatements().all()
+		if len(all) != 11 {
+			t.Errorf("%s: %d statements", name, len(all))
+		}
+		for _, m := range all {
+			text := strings.NewReplacer("`", "", `"`, "").Replace(m.text)
+			found := update.FindStringSubmatch(text)
+			if m == all[len(all)-1] {
+				for _, table := range regexp.MustCompile(`JOIN (\w+) ON`).FindAllStringSubmatch(text, -1) {
+					if !strings.Contains(text, table[0]+" "+table[1]+".tenant = b.tenant AND ") {
+						t.Errorf("%s: %s of any tenant: %s", name, table[1], m.text)
+					}
+				}
+				if n := strings.Count(text, " JOIN "); n != 3 || strings.Contains(text, " OR ") {
+					t.Errorf("%s: %d tables: %s", name, n, m.text)
+				}
+				continue
+			}
+			held := found != nil && found[1] == found[2] || insert.MatchString(text)
+			if !held || strings.Contains(text, " OR ") {
+				t.Errorf("%s: %s", name, m.text)
+			}
+		}
+	}
+}
