@@ -119,16 +119,27 @@ mutants-full: ## Judges each mutant by every check, and writes what was found to
 mutants-missing: ## Runs, and adds to that table, what it lacks: new mutants, new checks.
 	go run ./tools/mutants -full -missing
 
+# A server of ours on the bench, as long as the rest of the recipe runs; its data in memory
+# where that can be: no check cuts the power.
+ON_BENCH = mkdir -p bin && go build -o bin/ ./cmd/leoflow-conformance ./tools/testbed; \
+	exec 3< <(TMPDIR=$$(test -w /dev/shm && echo /dev/shm || echo /tmp) exec bin/testbed -tls-ca bin/testbed-ca.pem); bed=$$!; trap 'kill '$$bed EXIT; \
+	read -r line <&3; [[ $$line =~ on\ ([^ ,]+),.*\ through\ (.+)$$ ]]; \
+	addr=$${BASH_REMATCH[1]} fixtures=$${BASH_REMATCH[2]}
+
+.PHONY: judge-file
+judge-file: ## Judges our own server by fixtures that were prepared beforehand and written to a file.
+	@$(ON_BENCH); rm -f bin/fixtures.json; \
+	bin/leoflow-conformance prepare --fixtures-addr "$$fixtures" bin/fixtures.json; \
+	bin/leoflow-conformance server --addr "$$addr" --tls-ca bin/testbed-ca.pem --fixtures-file bin/fixtures.json --time-scale $(TIME_SCALE)
+
 # How often, and how far waits are stretched: a busy machine is no flake.
 REPEAT ?= 100
 TIME_SCALE ?= 3
 
 .PHONY: repeat
 repeat: ## Judges our own server REPEAT times (100), each time in another order.
-	@mkdir -p bin && go build -o bin/ ./cmd/leoflow-conformance ./tools/testbed
-	@exec 3< <(exec bin/testbed -tls-ca bin/testbed-ca.pem); bed=$$!; trap 'kill '$$bed EXIT; \
-	read -r line <&3; [[ $$line =~ on\ ([^ ,]+),.*\ through\ (.+)$$ ]]; \
-	bin/leoflow-conformance server --addr "$${BASH_REMATCH[1]}" --fixtures-addr "$${BASH_REMATCH[2]}" \
+	@$(ON_BENCH); \
+	bin/leoflow-conformance server --addr "$$addr" --fixtures-addr "$$fixtures" \
 		--tls-ca bin/testbed-ca.pem --repeat $(REPEAT) --time-scale $(TIME_SCALE)
 
 .PHONY: bench
