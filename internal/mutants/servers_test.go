@@ -15,7 +15,10 @@ import (
 // TestEveryMutantIsFoundByItsCheck runs each mutant's named check against it.
 func TestEveryMutantIsFoundByItsCheck(t *testing.T) {
 	b := newBench(t, true)
-	for _, m := range Servers() {
+	for i, m := range Servers() {
+		if partly && i%10 != 0 {
+			continue
+		}
 		t.Run(m.Name, func(t *testing.T) {
 			r, err := b.JudgeMutant(t.Context(), m, suite.Options{Seed: 1, Only: []string{m.Check}, TimeScale: patience})
 			if err != nil {

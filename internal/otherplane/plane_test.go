@@ -139,6 +139,10 @@ func TestAConformantPlaneThatChoosesOtherwiseFailsNothing(t *testing.T) {
 	}
 	seed := mathrand.Uint64()
 	t.Logf("seed %d", seed)
+	if partly {
+		variants = variants[:1]
+		variants[0].only, variants[0].passes = []string{"STATE", "BEAT", "LOG", "XCOM"}, 60
+	}
 	results := make([]*suite.Results, len(variants))
 	var judging sync.WaitGroup
 	for i, v := range variants {

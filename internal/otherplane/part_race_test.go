@@ -1,0 +1,7 @@
+//go:build race
+
+package otherplane
+
+// partly has the suite's judging done in part: under the race detector all of it would
+// take a quarter of an hour. CI does the whole without it.
+const partly = true
