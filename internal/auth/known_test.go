@@ -24,8 +24,12 @@ func TestAuth2ATokenThatIsRememberedEndsInTime(t *testing.T) {
 		at   time.Time
 		good bool
 	}{
-		{now, true}, {now, true}, {ends.Add(-time.Second), true}, {ends.Add(auth.Leeway - time.Second), true},
-		{ends.Add(auth.Leeway + time.Second), false}, {ends.Add(time.Hour), false},
+		{now, true},
+		{now, true},
+		{ends.Add(-time.Second), true},
+		{ends.Add(auth.Leeway - time.Second), true},
+		{ends.Add(auth.Leeway + time.Second), false},
+		{ends.Add(time.Hour), false},
 		{now, true}, // a clock that is set back makes it good again, as it does a token that is new to it
 	} {
 		at = tc.at

@@ -24,12 +24,12 @@ var (
 type Verdict int
 
 const (
-	// Fail: it is nobody's fault, such as a store that is away. Every item gets the error.
+	// Fail says that it is nobody's fault, such as a store that is away. Every item gets the error.
 	Fail Verdict = iota
-	// Again: the same items may go well at once, such as after a deadlock, or after a
+	// Again says that the same items may go well at once, such as after a deadlock, or after a
 	// commit of which nobody knows whether it was made.
 	Again
-	// Split: one of the items may be at fault. Each half is written by itself, down to
+	// Split says that one of the items may be at fault. Each half is written by itself, down to
 	// the items that fail alone.
 	Split
 )

@@ -1,10 +1,9 @@
 package bench
 
 import (
+	"context"
 	"errors"
 	"io"
-
-	"context"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
