@@ -30,7 +30,7 @@ type serveCmd struct {
 	AttemptRate           int           `default:"${attemptRate}" env:"LEOFLOW_SERVE_ATTEMPT_RATE" placeholder:"N" help:"How many calls a second an attempt may make, by default ${default}. What is over that waits; a push is refused, to be tried again."`
 	TenantRate            int           `default:"${tenantRate}" env:"LEOFLOW_SERVE_TENANT_RATE" placeholder:"N" help:"The same for all attempts of a tenant together, by default ${default}."`
 	AuthenticateWithin    time.Duration `default:"${authenticateWithin}" env:"LEOFLOW_SERVE_AUTHENTICATE_WITHIN" placeholder:"DURATION" help:"How long a connection may be open without a call that has a good token, by default ${default}, of at least 20s; one that had such a call is never ended for being quiet."`
-	WritePath             string        `default:"batched" enum:"batched,direct" hidden:"" env:"LEOFLOW_SERVE_WRITE_PATH" placeholder:"WAY" help:"How what agents write all the time goes to the database: batched, or direct, each by itself."`
+	WritePath             string        `default:"batched" enum:"batched,direct" env:"LEOFLOW_SERVE_WRITE_PATH" placeholder:"WAY" help:"How what agents write all the time goes to the database: batched, as much at once as comes meanwhile, or direct, each by itself; by default ${default}."`
 	LogLevel              slog.Level    `default:"info" env:"LEOFLOW_SERVE_LOG_LEVEL" placeholder:"LEVEL" help:"Least level to log: debug, info, warn or error; by default ${default}."`
 	LogFormat             string        `default:"text" enum:"text,json" env:"LEOFLOW_SERVE_LOG_FORMAT" placeholder:"FORM" help:"Form of the log, on standard error: text or json; by default ${default}."`
 }
