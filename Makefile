@@ -126,6 +126,10 @@ ON_BENCH = mkdir -p bin && go build -o bin/ ./cmd/leoflow-conformance ./tools/te
 	read -r line <&3; [[ $$line =~ on\ ([^ ,]+),.*\ through\ (.+)$$ ]]; \
 	addr=$${BASH_REMATCH[1]} fixtures=$${BASH_REMATCH[2]}
 
+.PHONY: judge-whole
+judge-whole: ## Judges our server and agent, mutants and a plane of another make, whole: tests under -race do it in part.
+	go test ./internal/judged ./internal/mutants ./internal/otherplane
+
 .PHONY: judge-file
 judge-file: ## Judges our own server by fixtures that were prepared beforehand and written to a file.
 	@$(ON_BENCH); rm -f bin/fixtures.json; \
