@@ -15,7 +15,11 @@ func TestOurAgentPassesEveryCheck(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	r := conformance.RunAgent(t, conformance.Agent{Command: []string{program}}, conformance.Options{TimeScale: slowly})
+	o := conformance.Options{TimeScale: slowly}
+	if partly {
+		o.Rules = []string{"A-START", "A-RUN-1"}
+	}
+	r := conformance.RunAgent(t, conformance.Agent{Command: []string{program}}, o)
 	if passed := r.Count(suite.Passed); passed != len(r.Checks) || len(r.Unchecked) > 0 {
 		t.Errorf("%d of %d checks passed; rules without a check: %v", passed, len(r.Checks), r.Unchecked)
 	}
