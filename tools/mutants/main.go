@@ -81,6 +81,9 @@ func pattern(into **regexp.Regexp) func(string) error {
 // some reports whether only some of the matrix is run.
 func (c config) some() bool { return c.mutant != nil || c.check != nil }
 
+// writes reports whether the table is written.
+func (c config) writes() bool { return c.full && !c.some() }
+
 // sides are the sides that are asked for.
 func (c config) sides(dir string) ([]*matrix.Side, error) {
 	servers, err := mutants.Side()
@@ -122,14 +125,14 @@ func run(ctx context.Context) (err error) {
 			after.Rows = append(after.Rows, before.Of(side).Rows...)
 			continue
 		}
-		report, err := c.judge(ctx, sides[i], before)
+		report, err := c.judge(ctx, sides[i], before, after)
 		if err != nil {
 			return err
 		}
 		faults += len(report.Faults)
 		after.Rows = append(after.Rows, report.Table.Rows...)
 	}
-	if c.full && !c.some() {
+	if c.writes() {
 		if err := after.Write(c.table); err != nil {
 			return err
 		}
@@ -141,14 +144,24 @@ func run(ctx context.Context) (err error) {
 	return nil
 }
 
-// judge judges the mutants of one side, and tells what came of it.
-func (c config) judge(ctx context.Context, s *matrix.Side, before *matrix.Table) (*matrix.Report, error) {
-	o := matrix.Options{Full: c.full, Done: c.tell, Only: c.mutant, Checks: c.check}
+// judge judges the mutants of one side, and tells what came of it. What a run that is ended
+// early has found, the table has: -missing goes on from there.
+func (c config) judge(ctx context.Context, s *matrix.Side, before, after *matrix.Table) (*matrix.Report, error) {
+	o := matrix.Options{Full: c.full, Only: c.mutant, Checks: c.check}
 	if c.missing {
 		o.Known = before
 	}
+	var kept error
+	so := o.Known.Of(s.Side)
+	o.Done = func(v matrix.Verdict) {
+		c.tell(v)
+		if c.writes() && kept == nil {
+			so = so.With(s, v)
+			kept = with(before, after, so, s.Side).Write(c.table)
+		}
+	}
 	report, err := s.Run(ctx, o)
-	if err != nil {
+	if err := errors.Join(err, kept); err != nil {
 		return nil, err
 	}
 	for _, fault := range report.Faults {
@@ -158,10 +171,28 @@ func (c config) judge(ctx context.Context, s *matrix.Side, before *matrix.Table)
 	return report, nil
 }
 
+// with is the table while a side is judged: what is known of it so far, and of the others.
+func with(before, after, so *matrix.Table, side catalogue.Side) *matrix.Table {
+	out := &matrix.Table{}
+	for _, s := range catalogue.Sides() {
+		of := before.Of(s)
+		if s == side {
+			of = so
+		} else if judged := after.Of(s); len(judged.Rows) > 0 {
+			of = judged
+		}
+		out.Rows = append(out.Rows, of.Rows...)
+	}
+	return out
+}
+
 // tell tells of one mutant.
 func (c config) tell(v matrix.Verdict) {
 	for _, text := range v.Unsteady {
 		fmt.Printf("unsteady: %s: %s\n", v.Mutant.Name, text)
+	}
+	for _, text := range v.Faults {
+		fmt.Printf("fault: %s: %s\n", v.Mutant.Name, text)
 	}
 	if !c.verbose {
 		return

@@ -240,3 +240,40 @@ func TestWhatTheTableKnowsIsNotRunAgain(t *testing.T) {
 		t.Errorf("%s; %v", second.Summary(), stale)
 	}
 }
+
+// TestARunThatWasEndedIsGoneOnWith: the table has what was judged until then, and only
+// that.
+func TestARunThatWasEndedIsGoneOnWith(t *testing.T) {
+	s := side(t, good()...)
+	whole, err := s.Run(t.Context(), Options{Full: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := &Table{}
+	ctx, end := context.WithCancel(t.Context())
+	s.AtOnce = 1
+	_, err = s.Run(ctx, Options{Full: true, Done: func(v Verdict) {
+		kept = kept.With(s, v)
+		if v.Mutant.Name == s.Mutants[1].Name {
+			end()
+		}
+	}})
+	if err == nil {
+		t.Fatal("it was not ended")
+	}
+	var again []string
+	rest, err := s.Run(t.Context(), Options{Full: true, Known: kept, Done: func(v Verdict) {
+		if v.Took > 0 {
+			again = append(again, v.Mutant.Name)
+		}
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cmp.Diff(whole.Table, rest.Table) != "" {
+		t.Error(cmp.Diff(whole.Table, rest.Table))
+	}
+	if !slices.Equal(again, []string{s.Mutants[2].Name}) {
+		t.Errorf("run again: %q", again)
+	}
+}

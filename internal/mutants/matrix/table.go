@@ -90,6 +90,17 @@ func row(side catalogue.Side, m Mutant, check string) Row {
 	return out
 }
 
+// With is the table after one more mutant was judged, with all that was known of others:
+// to be kept as a run goes on, which may be ended before it ends.
+func (t *Table) With(s *Side, v Verdict) *Table {
+	out := &Table{slices.DeleteFunc(slices.Clone(t.Of(s.Side).Rows), func(r Row) bool {
+		return r.How == Nobody || r.Mutant == v.Mutant.Name
+	})}
+	out.add(s.Side, v)
+	out.close(s)
+	return out
+}
+
 // add takes in what found a mutant, sorted, the named one first.
 func (t *Table) add(side catalogue.Side, v Verdict) {
 	var rows []Row
