@@ -142,13 +142,17 @@ func (s *server) handle(_ any, incoming grpc.ServerStream) error {
 	} else {
 		reply, err = pass(c)
 	}
+	if errors.Is(err, io.EOF) {
+		return nil // a stream without a message
+	}
 	if err != nil {
 		return err
 	}
 	return incoming.SendMsg(reply)
 }
 
-// pass makes a call at the server; of a stream from it, up to the first message.
+// pass makes a call at the server; of a stream from it, up to the first message. One that
+// ends without is io.EOF.
 func (s *server) pass(full string, method protoreflect.MethodDescriptor, c *call) (proto.Message, error) {
 	conn := s.conn
 	if strings.HasPrefix(full, "/"+conformancev1.FixtureService_ServiceDesc.ServiceName+"/") {
