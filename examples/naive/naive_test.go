@@ -65,7 +65,7 @@ func judge(t *testing.T, program, flags string, only ...string) *suite.Results {
 		t.Fatal(err)
 	}
 	results, err := suite.Run(t.Context(), serversuite.Checks(target), suite.Options{
-		Rules: rules, Side: catalogue.Server, Seed: 1, Parallel: 16, Only: only,
+		Rules: rules, Side: catalogue.Server, Seed: 1, Parallel: 16, TimeScale: 3, Only: only,
 	})
 	if err != nil {
 		t.Fatal(err)

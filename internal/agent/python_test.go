@@ -344,7 +344,16 @@ def polite(held):
 					return &agentv1.HeartbeatResponse{}, nil
 				}
 			}
-			newBench(t, f).run(t)
+			b := newBench(t, f)
+			b.pace.after = func(time.Duration) <-chan time.Time { // the time is over once the task is up
+				over := make(chan time.Time)
+				go func() {
+					<-up
+					close(over)
+				}()
+				return over
+			}
+			b.run(t)
 			await(t, gone, "the end of the task's whole group")
 			wantOutcome(t, f.terminal(t), failure, c.code, c.want)
 		})
