@@ -2,7 +2,6 @@ package conformance
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 
 	"github.com/neochaotic/leoflow/conformance/agentsuite"
 	"github.com/neochaotic/leoflow/conformance/catalogue"
+	"github.com/neochaotic/leoflow/conformance/report"
 	"github.com/neochaotic/leoflow/conformance/serversuite"
 	"github.com/neochaotic/leoflow/conformance/suite"
 )
@@ -126,7 +126,7 @@ func (o Options) judge(t *testing.T, side catalogue.Side, checks []suite.Check, 
 	for _, line := range shortcomings(results) {
 		t.Error(line)
 	}
-	t.Log("\n" + results.Text(printable))
+	t.Log("\n" + results.Text(report.Visible))
 	return results
 }
 
@@ -144,7 +144,7 @@ func verdicts(r *suite.Results) []verdict {
 		case suite.Passed, suite.KnownFailing:
 			out = append(out, verdict{c.Check, c.Name, false})
 		case suite.Failed, suite.Broken:
-			out = append(out, verdict{c.Check, c.Text(printable), true})
+			out = append(out, verdict{c.Check, c.Text(report.Visible), true})
 		case suite.Skipped, suite.Untestable: // nothing was judged
 		}
 	}
@@ -164,14 +164,4 @@ func shortcomings(r *suite.Results) []string {
 		out = append(out, "nothing passed")
 	}
 	return out
-}
-
-// printable puts a mark in place of what would steer a terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r < ' ' && r != '\t' || r >= 0x7f && r < 0xa0 {
-			return '\uFFFD'
-		}
-		return r
-	}, text)
 }

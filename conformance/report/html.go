@@ -32,12 +32,12 @@ var (
 func HTML(r *conformancev1.Report) ([]byte, error) {
 	v := pageView{
 		Style: template.CSS(pageStyle), //nolint:gosec // it is ours
-		Side:  sideWord(r), System: visible(r.GetSystem()), Standing: standingOf(r).String(), Tone: string(standingOf(r).tone),
+		Side:  sideWord(r), System: Visible(r.GetSystem()), Standing: standingOf(r).String(), Tone: string(standingOf(r).tone),
 		Facts: facts(r), Totals: totalViews(r), Matrix: matrixOf(r), Reasons: reasonViews(r), Families: familyViews(r),
 		Version: r.GetVersion(),
 	}
 	for _, id := range r.GetStaleKnownFailing() {
-		v.Notes = append(v.Notes, visible(id)+" is listed as known to fail, and passed: take it off the list.")
+		v.Notes = append(v.Notes, Visible(id)+" is listed as known to fail, and passed: take it off the list.")
 	}
 	if r.GetInterrupted() {
 		v.Notes = append(v.Notes, "The run was interrupted: not every check ran.")
@@ -62,7 +62,7 @@ func HTML(r *conformancev1.Report) ([]byte, error) {
 func prose(text string) template.HTML {
 	var out strings.Builder
 	for i, part := range strings.Split(text, "`") {
-		part = template.HTMLEscapeString(visible(part))
+		part = template.HTMLEscapeString(Visible(part))
 		if i%2 == 1 {
 			part = "<code>" + part + "</code>"
 		}
@@ -148,7 +148,7 @@ func anchorOf(c *conformancev1.CheckResult) string {
 
 func failureOf(r *conformancev1.Report, rule *conformancev1.RuleResult, c *conformancev1.CheckResult, unfolded bool) failureView {
 	v := failureView{
-		Anchor: anchorOf(c), ID: c.GetId(), Name: visible(c.GetName()), Status: wordOf(c.GetStatus()), Word: heading(c.GetStatus()),
+		Anchor: anchorOf(c), ID: c.GetId(), Name: Visible(c.GetName()), Status: wordOf(c.GetStatus()), Word: heading(c.GetStatus()),
 		Level: levelWord(rule.GetLevel()), Rule: rule.GetId(), Statement: rule.GetStatement(), Rationale: rule.GetRationale(),
 		Unfolded: unfolded, Reasons: lines(c.GetReason()), Other: sideWord(r),
 	}
@@ -168,12 +168,12 @@ func failureOf(r *conformancev1.Report, rule *conformancev1.RuleResult, c *confo
 
 // stepOf is a step as its messages: a call, and what answered it.
 func stepOf(side conformancev1.ReportSide, e *conformancev1.Evidence) stepView {
-	v := stepView{At: e.GetAt().AsDuration().Round(time.Millisecond).String(), What: visible(e.GetWhat()), RPC: method(e.GetRpc())}
+	v := stepView{At: e.GetAt().AsDuration().Round(time.Millisecond).String(), What: Visible(e.GetWhat()), RPC: method(e.GetRpc())}
 	add := func(to bool, word, text string, isStatus bool) {
 		if text == "" && word == "" {
 			return
 		}
-		m := messageView{To: to, Word: visible(word), IsStatus: isStatus, Start: visible(text)}
+		m := messageView{To: to, Word: Visible(word), IsStatus: isStatus, Start: Visible(text)}
 		if len(m.Start) > maxInline {
 			m.Start, m.Whole = short(m.Start, maxInline/2), m.Start
 		}
@@ -202,7 +202,7 @@ func reasonViews(r *conformancev1.Report) []reasonView {
 	var out []reasonView
 	for _, of := range []conformancev1.ResultStatus{untestable, skipped} {
 		for _, reason := range reasonsOf(r, of) {
-			out = append(out, reasonView{Status: wordOf(of), Word: heading(of), Reason: visible(reason.text), Rules: reason.rules})
+			out = append(out, reasonView{Status: wordOf(of), Word: heading(of), Reason: Visible(reason.text), Rules: reason.rules})
 		}
 	}
 	none := reasonView{Status: wordOf(unchecked), Word: heading(unchecked), Reason: "the suite has no check of this rule"}
@@ -239,7 +239,7 @@ func familyViews(r *conformancev1.Report) []familyView {
 
 func checkOf(c *conformancev1.CheckResult) checkView {
 	v := checkView{
-		ID: c.GetId(), Name: visible(c.GetName()), Status: wordOf(c.GetStatus()), Word: heading(c.GetStatus()),
+		ID: c.GetId(), Name: Visible(c.GetName()), Status: wordOf(c.GetStatus()), Word: heading(c.GetStatus()),
 		Took: c.GetTook().AsDuration().Round(time.Millisecond).String(), Failure: anchorOf(c),
 	}
 	var rpcs []string

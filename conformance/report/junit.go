@@ -60,11 +60,11 @@ type (
 // is not judged is skipped, with the reason. It has a failure or an error exactly if the
 // exit code is not 0.
 func JUnit(r *conformancev1.Report) ([]byte, error) {
-	run := &junitRun{Name: "leoflow-conformance " + sideWord(r) + " " + visible(r.GetSystem())}
+	run := &junitRun{Name: "leoflow-conformance " + sideWord(r) + " " + Visible(r.GetSystem())}
 	class := "leoflow." + sideWord(r) + "."
 	for _, rule := range r.GetRules() {
 		s := &junitSuite{Name: rule.GetId(), Properties: &junitProperties{[]junitProperty{
-			{"level", levelWord(rule.GetLevel())}, {"statement", visible(rule.GetStatement())},
+			{"level", levelWord(rule.GetLevel())}, {"statement", Visible(rule.GetStatement())},
 		}}}
 		var took time.Duration
 		for _, c := range rule.GetChecks() {
@@ -112,7 +112,7 @@ func (s *junitSuite) add(c junitCase) {
 }
 
 func junitCaseOf(class string, rule *conformancev1.RuleResult, c *conformancev1.CheckResult) junitCase {
-	out := junitCase{Class: class + rule.GetId(), Name: c.GetId() + ": " + visible(c.GetName()), Time: seconds(c.GetTook())}
+	out := junitCase{Class: class + rule.GetId(), Name: c.GetId() + ": " + Visible(c.GetName()), Time: seconds(c.GetTook())}
 	reasons := lines(c.GetReason())
 	word := &junitWord{Message: reasons[0], Type: wordOf(c.GetStatus())}
 	switch c.GetStatus() {
@@ -134,7 +134,7 @@ func junitCaseOf(class string, rule *conformancev1.RuleResult, c *conformancev1.
 		if c.GetRuns() > 1 {
 			fmt.Fprintf(&text, "\n%d of %s went wrong", c.GetBadRuns(), count(int(c.GetRuns()), "run"))
 		}
-		text.WriteString("\n\n" + rule.GetId() + ": " + visible(rule.GetStatement()) + "\n")
+		text.WriteString("\n\n" + rule.GetId() + ": " + Visible(rule.GetStatement()) + "\n")
 		for _, e := range c.GetEvidence() {
 			text.WriteString("\n" + evidenceLine(e))
 		}
@@ -150,7 +150,7 @@ func ofTheRun(class string, r *conformancev1.Report) *junitSuite {
 		s.add(junitCase{Class: class + "run", Name: name, Time: seconds(nil), Failure: &junitWord{Message: message, Type: "failed"}})
 	}
 	for _, id := range r.GetStaleKnownFailing() {
-		fail("known failing "+visible(id), "it is listed as known to fail, and passed: take it off the list")
+		fail("known failing "+Visible(id), "it is listed as known to fail, and passed: take it off the list")
 	}
 	if r.GetInterrupted() {
 		fail("complete", "the run was interrupted: not every check ran")

@@ -26,7 +26,7 @@ func Markdown(r *conformancev1.Report) ([]byte, error) {
 	fmt.Fprintf(&out, "%s\n\n", strings.Join(append([]string{code(r.GetSystem(), maxReason)}, facts(r)...), " · "))
 	markdownTotals(&out, r)
 	for _, id := range r.GetStaleKnownFailing() {
-		fmt.Fprintf(&out, "\n**%s** is listed as known to fail, and passed: take it off the list.\n", plain(visible(id)))
+		fmt.Fprintf(&out, "\n**%s** is listed as known to fail, and passed: take it off the list.\n", plain(Visible(id)))
 	}
 	for _, of := range []conformancev1.ResultStatus{failed, broken, knownFailing} {
 		markdownFailures(&out, r, of)
@@ -178,7 +178,7 @@ func some(ids []string) string {
 // code is a text of others as code, in which Markdown means nothing: no link, no picture,
 // nobody's name. A bar would end a table's cell even there, so it stands outside.
 func code(text string, characters int) string {
-	text = strings.ReplaceAll(short(visible(text), characters), "\t", " ")
+	text = strings.ReplaceAll(short(Visible(text), characters), "\t", " ")
 	parts := strings.Split(text, "|")
 	for i, part := range parts {
 		if part == "" {

@@ -18,10 +18,10 @@ func legal(s string) string {
 	return spelt(s, func(rune) bool { return true })
 }
 
-// visible is a text as one line in which everything can be seen: what steers a terminal,
+// Visible is a text as one line in which everything can be seen: what steers a terminal,
 // changes the direction of text, or has no width is written as an escape, such as \x1b or
 // \u202e (LOG-8).
-func visible(s string) string {
+func Visible(s string) string {
 	return spelt(s, func(r rune) bool { return r == '\t' || strconv.IsPrint(r) })
 }
 
@@ -29,7 +29,7 @@ func visible(s string) string {
 func lines(s string) []string {
 	var out []string
 	for line := range strings.SplitSeq(s, "\n") {
-		out = append(out, visible(line))
+		out = append(out, Visible(line))
 	}
 	return out
 }
@@ -89,7 +89,7 @@ func evidenceLine(e *conformancev1.Evidence) string {
 		{"", e.GetError()},
 	} {
 		if part[1] != "" {
-			out.WriteString("  " + part[0] + visible(part[1]))
+			out.WriteString("  " + part[0] + Visible(part[1]))
 		}
 	}
 	return out.String()

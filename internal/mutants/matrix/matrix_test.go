@@ -277,3 +277,32 @@ func TestARunThatWasEndedIsGoneOnWith(t *testing.T) {
 		t.Errorf("run again: %q", again)
 	}
 }
+
+// TestACheckThatCannotJudgeAMutantIsNoFaultButASentinelIs: what it would have looked at is
+// not there in a system that is broken elsewhere.
+func TestACheckThatCannotJudgeAMutantIsNoFaultButASentinelIs(t *testing.T) {
+	s := side(t, good()...)
+	open := s.Open
+	s.Open = func(ctx context.Context) (Judge, func() error, error) {
+		judge, closed, err := open(ctx)
+		return func(ctx context.Context, m Mutant, checks []string) (*suite.Results, error) {
+			out, err := judge(ctx, m, checks)
+			for i, c := range out.Checks {
+				if m.Name == "STATE-5/one" && (c.Check == "SPEC-2/one" || c.Check == "XCOM-1/xx") {
+					out.Checks[i].Status = suite.Untestable
+				}
+			}
+			return out, err
+		}, closed, err
+	}
+	for full, want := range map[bool]int{false: 1, true: 0} {
+		report, err := s.Run(t.Context(), Options{Full: full})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.DeleteFunc(report.Faults, func(f string) bool { return !strings.Contains(f, "is untestable") })
+		if len(got) != want {
+			t.Errorf("full %v: %q", full, got)
+		}
+	}
+}

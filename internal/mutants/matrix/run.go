@@ -294,7 +294,8 @@ func brief(reason string) string {
 	return line
 }
 
-// fault says what is wrong with the end of a check against a mutant.
+// fault says what is wrong with the end of a check against a mutant. That one cannot judge
+// a system that is broken elsewhere is no wrong judgement, but sentinels are chosen to.
 func (r *run) fault(m Mutant, c suite.Result) string {
 	found, listed := r.found(m, c), m.listed(c.Check)
 	sound := r.sound[m.Way].Check(c.Check)
@@ -305,7 +306,7 @@ func (r *run) fault(m Mutant, c suite.Result) string {
 		return fmt.Sprintf("%s is listed, and did not find it: it is %s: %s", c.Check, c.Status, brief(c.Reason))
 	case found && !listed && (m.Broad == "" || !r.options.Full):
 		return fmt.Sprintf("%s found it, too: %s", c.Check, brief(c.Reason))
-	case !found && c.Status != sound.Status:
+	case !found && c.Status != sound.Status && (c.Status != suite.Untestable || !r.options.Full):
 		return fmt.Sprintf("%s is %s, and %s without the fault: %s", c.Check, c.Status, sound.Status, brief(c.Reason))
 	}
 	return ""
