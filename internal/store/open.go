@@ -73,6 +73,9 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	errs := []error{s.closeGathering()}
+	if s.wakes != nil {
+		errs = append(errs, s.wakes.close())
+	}
 	if s.reader != nil && s.reader != s.writer {
 		errs = append(errs, s.reader.Close())
 	}

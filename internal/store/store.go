@@ -68,6 +68,7 @@ type Store struct {
 	sealer  Sealer
 	newID   func() string
 	watches *watches
+	wakes   *wakes // nil: there are no other servers
 
 	postgres         bool
 	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all
