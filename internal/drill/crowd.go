@@ -27,7 +27,7 @@ const (
 	// at any time, or the reapers would take it for an outage.
 	crowdSize = 14
 	// silence is how long an agent may be silent before its attempt is lost.
-	silence = 6 * time.Second
+	silence = 5 * time.Second
 	// beatEvery is how often those beat which are not to fall silent.
 	beatEvery = 250 * time.Millisecond
 	// again is how long who got no answer waits before asking again.

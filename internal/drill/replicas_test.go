@@ -25,6 +25,7 @@ import (
 // XCOM-7, LOG-1 to LOG-4 and LOG-13 under the sudden death of servers that take over from
 // each other.
 func TestReplicas(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	dir := t.TempDir()
