@@ -126,8 +126,14 @@ var kinds = []struct {
 	name string
 	do   func(*crowd, string) error
 }{
-	{"plain", (*crowd).plain}, {"retry", (*crowd).retry}, {"cancel", (*crowd).cancelled}, {"plain", (*crowd).plain},
-	{"late", (*crowd).late}, {"silent", (*crowd).silent}, {"finish", (*crowd).finish}, {"plain", (*crowd).plain},
+	{"plain", (*crowd).plain},
+	{"retry", (*crowd).retry},
+	{"cancel", (*crowd).cancelled},
+	{"plain", (*crowd).plain},
+	{"late", (*crowd).late},
+	{"silent", (*crowd).silent},
+	{"finish", (*crowd).finish},
+	{"plain", (*crowd).plain},
 }
 
 func taskOf(n int) string { return fmt.Sprintf("%s_%d", kinds[n%len(kinds)].name, n) }

@@ -209,7 +209,7 @@ func (w *wakes) listen(ctx context.Context, conn *pgx.Conn, err error) {
 			return
 		}
 		w.logger.WarnContext(ctx, "not told of what other servers change: watchers look by themselves until this is mended", "cause", err.Error())
-		pause(ctx, wait/2+rand.N(wait)) // so that servers do not all come at once
+		pause(ctx, wait/2+rand.N(wait)) //nolint:gosec // so that servers do not all come at once
 		wait = min(2*wait, retryLast)
 		if conn, err = w.connect(ctx); err == nil {
 			w.watches.wakeAll() // nobody listened meanwhile

@@ -171,8 +171,11 @@ func TestNotificationsThatMeanNothingAreNone(t *testing.T) {
 func TestDigestsTellRunsApart(t *testing.T) {
 	seen := map[wakeKey]watchKey{}
 	for _, key := range []watchKey{
-		{"a", domain.RunKey{DagID: "b", RunID: "c"}}, {"ab", domain.RunKey{RunID: "c"}}, {"a", domain.RunKey{DagID: "bc"}},
-		{"", domain.RunKey{DagID: "ab", RunID: "c"}}, {"b", domain.RunKey{DagID: "b", RunID: "c"}},
+		{"a", domain.RunKey{DagID: "b", RunID: "c"}},
+		{"ab", domain.RunKey{RunID: "c"}},
+		{"a", domain.RunKey{DagID: "bc"}},
+		{"", domain.RunKey{DagID: "ab", RunID: "c"}},
+		{"b", domain.RunKey{DagID: "b", RunID: "c"}},
 	} {
 		if other, twice := seen[key.digest()]; twice {
 			t.Errorf("%v and %v are one", key, other)
