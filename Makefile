@@ -106,6 +106,10 @@ test: ## Runs all tests.
 crashdrill: ## Kills a server ten times under a pipeline, and compares what agents saw with what it holds.
 	go run ./tools/crashdrill -kills 10
 
+.PHONY: drill-replicas
+drill-replicas: ## Kills three servers of one PostgreSQL database in turn, thirty times, under a pipeline and a crowd of agents.
+	go run ./tools/crashdrill -kills 30 -groups 8 -parallel 6 -replicas 3
+
 .PHONY: mutants
 mutants: ## Judges the suite by mutants: each by its own check, that check's control, and 20 sentinels.
 	go run ./tools/mutants

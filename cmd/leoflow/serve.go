@@ -16,8 +16,9 @@ import (
 
 type serveCmd struct {
 	Addr    string `default:"${addr}" env:"LEOFLOW_SERVE_ADDR" placeholder:"HOST:PORT" help:"Address to listen on, by default ${default}; port 0 takes any free one."`
-	DataDir string `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the logs, the keys and the embedded database, by default ${default}; it is made where there is none. One server at a time."`
+	DataDir string `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the logs, the keys and the embedded database, by default ${default}; it is made where there is none. One server at a time, but for --shared."`
 	databaseFlag
+	Shared                bool          `env:"LEOFLOW_SERVE_SHARED" help:"Other servers of the same --database have the data directory, too, all with --shared. Its file system must keep locks, and show each server what the others wrote."`
 	TLSCert               string        `env:"LEOFLOW_SERVE_TLS_CERT" placeholder:"FILE" help:"Certificate, as PEM; read again when it changes. Without one the server speaks plaintext, and delivers no secrets."`
 	TLSKey                string        `env:"LEOFLOW_SERVE_TLS_KEY" placeholder:"FILE" help:"Key of the certificate, as PEM."`
 	AllowPlaintextSecrets bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_SECRETS" help:"Deliver secrets over plaintext too: whoever sees the network reads them."`
@@ -49,12 +50,16 @@ Keep the state in PostgreSQL, the password in a variable of the environment:
 
   PGPASSWORD=… leoflow serve --database postgres://leoflow@db.example.com/leoflow
 
+Serve the same from several machines that have one directory:
+
+  leoflow serve --addr :7400 … --shared --data-dir /mnt/leoflow --database postgres://leoflow@db.example.com/leoflow
+
 SIGTERM or Ctrl-C ends the server in order: what it received is on disk. A second one ends it at once.`
 }
 
 func (c *serveCmd) config(logger *slog.Logger) server.Config {
 	return server.Config{
-		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database, WritePath: store.WritePath(c.WritePath),
+		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database, Shared: c.Shared, WritePath: store.WritePath(c.WritePath),
 		TLSCertFile: c.TLSCert, TLSKeyFile: c.TLSKey,
 		AllowPlaintextSecrets: c.AllowPlaintextSecrets, AllowPlaintextRemote: c.AllowPlaintextRemote,
 		MetricsAddr:  c.MetricsAddr,
@@ -120,6 +125,7 @@ var fieldFlags = []struct{ field, flags string }{
 	{"TLS certificate", "--tls-cert, --tls-key"},
 	{"address", "--addr"},
 	{"metrics address", "--metrics-addr"},
+	{"shared data directory", "--shared"},
 	{"data directory", "--data-dir"},
 	{"database", "--database"},
 	{"XCom limit", "--xcom-max-bytes"},

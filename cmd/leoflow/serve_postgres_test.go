@@ -133,3 +133,41 @@ func TestCopyNeedsBothDatabases(t *testing.T) {
 	empty.wantCode(t, exitBadInput)
 	empty.wantOneLine(t, "holds no database")
 }
+
+// TestServeSharesADirectory serves one database and one directory by two servers: what
+// one began the other goes on with.
+func TestServeSharesADirectory(t *testing.T) {
+	args := []string{"serve", "--addr", "127.0.0.1:0", "--shared", "--data-dir", filepath.Join(t.TempDir(), "data"), "--database", pgtest.Database(t)}
+	var servers [2]*command
+	for i := range servers {
+		servers[i] = start(t, nil, args...)
+	}
+	var addrs [2]string
+	for i, s := range servers {
+		m := postgresLine.FindStringSubmatch(s.awaitLine("leoflow serves"))
+		if m == nil {
+			t.Fatalf("start line %q", s.seen.String())
+		}
+		addrs[i] = m[1]
+	}
+	data := args[5]
+	token := strings.TrimSpace(leoflow(t, "token", "--data-dir", data).out)
+	if err := createRun(t, addrs[0], token); err != nil {
+		t.Fatal(err)
+	}
+	got := start(t, []string{"LEOFLOW_TOKEN=" + token}, "runs", "list", "--server", addrs[1]).end()
+	got.wantCode(t, exitOK)
+	got.wantIn(t, "d", "r")
+	for _, args := range [][]string{{"secrets", "retire"}, {"serve", "--addr", "127.0.0.1:0"}} {
+		got := leoflow(t, append(args, "--data-dir", data, "--database", servers[0].cmd.Args[8])...)
+		got.wantCode(t, exitFailed)
+		got.wantOneLine(t, "in use by another process")
+	}
+	for _, s := range servers {
+		s.signal(syscall.SIGTERM)
+		s.end().wantCode(t, exitOK)
+	}
+	alone := leoflow(t, "serve", "--shared", "--data-dir", t.TempDir())
+	alone.wantCode(t, exitBadInput)
+	alone.wantOneLine(t, "--shared", "PostgreSQL")
+}

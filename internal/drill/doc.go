@@ -8,6 +8,10 @@
 // and [Plan.Check] tell every difference. The machinery is the protocol's own
 // evidence, so it shares no code with what it judges.
 //
+// With several servers of one database there is a crowd beside the pipeline: agents that
+// are cancelled, superseded, tried again and reaped, whose histories [Crowd.Check] holds
+// against the state table of the spec.
+//
 // It may import gen, grpc and protobuf, nothing else of ours. Tests and its tool alone
 // may import it.
 package drill

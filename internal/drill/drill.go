@@ -35,6 +35,11 @@ type Config struct {
 	Groups   int    // of tasks: 1 to [MaxGroups]
 	Parallel int    // the most agents at once, at least 1
 	Seed     uint64 // of the plan and the moments
+	// Replicas is how many servers there are, of the PostgreSQL database that Database
+	// names, each killed in its turn; 0: one, with a database of its own. With several
+	// there is a crowd of agents beside the pipeline.
+	Replicas int
+	Database string
 	// Out is told each kill as it happens; nil: nobody is.
 	Out io.Writer
 }
@@ -48,20 +53,28 @@ type Result struct {
 	// Seen and Stored are what was compared.
 	Seen   map[Attempt]*Seen
 	Stored *Stored
+	// Crowd is what was compared of the crowd; nil: there was none.
+	Crowd *Crowd
 }
 
 // String is the closing line.
 func (r *Result) String() string {
-	return fmt.Sprintf("%d kills, %d attempts; acknowledged: %d reports, %d values, %d lines; lost %d, doubled %d, wrong %d",
-		r.Kills, r.Attempts, r.Reports, r.Values, r.Lines, len(r.Lost), len(r.Doubled), len(r.Wrong))
+	crowd := ""
+	if r.Crowd != nil {
+		crowd = ", " + r.Crowd.String()
+	}
+	return fmt.Sprintf("%d kills, %d attempts%s; acknowledged: %d reports, %d values, %d lines; lost %d, doubled %d, wrong %d",
+		r.Kills, r.Attempts, crowd, r.Reports, r.Values, r.Lines, len(r.Lost), len(r.Doubled), len(r.Wrong))
 }
 
 type drill struct {
 	Config
 	plan     *Plan
 	recorder *Recorder
-	plane    *plane
+	planes   []*plane
+	turn     int // whose turn it is to be killed
 	proxy    *Proxy
+	crowd    *crowd // nil: none
 }
 
 // Run drills: it runs a pipeline on a server that it kills at random moments, reads
@@ -78,12 +91,11 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, said.Close()) }()
-	d.plane = &plane{program: cfg.Program, data: filepath.Join(cfg.Dir, "data"), addr: "127.0.0.1:0", said: said}
-	defer d.plane.kill()
-	if err := d.plane.start(ctx); err != nil {
+	defer d.killAll()
+	if err := d.startAll(ctx, said); err != nil {
 		return nil, err
 	}
-	token, err := d.plane.token(ctx)
+	token, err := d.planes[0].token(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +114,32 @@ func Run(ctx context.Context, cfg Config) (_ *Result, err error) {
 	if held != nil {
 		result.wrong("%v", held)
 	}
-	return result, d.plane.stop()
+	var errs []error
+	for _, p := range d.planes {
+		errs = append(errs, p.stop())
+	}
+	return result, errors.Join(errs...)
+}
+
+// startAll starts the servers.
+func (d *drill) startAll(ctx context.Context, said io.Writer) error {
+	for range max(1, d.Replicas) {
+		p := &plane{program: d.Program, data: filepath.Join(d.Dir, "data"), addr: "127.0.0.1:0", said: said}
+		if d.Replicas > 0 {
+			p.args = []string{"--shared", "--database", d.Database, "--silence-window", silence.String()}
+		}
+		d.planes = append(d.planes, p)
+		if err := p.start(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *drill) killAll() {
+	for _, p := range d.planes {
+		p.kill()
+	}
 }
 
 // run runs the pipeline through the proxy, and kills meanwhile.
@@ -111,10 +148,20 @@ func (d *drill) run(ctx context.Context, token string, moments []kill) (kills in
 	if err != nil {
 		return 0, err
 	}
-	if d.proxy, err = StartProxy(d.plane.addr, d.recorder); err != nil {
+	var addrs []string
+	for _, p := range d.planes {
+		addrs = append(addrs, p.addr)
+	}
+	if d.proxy, err = StartProxy(d.recorder, addrs...); err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, d.proxy.Close()) }()
+	if d.Replicas > 1 {
+		if d.crowd, err = gather(ctx, d.proxy.Addr(), token); err != nil {
+			return 0, err
+		}
+		defer func() { err = errors.Join(err, d.crowd.end()) }()
+	}
 	running, stop := context.WithCancel(ctx)
 	defer stop()
 	striking, end := context.WithCancel(ctx) // until the run has ended
@@ -163,19 +210,22 @@ func (d *drill) pipeline(ctx context.Context, token, file string) error {
 // compare reads everything back from a server that was killed and started again, so
 // that it tells what is on disk, and holds it against all that is known.
 func (d *drill) compare(ctx context.Context, token string) (*Result, error) {
-	d.plane.kill()
-	if err := d.plane.start(ctx); err != nil {
-		return nil, err
+	d.killAll()
+	for _, p := range d.planes {
+		if err := p.start(ctx); err != nil {
+			return nil, err
+		}
 	}
-	conn, err := grpc.NewClient(d.plane.addr,
+	conn, err := grpc.NewClient(d.planes[0].addr,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = conn.Close() }() // nothing is under way any more
-	stored, err := ReadBack(metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token),
-		controlv1.NewControlServiceClient(conn), d.plan.Dag, runID)
+	ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
+	client := controlv1.NewControlServiceClient(conn)
+	stored, err := ReadBack(ctx, client, d.plan.Dag, runID)
 	if err != nil {
 		return nil, fmt.Errorf("the store cannot be read: %w", err)
 	}
@@ -183,13 +233,22 @@ func (d *drill) compare(ctx context.Context, token string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	verdict := Compare(d.recorder.Seen(), stored)
+	seen := d.recorder.Of(d.plan.Dag)
+	verdict := Compare(seen, stored)
 	d.plan.Check(verdict, stored)
 	d.plan.CheckShown(verdict, string(output))
 	if err := d.plan.CheckBegun(verdict, d.Dir); err != nil {
 		return nil, err
 	}
-	return &Result{Verdict: verdict, Attempts: len(stored.Attempts), Plan: d.plan, Seen: d.recorder.Seen(), Stored: stored}, nil
+	result := &Result{Verdict: verdict, Attempts: len(stored.Attempts), Plan: d.plan, Seen: seen, Stored: stored}
+	if d.crowd == nil {
+		return result, nil
+	}
+	if result.Crowd, err = d.crowd.told(ctx, client, d.recorder.Of(crowdDag)); err != nil {
+		return nil, fmt.Errorf("what is stored of the crowd cannot be read: %w", err)
+	}
+	result.Crowd.Check(verdict)
+	return result, nil
 }
 
 func (d *drill) say(format string, args ...any) {

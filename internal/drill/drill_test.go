@@ -18,6 +18,7 @@ const deadline = 3 * time.Minute
 // It holds LOG-1, LOG-2, LOG-3, LOG-4, STATE-2, STATE-3, XCOM-1, XCOM-4, A-NET-1,
 // A-LOG-1 and A-LOG-2 under the sudden death of the server.
 func TestCrash(t *testing.T) {
+	t.Parallel() // it waits more than it works
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	dir := t.TempDir()

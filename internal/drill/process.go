@@ -28,6 +28,7 @@ func Build(ctx context.Context, dir string) (string, error) {
 // and one directory. The present one lives until it is killed, whatever the context.
 type plane struct {
 	program, data string
+	args          []string  // of serve, beside those
 	addr          string    // port 0 until the first one listens
 	said          io.Writer // what they write of themselves
 	process       *exec.Cmd // the present one
@@ -45,7 +46,7 @@ const hurryAfter = 10 * time.Second
 
 // launch starts a process, and does not wait for it to listen.
 func (p *plane) launch(ctx context.Context) error {
-	cmd := command(context.WithoutCancel(ctx), p.program, "serve", "--addr", p.addr, "--data-dir", p.data, "--log-format", "json")
+	cmd := command(context.WithoutCancel(ctx), p.program, append([]string{"serve", "--addr", p.addr, "--data-dir", p.data, "--log-format", "json"}, p.args...)...)
 	cmd.Stderr = p.said
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {

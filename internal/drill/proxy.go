@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/resolver"
+	"google.golang.org/grpc/resolver/manual"
 )
 
 // maxFrame is the largest message that passes, in bytes: larger than any that a server
@@ -39,8 +41,9 @@ type CallTap interface {
 	End(err error)
 }
 
-// Proxy passes gRPC calls of any service on to one server, byte for byte, in
-// plaintext. While the server is down, calls fail at once with UNAVAILABLE.
+// Proxy passes gRPC calls of any service on to servers, byte for byte, in plaintext: each
+// call to another than the last one, of those that are up. While all are down, calls fail
+// at once with UNAVAILABLE.
 type Proxy struct {
 	listener net.Listener
 	server   *grpc.Server
@@ -51,10 +54,18 @@ type Proxy struct {
 }
 
 // StartProxy listens on a free port of the loopback address, and serves until Close.
-func StartProxy(target string, tap Tap) (*Proxy, error) {
-	conn, err := grpc.NewClient(target,
+func StartProxy(tap Tap, targets ...string) (*Proxy, error) {
+	servers := manual.NewBuilderWithScheme("drill")
+	state := resolver.State{}
+	for _, target := range targets {
+		state.Addresses = append(state.Addresses, resolver.Address{Addr: target})
+	}
+	servers.InitialState(state)
+	conn, err := grpc.NewClient(servers.Scheme()+":///servers",
+		grpc.WithResolvers(servers),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDisableServiceConfig(),
+		grpc.WithDefaultServiceConfig(`{"loadBalancingConfig": [{"round_robin": {}}]}`),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(rawCodec{}),
 			grpc.MaxCallRecvMsgSize(maxFrame), grpc.MaxCallSendMsgSize(maxFrame)),
 		// A server that is back is found at once.
@@ -64,7 +75,7 @@ func StartProxy(target string, tap Tap) (*Proxy, error) {
 		}),
 	)
 	if err != nil {
-		return nil, fmt.Errorf("the proxy cannot call %q: %w", target, err)
+		return nil, fmt.Errorf("the proxy cannot call %q: %w", targets, err)
 	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

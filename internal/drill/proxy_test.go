@@ -83,7 +83,7 @@ func serveFake(t *testing.T, addr string, f *fakePlane) (at string, stop func())
 // through is a client behind a proxy, with a token of the attempt.
 func through(t *testing.T, target string, r *Recorder) (agentv1.AgentServiceClient, context.Context) {
 	t.Helper()
-	proxy, err := StartProxy(target, r)
+	proxy, err := StartProxy(r, target)
 	if err != nil {
 		t.Fatal(err)
 	}

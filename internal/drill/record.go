@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 
@@ -81,6 +82,13 @@ func NewRecorder() *Recorder {
 
 // Seen is the record, once all calls have ended: it is not a copy.
 func (r *Recorder) Seen() map[Attempt]*Seen { return r.seen }
+
+// Of is what of the record is of one DAG.
+func (r *Recorder) Of(dag string) map[Attempt]*Seen {
+	of := maps.Clone(r.seen)
+	maps.DeleteFunc(of, func(a Attempt, _ *Seen) bool { return a.Dag != dag })
+	return of
+}
 
 // Progress is how far it is now.
 func (r *Recorder) Progress() Progress {

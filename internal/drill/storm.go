@@ -50,8 +50,8 @@ func (k kill) String() string {
 	return fmt.Sprintf("after %d lines, on a %s and %v more; down for %v", k.lines, k.on, k.after.Round(time.Microsecond), k.down.Round(time.Millisecond))
 }
 
-// strike kills the server at one moment and starts it again; it returns how often it
-// killed. Whoever waits for a report, a value or a launch goes on when half of the
+// strike kills a server at one moment, the one whose turn it is, and starts it again; it
+// returns how often it killed. Whoever waits for a report, a value or a launch goes on when half of the
 // lines until the next moment have passed without one.
 func (d *drill) strike(ctx context.Context, k kill, next int) (kills int, err error) {
 	if err := d.recorder.Await(ctx, func(p Progress) bool { return p.Lines >= k.lines }); err != nil {
@@ -67,23 +67,25 @@ func (d *drill) strike(ctx context.Context, k kill, next int) (kills int, err er
 	if err := pause(ctx, k.after); err != nil {
 		return 0, err
 	}
-	d.plane.kill()
+	victim := d.planes[d.turn%len(d.planes)]
+	d.turn++
+	victim.kill()
 	kills++
 	d.say("kill %v", k)
 	if err := pause(ctx, k.down); err != nil {
 		return kills, err
 	}
 	if k.on == onStart {
-		if err := d.plane.launch(ctx); err != nil {
+		if err := victim.launch(ctx); err != nil {
 			return kills, err
 		}
 		if err := pause(ctx, k.after*5); err != nil {
 			return kills, err
 		}
-		d.plane.kill()
+		victim.kill()
 		kills++
 	}
-	return kills, d.plane.start(ctx)
+	return kills, victim.start(ctx)
 }
 
 // met reports whether what the kill waits for has passed.

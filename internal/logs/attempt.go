@@ -56,6 +56,9 @@ type attemptLog struct {
 	stopping bool
 	work     sync.Cond // pending or stopping changed
 
+	looking  bool // the committer is told to look
+	yielding bool // another process asked for the log: it gets it when nothing is queued
+
 	heldLines, heldBytes int // of all streams
 
 	done chan struct{} // closed when the committer has ended
@@ -64,6 +67,7 @@ type attemptLog struct {
 	file    file
 	base    int64
 	records int64 // where the segment's records begin: after its head
+	holding bool  // the right to write, where the root is shared
 }
 
 func newAttemptLog(d *Dir, ref Ref) *attemptLog {
@@ -92,15 +96,9 @@ func enter(ctx context.Context, ch chan struct{}) error {
 func leave(ch chan struct{}) { ch <- struct{}{} }
 
 // load reads the log back and starts its committer. The caller has the life token.
-func (l *attemptLog) load() error {
-	if err := l.dir.mend(l); err != nil {
-		return err
-	}
-	r, err := l.dir.recoverLog(l.rel, l.dir.isVerified(l.ref))
+func (l *attemptLog) load(ctx context.Context) error {
+	r, err := l.find(ctx)
 	if err != nil {
-		return err
-	}
-	if err := l.reopen(r); err != nil {
 		return err
 	}
 	l.dir.forgetVerified(l.ref)
@@ -113,10 +111,26 @@ func (l *attemptLog) load() error {
 	l.bases, l.end, l.durable = r.bases, r.end, r.end
 	l.pending, l.dirty, l.headSize, l.err, l.stopping = nil, nil, 0, nil, false
 	l.heldLines, l.heldBytes = 0, 0
+	l.looking, l.yielding = false, false
 	l.done = make(chan struct{})
 	l.loaded = true
 	go l.commit()
 	return nil
+}
+
+// find reads the log back, and opens what is to be written.
+func (l *attemptLog) find(ctx context.Context) (*recovered, error) {
+	if l.dir.opts.Shared {
+		return l.loadShared(ctx)
+	}
+	if err := l.dir.mend(l); err != nil {
+		return nil, err
+	}
+	r, err := l.dir.recoverLog(l.rel, l.dir.isVerified(l.ref, 0))
+	if err != nil {
+		return nil, err
+	}
+	return r, l.reopen(r)
 }
 
 // reopen opens the last segment for appending. The first one is created with the
@@ -141,27 +155,36 @@ func (l *attemptLog) unload() {
 	l.work.Signal()
 	l.mu.Unlock()
 	<-l.done
+	l.mu.Lock()
+	failed, durable := l.err != nil, l.durable
+	l.mu.Unlock()
+	if l.dir.opts.Shared {
+		l.unloadShared(failed)
+	} else {
+		l.leave(failed, durable)
+	}
+	l.mu.Lock()
+	l.loaded, l.streams, l.dirty = false, nil, nil
+	l.changed.wake()
+	l.mu.Unlock()
+}
+
+// leave closes the file.
+func (l *attemptLog) leave(failed bool, durable int64) {
 	if l.file != nil {
 		if err := l.file.Close(); err != nil {
 			l.dir.opts.Logger.Warn("closing a log", "dir", l.path, "error", err)
 		}
 		l.file = nil
 	}
-	l.mu.Lock()
-	failed, durable := l.err != nil, l.durable
-	l.mu.Unlock()
-	if failed {
-		l.dir.suspect(l, durable)
-		if err := l.dir.mend(l); err != nil {
-			l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened again", "dir", l.path, "error", err)
-		}
-	} else {
-		l.dir.verify(l.ref)
+	if !failed {
+		l.dir.verify(l.ref, durable, true)
+		return
 	}
-	l.mu.Lock()
-	l.loaded, l.streams, l.dirty = false, nil, nil
-	l.changed.wake()
-	l.mu.Unlock()
+	l.dir.suspect(l, durable)
+	if err := l.dir.mend(l); err != nil {
+		l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened again", "dir", l.path, "error", err)
+	}
 }
 
 // stream returns the stream of a name; nil when it is one too many, and its lines

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,8 +54,14 @@ func (l *attemptLog) commit() {
 	defer close(l.done)
 	for {
 		l.mu.Lock()
-		for len(l.pending) == 0 && !l.stopping {
+		for len(l.pending) == 0 && !l.stopping && !l.looking {
+			l.idle()
 			l.work.Wait()
+		}
+		if l.looking {
+			l.look()
+			l.mu.Unlock()
+			continue
 		}
 		if len(l.pending) == 0 || l.err != nil {
 			stop := l.stopping
@@ -117,6 +124,9 @@ func (l *attemptLog) take() (batch, error) {
 
 // write makes a batch durable. Only the committer calls it, without the lock.
 func (l *attemptLog) write(b *batch) error {
+	if l.dir.opts.Shared {
+		return l.writeShared(b)
+	}
 	if b.roll || l.file == nil {
 		if err := l.newSegment(b.start); err != nil {
 			return err
@@ -152,6 +162,10 @@ func (l *attemptLog) newSegment(base int64) error {
 // settle tells the writers how a batch went. The lock is held.
 func (l *attemptLog) settle(b *batch, err error) {
 	defer l.changed.wake()
+	if errors.Is(err, errTakenOver) {
+		l.lose()
+		return
+	}
 	if err != nil {
 		l.err = fmt.Errorf("write log: %w", err)
 		for w := range l.writers {

@@ -12,8 +12,12 @@ import (
 	"testing"
 )
 
-// crashDirEnv makes the test binary a server that is to be killed.
-const crashDirEnv = "LEOFLOW_LOGS_CRASH_DIR"
+// crashDirEnv makes the test binary a server that is to be killed, and crashSharedEnv one
+// of several.
+const (
+	crashDirEnv    = "LEOFLOW_LOGS_CRASH_DIR"
+	crashSharedEnv = "LEOFLOW_LOGS_CRASH_SHARED"
+)
 
 var crashStreams = []string{"stdout", "stderr"}
 
@@ -25,7 +29,7 @@ func crashChild(dir string) {
 			os.Exit(1)
 		}
 	}
-	d, err := NewDir(Options{Root: dir, SegmentBytes: 32 << 10})
+	d, err := NewDir(Options{Root: dir, SegmentBytes: 32 << 10, Shared: os.Getenv(crashSharedEnv) != ""})
 	fail(err)
 	w, err := d.OpenLines(context.Background(), testRef)
 	fail(err)
@@ -46,8 +50,14 @@ func crashChild(dir string) {
 // crashed runs a child until it has acked enough, kills it, and returns its last acks.
 func crashed(t *testing.T, dir string, enough int64) map[string]int64 {
 	t.Helper()
+	return endedBy(t, dir, enough, func(cmd *exec.Cmd) error { return cmd.Process.Kill() })
+}
+
+// endedBy is crashed with another end, and with more of the environment.
+func endedBy(t *testing.T, dir string, enough int64, end func(*exec.Cmd) error, env ...string) map[string]int64 {
+	t.Helper()
 	cmd := exec.CommandContext(testContext(t), os.Args[0])
-	cmd.Env = append(os.Environ(), crashDirEnv+"="+dir)
+	cmd.Env = append(append(os.Environ(), crashDirEnv+"="+dir), env...)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -66,7 +76,7 @@ func crashed(t *testing.T, dir string, enough int64) map[string]int64 {
 		}
 		acks[stream] = n
 		if n > enough {
-			kill.Do(func() { err = cmd.Process.Kill() })
+			kill.Do(func() { err = end(cmd) })
 			if err != nil {
 				t.Fatal(err)
 			}

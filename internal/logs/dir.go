@@ -17,8 +17,12 @@ import (
 // Options configure a [Dir]. A size of 0 takes the default.
 type Options struct {
 	// Root is the directory of all logs. It is created with mode 0700. One Dir at
-	// a time may use it: whoever opens it sees to that.
+	// a time may use it, unless it is shared: whoever opens it sees to that.
 	Root string
+	// Shared lets any number of Dirs that all say so use Root at once, of any number of
+	// processes, and of machines whose file system keeps locks and shows each what the
+	// others wrote. A log then moves to whoever opens it.
+	Shared bool
 	// Logger gets what an operator must know; nil: nothing is logged.
 	Logger *slog.Logger
 	// Now gives the receive time; nil: time.Now.
@@ -35,6 +39,9 @@ type Options struct {
 func (o *Options) complete() error {
 	if o.Root == "" {
 		return errors.New("logs: no root directory")
+	}
+	if o.Shared && !canShare {
+		return errors.New("logs: directories cannot be shared on this system: it has no locks of open files")
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -83,11 +90,21 @@ type Dir struct {
 	logs     map[Ref]*attemptLog
 	writers  map[*writer]struct{}
 	idle     [idleShards]notifier // wakes who waits for a log that nobody writes; many refs share one
-	verified map[Ref]struct{}     // unloaded logs known to be whole and synced
+	verified map[Ref]verified     // unloaded logs known to be whole and synced
 	suspects map[Ref]int64        // failed logs whose bytes from there on could not be cut off
+
+	foreign map[Ref]*foreign // where Root is shared: logs that are followed here
+	stop    chan struct{}    // closed to end what looks at others
+	alone   chan struct{}    // closed when that has ended
 
 	closing  sync.Once
 	closeErr error
+}
+
+// verified is how far a log was synced, and whether this Dir was who wrote there last.
+type verified struct {
+	end  int64
+	left bool
 }
 
 // The obligations of a Dir.
@@ -109,11 +126,18 @@ func NewDir(opts Options) (*Dir, error) {
 	if err := syncDir(filepath.Dir(opts.Root)); err != nil {
 		return nil, fmt.Errorf("log directory: %w", err)
 	}
-	return &Dir{
+	d := &Dir{
 		opts: opts, openFile: openFile, seed: maphash.MakeSeed(),
 		logs: map[Ref]*attemptLog{}, writers: map[*writer]struct{}{},
-		verified: map[Ref]struct{}{}, suspects: map[Ref]int64{},
-	}, nil
+		verified: map[Ref]verified{}, suspects: map[Ref]int64{},
+		foreign: map[Ref]*foreign{}, stop: make(chan struct{}), alone: make(chan struct{}),
+	}
+	if opts.Shared {
+		go d.neighbours()
+	} else {
+		close(d.alone)
+	}
+	return d, nil
 }
 
 // Open begins plain writing: lines are stored without numbers, beside those of a
@@ -168,7 +192,7 @@ func (d *Dir) begin(ctx context.Context, l *attemptLog, numbers bool) (*writer, 
 		l.unload()
 	}
 	if !l.loaded {
-		if err := l.load(); err != nil {
+		if err := l.load(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -187,6 +211,7 @@ func (d *Dir) begin(ctx context.Context, l *attemptLog, numbers bool) (*writer, 
 	l.changed.wake()
 	l.mu.Unlock()
 	d.shard(l.ref).wake()
+	d.wakeForeign(l.ref)
 	return w, nil
 }
 
@@ -262,6 +287,8 @@ func (d *Dir) close() error {
 		})
 	}
 	wg.Wait()
+	close(d.stop)
+	<-d.alone
 	return errors.Join(errs...)
 }
 
@@ -269,20 +296,29 @@ func (d *Dir) shard(ref Ref) *notifier {
 	return &d.idle[maphash.Comparable(d.seed, ref)%idleShards]
 }
 
-func (d *Dir) isVerified(ref Ref) bool {
+// isVerified reports whether a log is known to be synced up to its end. Where the root
+// is shared, others may write on.
+func (d *Dir) isVerified(ref Ref, end int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, ok := d.verified[ref]
-	return ok
+	v, ok := d.verified[ref]
+	return ok && (!d.opts.Shared || v.end == end)
 }
 
-func (d *Dir) verify(ref Ref) {
+// wasLeft reports whether this Dir wrote a log last, and up to this end.
+func (d *Dir) wasLeft(ref Ref, end int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.verified[ref] == verified{end, true}
+}
+
+func (d *Dir) verify(ref Ref, end int64, left bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.verified) >= maxVerified {
 		clear(d.verified)
 	}
-	d.verified[ref] = struct{}{}
+	d.verified[ref] = verified{end, left || d.verified[ref] == verified{end, true}}
 }
 
 func (d *Dir) forgetVerified(ref Ref) {

@@ -90,11 +90,14 @@ func decode(line []byte) (stored, error) {
 	if err := json.Unmarshal(line, &s); err != nil {
 		return s, err
 	}
-	if s.Mark != markHead && s.Time.IsZero() {
+	if !s.hidden() && s.Time.IsZero() {
 		return s, errNoRecord // {} and null are JSON, too
 	}
 	return s, nil
 }
+
+// hidden reports whether it is of the log's own making, and no reader's business.
+func (s *stored) hidden() bool { return s.Mark == markHead || s.Mark == markSeal }
 
 func (s *stored) record(next int64) Record {
 	return Record{

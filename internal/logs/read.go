@@ -3,7 +3,10 @@ package logs
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 )
 
 // Read implements [Reader]. It ends early, though there are more records, with the
@@ -47,7 +50,7 @@ func (d *Dir) records(out []Record, l *attemptLog, raw []byte, pos int64, limit 
 		switch {
 		case err != nil:
 			d.opts.Logger.Warn("unreadable record in a log", "dir", l.path, "before", pos, "error", err)
-		case rec.Mark != markHead:
+		case !rec.hidden():
 			out = append(out, rec.record(pos))
 		}
 	}
@@ -70,6 +73,9 @@ func (l *attemptLog) chunk(ctx context.Context, pos int64, size int) ([]byte, in
 		}
 		raw, start, err := l.unloadedChunk(pos, size)
 		leave(l.life)
+		if l.dir.opts.Shared && errors.Is(err, fs.ErrNotExist) {
+			continue // its owner has removed an empty segment
+		}
 		return raw, start, err
 	}
 }
@@ -109,11 +115,11 @@ func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
 	switch {
 	case failed:
 		segs.end = min(segs.end, keep)
-	case !l.dir.isVerified(l.ref):
+	case !l.dir.isVerified(l.ref, segs.end):
 		if err := l.dir.syncLog(l.rel, last); err != nil {
 			return nil, pos, err
 		}
-		l.dir.verify(l.ref)
+		l.dir.verify(l.ref, segs.end, false)
 	}
 	return segs.chunk(pos, size)
 }
@@ -121,6 +127,14 @@ func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
 // Changed implements [Reader]. For a log that nobody writes it may also be closed
 // when another log begins to be written.
 func (d *Dir) Changed(ref Ref) <-chan struct{} {
+	if changed := d.changedHere(ref); changed != nil {
+		return changed
+	}
+	return d.follow(ref)
+}
+
+// changedHere is Changed where this Dir knows it itself; nil: another may write.
+func (d *Dir) changedHere(ref Ref) <-chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if l, ok := d.logs[ref]; ok {
@@ -130,12 +144,26 @@ func (d *Dir) Changed(ref Ref) <-chan struct{} {
 			return l.changed.wait()
 		}
 	}
+	if d.opts.Shared && !d.closed {
+		return nil
+	}
 	return d.shard(ref).wait()
 }
 
 // Writing implements [Reader]: it is true from the return of an opener to the end
 // of the writer's Close.
 func (d *Dir) Writing(ref Ref) bool {
+	if d.writing(ref) {
+		return true
+	}
+	if !d.opts.Shared {
+		return false
+	}
+	_, owned, err := d.lastOf(filepath.Join(d.opts.Root, ref.relDir()))
+	return owned || err != nil // what cannot be seen may grow
+}
+
+func (d *Dir) writing(ref Ref) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l, ok := d.logs[ref]

@@ -11,6 +11,7 @@ import (
 type recovered struct {
 	segments
 	streams []streamState
+	headed  int64 // where the segment begins that has the last head; 0: none has
 }
 
 // recoverLog makes the log in dir whole after a crash and reads its numbering
@@ -96,6 +97,7 @@ func (d *Dir) readState(r *recovered) error {
 	if err != nil {
 		return err
 	}
+	r.headed = from
 	index := make(map[string]int, len(state))
 	for i := range state {
 		index[state[i].Name] = i
@@ -106,7 +108,7 @@ func (d *Dir) readState(r *recovered) error {
 			d.opts.Logger.Warn("unreadable record in a log", "dir", r.dir, "before", next, "error", err)
 			return true
 		}
-		if rec.Mark == markHead {
+		if rec.hidden() {
 			return true
 		}
 		i, ok := index[rec.Stream]

@@ -22,6 +22,8 @@ type file interface {
 	io.WriteCloser
 	Sync() error
 	Truncate(size int64) error
+	Stat() (fs.FileInfo, error)
+	Fd() uintptr
 }
 
 // openFile is os.OpenFile with the modes of a log; tests wrap it to make it fail.

@@ -51,6 +51,9 @@ type Config struct {
 	// Database is the URL of a PostgreSQL database, as in postgres://user@host/name, to
 	// use in place of the one in DataDir. It may hold a password, and is never logged.
 	Database string
+	// Shared lets other servers, of the same database, use DataDir at the same time, as
+	// long as all say so.
+	Shared bool
 	// WritePath says how what agents write all the time goes to the database; empty:
 	// [store.Batched].
 	WritePath store.WritePath
@@ -149,7 +152,10 @@ func (c Config) Complete() (Config, error) {
 }
 
 func (c *Config) checkDatabase() error {
-	if c.Database == "" {
+	switch {
+	case c.Shared && c.Database == "":
+		return errors.New("shared data directory: an embedded database is of one server; name one of PostgreSQL, or do not share")
+	case c.Database == "":
 		return nil
 	}
 	if err := store.CheckDSN(c.Database); err != nil {

@@ -132,14 +132,14 @@ func (s *Server) openData(ctx context.Context) error {
 		return err
 	}
 	s.logs, err = logs.NewDir(logs.Options{
-		Root: filepath.Join(s.cfg.DataDir, LogsDir), Now: s.cfg.Clock, Logger: s.cfg.Logger,
+		Root: filepath.Join(s.cfg.DataDir, LogsDir), Shared: s.cfg.Shared, Now: s.cfg.Clock, Logger: s.cfg.Logger,
 	})
 	return err
 }
 
 // openStore opens the store, and the keyring that its secrets are sealed with, if any.
 func (s *Server) openStore(ctx context.Context) (err error) {
-	cfg := store.Config{Dir: s.cfg.DataDir, DSN: s.cfg.Database, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger, WritePath: s.cfg.WritePath}
+	cfg := store.Config{Dir: s.cfg.DataDir, DSN: s.cfg.Database, SharedDir: s.cfg.Shared, NewID: s.cfg.NewID, Clock: s.cfg.Clock, Logger: s.cfg.Logger, WritePath: s.cfg.WritePath}
 	if s.cfg.ownClock {
 		cfg.Clock = nil // the database's, where it has one (BEAT-5)
 	}

@@ -44,7 +44,7 @@ func MoveToPostgres(ctx context.Context, dir, dsn string) (done Moved, err error
 	if err != nil {
 		return done, err
 	}
-	lock, err := lockDir(filepath.Dir(path))
+	lock, err := lockDir(filepath.Dir(path), false)
 	if err != nil {
 		return done, err
 	}

@@ -11,13 +11,17 @@ import (
 )
 
 // Open opens the store that cfg names, makes what is missing, and migrates it. It
-// fails where another open store, of this process or another, has the directory, where
+// fails where another open store, of this process or another, has the directory and
+// does not share it, where
 // a newer version of the program has migrated the database, or where the directory's
 // database is another than cfg says.
 func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	cfg = cfg.withDefaults()
 	if cfg.WritePath != Batched && cfg.WritePath != Direct {
 		return nil, fmt.Errorf("write path %q is neither %s nor %s", cfg.WritePath, Batched, Direct)
+	}
+	if cfg.SharedDir && cfg.DSN == "" {
+		return nil, errors.New("an embedded database cannot be shared: name one of PostgreSQL")
 	}
 	s := &Store{
 		clock: cfg.Clock, logger: cfg.Logger, sealer: cfg.Sealer,
@@ -30,7 +34,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}()
 	dir := cfg.Dir
 	if dir != "" || cfg.DSN == "" {
-		if dir, err = s.takeDir(dir); err != nil {
+		if dir, err = s.takeDir(dir, cfg.SharedDir); err != nil {
 			return nil, err
 		}
 		if err := checkPlace(dir, cfg.DSN); err != nil {
@@ -49,7 +53,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 }
 
 // takeDir makes the data directory and takes its lock.
-func (s *Store) takeDir(name string) (dir string, err error) {
+func (s *Store) takeDir(name string, shared bool) (dir string, err error) {
 	dir, err = filepath.Abs(name)
 	if err != nil || name == "" {
 		return "", fmt.Errorf("data directory %q is no directory", name)
@@ -57,7 +61,7 @@ func (s *Store) takeDir(name string) (dir string, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return "", fmt.Errorf("make the data directory: %w", err)
 	}
-	s.lock, err = lockDir(dir)
+	s.lock, err = lockDir(dir, shared)
 	return dir, err
 }
 
@@ -73,6 +77,9 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	errs := []error{s.closeGathering()}
+	if s.wakes != nil {
+		errs = append(errs, s.wakes.close())
+	}
 	if s.reader != nil && s.reader != s.writer {
 		errs = append(errs, s.reader.Close())
 	}

@@ -72,6 +72,7 @@ func (s *Store) openPostgres(ctx context.Context, dir, dsn string) error {
 			return err
 		}
 	}
+	s.wakes = openWakes(ctx, s.watches, cfg, s.logger)
 	if dir == "" {
 		return nil
 	}

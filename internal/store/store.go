@@ -29,6 +29,8 @@ type Config struct {
 	// DSN names a PostgreSQL database, as in postgres://user@host/database, which the
 	// stores of any number of processes may have open; empty: a file in Dir.
 	DSN string
+	// SharedDir lets other stores have Dir too, as long as all say so: there must be a DSN.
+	SharedDir bool
 	// Clock tells the time; nil: the database's clock where there is a DSN, else time.Now.
 	Clock func() time.Time
 	// Logger; nil: slog.Default().
@@ -68,6 +70,7 @@ type Store struct {
 	sealer  Sealer
 	newID   func() string
 	watches *watches
+	wakes   *wakes // nil: there are no other servers
 
 	postgres         bool
 	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all

@@ -25,7 +25,7 @@ func Migrate(ctx context.Context, dir string) (before Versions, err error) {
 	if err != nil {
 		return Versions{}, err
 	}
-	lock, err := lockDir(dir)
+	lock, err := lockDir(dir, false)
 	if err != nil {
 		return Versions{}, err
 	}

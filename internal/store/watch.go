@@ -15,8 +15,10 @@ type watchKey struct {
 
 // watches wakes those who wait for a run to change.
 type watches struct {
+	tell func(wakeKey) // tells other servers of a change; nil: there are none
+
 	mu     sync.Mutex
-	runs   map[watchKey]*watch
+	runs   map[wakeKey]*watch
 	closed bool
 }
 
@@ -27,10 +29,11 @@ type watch struct {
 	holders map[<-chan struct{}]func() bool
 }
 
-func newWatches() *watches { return &watches{runs: map[watchKey]*watch{}} }
+func newWatches() *watches { return &watches{runs: map[wakeKey]*watch{}} }
 
 // RunChanged returns a channel that is closed on the next change of the run by
-// this process, and when the store closes. Take it before RunChanges, so that no
+// this process, soon after one by another on the same database, unless that gets lost,
+// and when the store closes. Take it before RunChanges, so that no
 // change falls between. It costs nothing any more once it is closed or ctx is done.
 // Without a tenant in ctx the channel is closed already, and RunChanges says why.
 func (s *Store) RunChanged(ctx context.Context, key domain.RunKey) <-chan struct{} {
@@ -38,7 +41,7 @@ func (s *Store) RunChanged(ctx context.Context, key domain.RunKey) <-chan struct
 	if !ok {
 		return closedChannel()
 	}
-	return s.watches.of(ctx, watchKey{tenant, key})
+	return s.watches.of(ctx, watchKey{tenant, key}.digest())
 }
 
 func closedChannel() <-chan struct{} {
@@ -47,7 +50,7 @@ func closedChannel() <-chan struct{} {
 	return c
 }
 
-func (w *watches) of(ctx context.Context, key watchKey) <-chan struct{} {
+func (w *watches) of(ctx context.Context, key wakeKey) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed || ctx.Err() != nil {
@@ -66,7 +69,7 @@ func (w *watches) of(ctx context.Context, key watchKey) <-chan struct{} {
 }
 
 // release forgets a holder whose context is done, and the run with its last one.
-func (w *watches) release(key watchKey, run *watch, done <-chan struct{}) {
+func (w *watches) release(key wakeKey, run *watch, done <-chan struct{}) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(run.holders, done)
@@ -75,14 +78,33 @@ func (w *watches) release(key watchKey, run *watch, done <-chan struct{}) {
 	}
 }
 
-// wake closes the run's channel.
+// wake closes the run's channel, here and on other servers.
 func (w *watches) wake(key watchKey) {
+	digest := key.digest()
+	w.wakeUp(digest)
+	if w.tell != nil {
+		w.tell(digest)
+	}
+}
+
+// wakeUp closes the run's channel.
+func (w *watches) wakeUp(key wakeKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if run, ok := w.runs[key]; ok {
 		delete(w.runs, key)
 		run.wake()
 	}
+}
+
+// wakeAll wakes everybody: any run may have changed.
+func (w *watches) wakeAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, run := range w.runs {
+		run.wake()
+	}
+	clear(w.runs)
 }
 
 // close wakes everybody, and later comers at once.

@@ -3,14 +3,21 @@
 // what the agents saw acknowledged with what the store holds.
 //
 //	go run ./tools/crashdrill -kills 10
+//	go run ./tools/crashdrill -kills 30 -replicas 3
+//
+// With several replicas it kills one after the other of as many servers of one PostgreSQL
+// database, a private one unless LEOFLOW_TEST_POSTGRES names a server for tests, and has
+// a crowd of agents beside the pipeline that are cancelled, superseded, tried again and
+// reaped.
 //
 // The last line it prints has the counts. It ends with 0 when nothing was lost,
 // doubled or wrong, with 1 when something was or the drill could not be held, and with
-// 2 for bad input. It may import internal/drill, nothing else of ours.
+// 2 for bad input. It may import internal/drill and internal/pgtest, nothing else of ours.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -20,6 +27,7 @@ import (
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/drill"
+	"github.com/neochaotic/leoflow/internal/pgtest"
 )
 
 func main() { os.Exit(run()) }
@@ -30,6 +38,7 @@ func run() int {
 	flag.IntVar(&cfg.Groups, "groups", 5, "groups of eight tasks in the pipeline: `number`")
 	flag.IntVar(&cfg.Parallel, "parallel", 8, "most agents at once: `number`")
 	flag.Uint64Var(&cfg.Seed, "seed", rand.Uint64N(1_000_000), "`number` that the pipeline and the moments come from; by default another each time") //nolint:gosec // no secret
+	flag.IntVar(&cfg.Replicas, "replicas", 0, "servers of one PostgreSQL database: `number`; 0: one, with an embedded database")
 	limit := flag.Duration("limit", 10*time.Minute, "how long it may take: `duration`")
 	flag.StringVar(&cfg.Program, "program", "", "the leoflow `command`; by default it is built")
 	keep := flag.Bool("keep", false, "keep the directory, even when nothing differs")
@@ -50,7 +59,7 @@ func run() int {
 	}
 	var result *drill.Result
 	if err == nil {
-		result, err = drill.Run(ctx, cfg)
+		result, err = hold(ctx, cfg)
 	}
 	clean := tell(result, err)
 	if clean && !*keep {
@@ -67,6 +76,20 @@ func run() int {
 	return 0
 }
 
+// hold holds a drill, on a database of its own where there are replicas.
+func hold(ctx context.Context, cfg drill.Config) (*drill.Result, error) {
+	if cfg.Replicas > 0 {
+		dsn, drop, err := pgtest.Create(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		cfg.Database = dsn
+		result, held := drill.Run(ctx, cfg)
+		return result, errors.Join(held, drop())
+	}
+	return drill.Run(ctx, cfg)
+}
+
 func check(cfg drill.Config, limit time.Duration) string {
 	switch {
 	case flag.NArg() > 0:
@@ -77,6 +100,8 @@ func check(cfg drill.Config, limit time.Duration) string {
 		return fmt.Sprintf("-groups is %d: give 1 to %d", cfg.Groups, drill.MaxGroups)
 	case cfg.Parallel < 1:
 		return fmt.Sprintf("-parallel is %d: give at least 1", cfg.Parallel)
+	case cfg.Replicas < 0 || cfg.Replicas > 20:
+		return fmt.Sprintf("-replicas is %d: give 0 to 20", cfg.Replicas)
 	case limit <= 0:
 		return fmt.Sprintf("-limit is %v: give more than 0", limit)
 	default:

@@ -1,0 +1,423 @@
+package logs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// A root that several processes share: of each log one of them at a time is the owner,
+// who writes its last segment. Whoever opens the log next takes it over: it ends that
+// segment with a seal, and begins another after it.
+//
+// Three locks of the last segment keep that in order. The owner has isOwned for as long
+// as it has the log loaded, mayWrite while it writes, syncs and looks whether the segment
+// still ends where it left it: if not, the log was taken over, and nothing of the batch
+// is acknowledged. Who takes over has isAsked from the beginning, and mayWrite while it reads, seals
+// and begins: so what was acknowledged before is read, and nothing is after. Should a
+// file system give a lock to two, then what the former owner still writes stands behind
+// the seal, where nobody reads it, and is not acknowledged either.
+//
+// An owner that lives is asked first, by a ring, to store what it took and to let go
+// (LOG-13); one that does not answer in time is not waited for.
+const (
+	mayWrite int64 = iota
+	isOwned
+	isAsked
+)
+
+const (
+	// patience is how long an owner that was asked may take to let go.
+	patience = 2 * time.Second
+	// retryLock is how often a lock is tried for by who does not wait in the kernel.
+	retryLock = 5 * time.Millisecond
+	// sharedFlags open a segment for an owner, or who is to be one.
+	sharedFlags = os.O_RDWR | os.O_APPEND
+)
+
+// markSeal is the record that ends a segment of an owner that another took over from.
+// Readers never see it.
+const markSeal = "seal"
+
+var sealLine = []byte(`{"mark":"` + markSeal + `"}` + "\n")
+
+// errTakenOver is what a former owner gets.
+var errTakenOver = fmt.Errorf("another server has taken the log over: %w", domain.ErrAborted)
+
+// claim makes this process the owner of the log, and reads it back. It returns the log
+// as found, and the segment that is to be written.
+func (l *attemptLog) claim(ctx context.Context) (*recovered, file, error) {
+	for {
+		bases, err := listSegments(l.path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(bases) == 0 {
+			f, err := l.beginLog()
+			if err == nil {
+				return &recovered{segments: segments{dir: l.path, bases: []int64{0}}}, f, nil
+			}
+			if !errors.Is(err, fs.ErrExist) {
+				return nil, nil, err
+			}
+			continue
+		}
+		r, f, err := l.claimAfter(ctx, bases)
+		if err != nil || r != nil {
+			return r, f, err
+		}
+	}
+}
+
+// beginLog makes the first segment.
+func (l *attemptLog) beginLog() (file, error) {
+	if err := makeDir(l.dir.opts.Root, l.rel); err != nil {
+		return nil, err
+	}
+	return l.dir.own(l.path, 0)
+}
+
+// own makes a segment, and makes this process its owner.
+func (d *Dir) own(dir string, base int64) (file, error) {
+	f, err := d.openFile(filepath.Join(dir, segmentName(base)), sharedFlags|os.O_CREATE|os.O_EXCL)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := tryLock(f, isOwned); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock a log: %w", err), f.Close())
+	}
+	if err := syncDir(dir); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// claimAfter claims a log that has segments; a nil result: they have changed meanwhile.
+func (l *attemptLog) claimAfter(ctx context.Context, bases []int64) (r *recovered, owned file, err error) {
+	last := bases[len(bases)-1]
+	f, err := l.dir.openFile(filepath.Join(l.path, segmentName(last)), sharedFlags)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if owned != f {
+			err = errors.Join(err, f.Close())
+		}
+	}()
+	if err := share(f, isAsked); err != nil {
+		return nil, nil, fmt.Errorf("lock a log: %w", err)
+	}
+	if err := l.ask(ctx, f); err != nil {
+		return nil, nil, err
+	}
+	if err := await(ctx, func() (bool, error) { return tryLock(f, mayWrite) }); err != nil {
+		return nil, nil, fmt.Errorf("lock a log: %w", err)
+	}
+	if same, err := l.isLast(f, last); err != nil || !same {
+		return nil, nil, err
+	}
+	return l.succeed(f, bases)
+}
+
+// ask has the owner of a segment let go, if there is one, and waits for that a while.
+func (l *attemptLog) ask(ctx context.Context, f file) error {
+	free := func() (bool, error) {
+		owned, err := lockedElsewhere(f, isOwned)
+		return !owned, err
+	}
+	if done, err := free(); done || err != nil {
+		return err
+	}
+	stop, err := l.dir.ring(l.rel)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := await(waiting, free); err != nil && (ctx.Err() != nil || waiting.Err() == nil) {
+		return err
+	}
+	return nil
+}
+
+// await returns when done says so.
+func await(ctx context.Context, done func() (bool, error)) error {
+	ticker := time.NewTicker(retryLock)
+	defer ticker.Stop()
+	for {
+		if ok, err := done(); ok || err != nil {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// isLast reports whether f is the log's last segment still.
+func (l *attemptLog) isLast(f file, base int64) (bool, error) {
+	bases, err := listSegments(l.path)
+	if err != nil || len(bases) == 0 || bases[len(bases)-1] != base {
+		return false, err
+	}
+	held, err := f.Stat()
+	if err != nil {
+		return false, err
+	}
+	there, err := os.Stat(filepath.Join(l.path, segmentName(base)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && os.SameFile(held, there), err
+}
+
+// succeed makes this process the owner after another. It has the right to write f, the
+// last of the segments. The owner of before is oneself if nothing came since.
+func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
+	r := &recovered{segments: segments{dir: l.path, bases: bases}}
+	last := bases[len(bases)-1]
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, err
+	}
+	r.end = last + info.Size()
+	if l.dir.wasLeft(l.ref, r.end) {
+		if again, err := tryLock(f, isOwned); err != nil || again {
+			err = errors.Join(err, unlock(f, isAsked), unlock(f, mayWrite), l.dir.readState(r))
+			if err != nil {
+				return nil, nil, err
+			}
+			return r, f, nil
+		}
+	}
+	if err := l.dir.seal(r, f, info.Size()); err != nil {
+		return nil, nil, err
+	}
+	if err := l.dir.readState(r); err != nil {
+		return nil, nil, err
+	}
+	next, err := l.dir.own(l.path, r.end)
+	if err != nil {
+		return nil, nil, err
+	}
+	r.bases = append(slices.Clone(bases), r.end)
+	return r, next, nil
+}
+
+// seal ends the last segment of r after its last whole line, durably.
+func (d *Dir) seal(r *recovered, f file, size int64) error {
+	last := r.bases[len(r.bases)-1]
+	keep := last
+	tail := segments{dir: r.dir, bases: []int64{last}, end: last + size}
+	if err := tail.each(last, func(_ []byte, next int64) bool { keep = next; return true }); err != nil {
+		return err
+	}
+	if keep-last < size {
+		d.opts.Logger.Warn("cutting off the torn end of a log", "dir", r.dir, "segment", last, "bytes", last+size-keep)
+		if err := f.Truncate(keep - last); err != nil {
+			return err
+		}
+	}
+	if _, err := f.Write(sealLine); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	r.end = keep + int64(len(sealLine))
+	return sizeIs(f, r.end-last)
+}
+
+// sizeIs returns errTakenOver unless f has a size.
+func sizeIs(f file, size int64) error {
+	info, err := f.Stat()
+	if err == nil && info.Size() != size {
+		return errTakenOver
+	}
+	return err
+}
+
+// loadShared is load for an owner among several.
+func (l *attemptLog) loadShared(ctx context.Context) (*recovered, error) {
+	r, f, err := l.claim(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l.file, l.base, l.holding = f, r.bases[len(r.bases)-1], false
+	l.records = r.headed
+	return r, nil
+}
+
+// writeShared is write for an owner among several. It keeps the right to write until
+// rest gives it free, so that who takes over waits for what was queued meanwhile.
+func (l *attemptLog) writeShared(b *batch) error {
+	if err := l.hold(); err != nil {
+		return err
+	}
+	if err := sizeIs(l.file, b.start-l.base); err != nil {
+		return err
+	}
+	if b.roll {
+		if err := l.rollShared(b.start); err != nil {
+			return err
+		}
+	}
+	_, err := l.file.Write(b.buf)
+	if err == nil {
+		err = l.file.Sync()
+	}
+	if err == nil {
+		return sizeIs(l.file, b.start-l.base+int64(len(b.buf)))
+	}
+	// What did not become durable must not be read as if it had.
+	if cut := errors.Join(l.file.Truncate(b.start-l.base), l.file.Sync()); cut != nil {
+		l.dir.opts.Logger.Error("unsynced lines stay in a log", "dir", l.path, "error", cut)
+	}
+	return err
+}
+
+// hold takes the right to write.
+func (l *attemptLog) hold() error {
+	if l.holding {
+		return nil
+	}
+	if err := lock(l.file, mayWrite); err != nil {
+		return fmt.Errorf("lock a log: %w", err)
+	}
+	l.holding = true
+	return nil
+}
+
+// rest gives the right to write free.
+func (l *attemptLog) rest() {
+	if !l.holding {
+		return
+	}
+	l.holding = false
+	if err := unlock(l.file, mayWrite); err != nil {
+		l.dir.opts.Logger.Error("unlocking a log", "dir", l.path, "error", err)
+	}
+}
+
+// rollShared begins a segment, as owner of the one before.
+func (l *attemptLog) rollShared(base int64) error {
+	f, err := l.dir.own(l.path, base)
+	if err != nil {
+		return err
+	}
+	if err := lock(f, mayWrite); err != nil {
+		return errors.Join(fmt.Errorf("lock a log: %w", err), f.Close())
+	}
+	old := l.file
+	l.file, l.base = f, base
+	l.mu.Lock()
+	l.bases = append(slices.Clone(l.bases), base) // readers hold the old slice
+	l.mu.Unlock()
+	return errors.Join(old.Close(), sizeIs(f, 0))
+}
+
+// look is what the committer does between batches when it is told to: it lets go of a
+// log that was taken over, or that another asks for. The lock is held.
+func (l *attemptLog) look() {
+	l.looking = false
+	if l.err != nil || l.yielding {
+		return
+	}
+	if len(l.pending) == 0 && !l.holding {
+		if err := sizeIs(l.file, l.durable-l.base); errors.Is(err, errTakenOver) {
+			l.lose()
+			return
+		}
+	}
+	asked, err := lockedElsewhere(l.file, isAsked)
+	if err != nil || !asked {
+		return
+	}
+	l.yielding = true
+	if l.active != nil && l.active.refusal() == nil {
+		l.active.flush()
+	}
+	l.supersede()
+}
+
+// idle is what the committer does before it waits. The lock is held.
+func (l *attemptLog) idle() {
+	if l.yielding {
+		l.yield()
+	}
+	l.rest()
+}
+
+// yield lets go of a log that another asks for, once nothing is queued. The lock is held.
+func (l *attemptLog) yield() {
+	l.yielding, l.err = false, errTakenOver
+	l.rest()
+	if err := unlock(l.file, isOwned); err != nil {
+		l.dir.opts.Logger.Error("unlocking a log", "dir", l.path, "error", err)
+	}
+	l.changed.wake()
+}
+
+// lose ends the writers of a log that was taken over. The lock is held.
+func (l *attemptLog) lose() {
+	l.err = errTakenOver
+	l.supersede()
+	for w := range l.writers {
+		if w.err == nil && w.end > l.durable {
+			w.err = l.err
+		}
+		w.wake()
+	}
+	l.changed.wake()
+}
+
+// supersede has the writers take no more. The lock is held.
+func (l *attemptLog) supersede() {
+	for w := range l.writers {
+		if !w.over {
+			w.over = true
+			close(w.superseded)
+		}
+	}
+	l.changed.wake()
+}
+
+// unloadShared leaves the log to the next owner, who need not be another.
+func (l *attemptLog) unloadShared(failed bool) {
+	defer func() {
+		if err := l.file.Close(); err != nil {
+			l.dir.opts.Logger.Warn("closing a log", "dir", l.path, "error", err)
+		}
+		l.file, l.holding = nil, false
+	}()
+	if failed {
+		return
+	}
+	if err := l.hold(); err != nil {
+		l.dir.opts.Logger.Error("locking a log", "dir", l.path, "error", err)
+		return
+	}
+	switch size := l.durable - l.base; {
+	case sizeIs(l.file, size) != nil:
+	case size > 0:
+		l.dir.verify(l.ref, l.durable, true)
+	default: // a call without lines leaves nothing behind
+		path := filepath.Join(l.path, segmentName(l.base))
+		if err := errors.Join(os.Remove(path), syncDir(l.path)); err != nil {
+			l.dir.opts.Logger.Warn("removing an empty segment of a log", "path", path, "error", err)
+		}
+	}
+}
