@@ -106,6 +106,12 @@ test: ## Runs all tests.
 crashdrill: ## Kills a server ten times under a pipeline, and compares what agents saw with what it holds.
 	go run ./tools/crashdrill -kills 10
 
+.PHONY: faults-postgres
+faults-postgres: ## Takes PostgreSQL away from under running agents for AWAY (60s), in each way that it can be away.
+	go test ./internal/faults -run Postgres -count=1 -v -args -away $(AWAY)
+
+AWAY ?= 60s
+
 .PHONY: mutants
 mutants: ## Judges the suite by mutants: each by its own check, that check's control, and 20 sentinels.
 	go run ./tools/mutants

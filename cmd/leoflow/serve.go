@@ -18,6 +18,7 @@ type serveCmd struct {
 	Addr    string `default:"${addr}" env:"LEOFLOW_SERVE_ADDR" placeholder:"HOST:PORT" help:"Address to listen on, by default ${default}; port 0 takes any free one."`
 	DataDir string `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the logs, the keys and the embedded database, by default ${default}; it is made where there is none. One server at a time."`
 	databaseFlag
+	DatabaseWait          time.Duration `default:"${databaseWait}" env:"LEOFLOW_SERVE_DATABASE_WAIT" placeholder:"DURATION" help:"How long a start waits for a PostgreSQL database that cannot be reached yet, by default ${default}."`
 	TLSCert               string        `env:"LEOFLOW_SERVE_TLS_CERT" placeholder:"FILE" help:"Certificate, as PEM; read again when it changes. Without one the server speaks plaintext, and delivers no secrets."`
 	TLSKey                string        `env:"LEOFLOW_SERVE_TLS_KEY" placeholder:"FILE" help:"Key of the certificate, as PEM."`
 	AllowPlaintextSecrets bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_SECRETS" help:"Deliver secrets over plaintext too: whoever sees the network reads them."`
@@ -54,7 +55,7 @@ SIGTERM or Ctrl-C ends the server in order: what it received is on disk. A secon
 
 func (c *serveCmd) config(logger *slog.Logger) server.Config {
 	return server.Config{
-		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database, WritePath: store.WritePath(c.WritePath),
+		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database, DatabaseWait: c.DatabaseWait, WritePath: store.WritePath(c.WritePath),
 		TLSCertFile: c.TLSCert, TLSKeyFile: c.TLSKey,
 		AllowPlaintextSecrets: c.AllowPlaintextSecrets, AllowPlaintextRemote: c.AllowPlaintextRemote,
 		MetricsAddr:  c.MetricsAddr,
@@ -106,7 +107,7 @@ func (c *serveCmd) checkFlags() error {
 	}
 	for flag, value := range map[string]time.Duration{
 		"--xcom-ttl": c.XComTTL, "--silence-window": c.SilenceWindow, "--queue-window": c.QueueWindow,
-		"--authenticate-within": c.AuthenticateWithin,
+		"--authenticate-within": c.AuthenticateWithin, "--database-wait": c.DatabaseWait,
 	} {
 		if value <= 0 {
 			return fmt.Errorf("%s is %v: give at least 1s, or leave it out", flag, value)
@@ -121,6 +122,7 @@ var fieldFlags = []struct{ field, flags string }{
 	{"address", "--addr"},
 	{"metrics address", "--metrics-addr"},
 	{"data directory", "--data-dir"},
+	{"wait for the database", "--database-wait"},
 	{"database", "--database"},
 	{"XCom limit", "--xcom-max-bytes"},
 	{"XCom life", "--xcom-ttl"},

@@ -30,6 +30,8 @@ import (
 const (
 	DefaultAddr    = "127.0.0.1:7400"
 	DefaultDataDir = "leoflow-data"
+	// DefaultDatabaseWait has a database start that is started at the same time.
+	DefaultDatabaseWait = time.Minute
 	// DefaultAttemptRate is hundreds of times what a busy agent asks for, and lets one
 	// with 2,000 inputs fetch them without a wait. Ten attempts may take up a tenant's.
 	DefaultAttemptRate = 200
@@ -51,6 +53,9 @@ type Config struct {
 	// Database is the URL of a PostgreSQL database, as in postgres://user@host/name, to
 	// use in place of the one in DataDir. It may hold a password, and is never logged.
 	Database string
+	// DatabaseWait is for how long a start waits for a PostgreSQL database that cannot be
+	// reached yet, of at least a second; 0: [DefaultDatabaseWait].
+	DatabaseWait time.Duration
 	// WritePath says how what agents write all the time goes to the database; empty:
 	// [store.Batched].
 	WritePath store.WritePath
@@ -123,6 +128,7 @@ type Config struct {
 func (c Config) Complete() (Config, error) {
 	c.Addr = cmp.Or(c.Addr, DefaultAddr)
 	c.DataDir = cmp.Or(c.DataDir, DefaultDataDir)
+	c.DatabaseWait = cmp.Or(c.DatabaseWait, DefaultDatabaseWait)
 	c.WritePath = cmp.Or(c.WritePath, store.Batched)
 	c.XComMaxBytes = cmp.Or(c.XComMaxBytes, xcom.MaxSizeBytes)
 	c.XComTTL = cmp.Or(c.XComTTL, xcom.DefaultTTL)
@@ -149,6 +155,9 @@ func (c Config) Complete() (Config, error) {
 }
 
 func (c *Config) checkDatabase() error {
+	if c.DatabaseWait < time.Second {
+		return fmt.Errorf("wait for the database %v: it must be at least one second", c.DatabaseWait)
+	}
 	if c.Database == "" {
 		return nil
 	}

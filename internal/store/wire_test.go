@@ -34,13 +34,19 @@ type wire struct {
 // wireTo opens a way to the database at a place, and returns the place at its end.
 func wireTo(t *testing.T, place Config) (*wire, Config) {
 	t.Helper()
+	return wireAt(t, "127.0.0.1:0", place)
+}
+
+// wireAt is wireTo whose end is at an address.
+func wireAt(t *testing.T, addr string, place Config) (*wire, Config) {
+	t.Helper()
 	cfg, err := pgconn.ParseConfig(place.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &wire{t: t}
 	w.network, w.addr = pgconn.NetworkAddress(cfg.Host, cfg.Port)
-	if w.listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
+	if w.listener, err = net.Listen("tcp", addr); err != nil {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup
