@@ -22,7 +22,8 @@ func (p *pulse) patience(cfg *Config) time.Duration {
 
 // probe holds that attempts which will soon have been silent for too long could have
 // been heard: that their rows can be written, with a quarter of a window left for the
-// next beats to come. One whose row another transaction has is observed anew.
+// next beats to come ([pulse.silent] wants most of that). One whose row another
+// transaction has is observed anew.
 func (r *Reaper) probe(ctx context.Context) {
 	if r.watch.alarm { // nobody is settled, and all are observed anew when it ends
 		return
@@ -31,7 +32,7 @@ func (r *Reaper) probe(ctx context.Context) {
 	defer cancel()
 	for _, p := range r.watch.pulses {
 		patience := p.patience(&r.cfg)
-		if p.writable || patience == 0 || r.mono()-p.since < patience-r.cfg.Silence/4 {
+		if p.written > 0 || patience == 0 || r.mono()-p.since < patience-r.cfg.Silence/4 {
 			continue
 		}
 		err := r.probeOne(limited, p.seen.Ref)
@@ -39,7 +40,7 @@ func (r *Reaper) probe(ctx context.Context) {
 		case limited.Err() != nil: // the rest is for the next look
 			return
 		case err == nil || errors.Is(err, domain.ErrUnknown):
-			p.writable = true
+			p.written = r.mono()
 		default:
 			p.anew(r.mono())
 			r.cfg.Logger.WarnContext(ctx, "an attempt cannot be written: its silence is observed anew",
@@ -55,4 +56,4 @@ func (r *Reaper) probeOne(ctx context.Context, ref domain.AttemptRef) error {
 }
 
 // anew has the observation of the attempt begin at a time.
-func (p *pulse) anew(at time.Duration) { p.since, p.writable = at, false }
+func (p *pulse) anew(at time.Duration) { p.since, p.written = at, 0 }

@@ -3,6 +3,8 @@ package reaper
 import (
 	"testing"
 	"time"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // TestBeat5AHeldRowIsNotSilence has somebody hold an attempt's row for so long that none
@@ -34,6 +36,31 @@ func TestBeat5AHeldRowIsNotSilence(t *testing.T) {
 				r.at(15 * time.Minute)
 				r.want(held, live)
 			})
+		}
+	}
+}
+
+// TestBeat5ALateProbeLeavesTimeForABeat: a store may be so slow that an attempt is
+// probed only when its window is over.
+func TestBeat5ALateProbeLeavesTimeForABeat(t *testing.T) {
+	cfg, err := Config{}.complete()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const since, over = time.Hour, time.Hour + DefaultSilence
+	for _, c := range []struct {
+		written, now time.Duration
+		want         bool
+	}{
+		{0, over + time.Hour, false},
+		{over - DefaultSilence/4, over - time.Second, false},
+		{over - DefaultSilence/4, over, true},
+		{over, over + time.Second, false},
+		{over, over + DefaultSilence/4, true},
+	} {
+		p := pulse{seen: domain.Attempt{State: domain.TaskStateRunning}, since: since, written: c.written}
+		if got := p.silent(c.now, &cfg); got != c.want {
+			t.Errorf("written %v and looked at %v before and after the end of its window: %v", over-c.written, c.now-over, got)
 		}
 	}
 }
