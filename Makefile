@@ -110,6 +110,12 @@ crashdrill: ## Kills a server ten times under a pipeline, and compares what agen
 drill-replicas: ## Kills three servers of one PostgreSQL database in turn, thirty times, under a pipeline and a crowd of agents.
 	go run ./tools/crashdrill -kills 30 -groups 8 -parallel 6 -replicas 3
 
+.PHONY: faults-postgres
+faults-postgres: ## Takes PostgreSQL away from under running agents for AWAY (60s), in each way that it can be away.
+	go test ./internal/faults -run Postgres -count=1 -v -args -away $(AWAY)
+
+AWAY ?= 60s
+
 .PHONY: mutants
 mutants: ## Judges the suite by mutants: each by its own check, that check's control, and 20 sentinels.
 	go run ./tools/mutants

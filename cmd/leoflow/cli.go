@@ -133,7 +133,7 @@ func newParser(flags *cli, out, errOut io.Writer) (*kong.Kong, error) {
 		kong.Vars{
 			"addr": server.DefaultAddr, "dataDir": server.DefaultDataDir,
 			"xcomMaxBytes": strconv.Itoa(xcom.MaxSizeBytes), "xcomTTL": xcom.DefaultTTL.String(),
-			"silenceWindow": reaper.DefaultSilence.String(), "queueWindow": reaper.DefaultQueue.String(),
+			"databaseWait": server.DefaultDatabaseWait.String(), "silenceWindow": reaper.DefaultSilence.String(), "queueWindow": reaper.DefaultQueue.String(),
 			"attemptRate": strconv.Itoa(server.DefaultAttemptRate), "tenantRate": strconv.Itoa(server.DefaultTenantRate),
 			"authenticateWithin": server.DefaultAuthenticateWithin.String(),
 			"beatInterval":       domain.BeatInterval.String(),

@@ -19,6 +19,7 @@ type serveCmd struct {
 	DataDir string `default:"${dataDir}" env:"LEOFLOW_DATA_DIR" placeholder:"DIR" help:"Directory of the logs, the keys and the embedded database, by default ${default}; it is made where there is none. One server at a time, but for --shared."`
 	databaseFlag
 	Shared                bool          `env:"LEOFLOW_SERVE_SHARED" help:"Other servers of the same --database have the data directory, too, all with --shared. Its file system must keep locks, and show each server what the others wrote."`
+	DatabaseWait          time.Duration `default:"${databaseWait}" env:"LEOFLOW_SERVE_DATABASE_WAIT" placeholder:"DURATION" help:"How long a start waits for a PostgreSQL database that cannot be reached yet, by default ${default}."`
 	TLSCert               string        `env:"LEOFLOW_SERVE_TLS_CERT" placeholder:"FILE" help:"Certificate, as PEM; read again when it changes. Without one the server speaks plaintext, and delivers no secrets."`
 	TLSKey                string        `env:"LEOFLOW_SERVE_TLS_KEY" placeholder:"FILE" help:"Key of the certificate, as PEM."`
 	AllowPlaintextSecrets bool          `env:"LEOFLOW_SERVE_ALLOW_PLAINTEXT_SECRETS" help:"Deliver secrets over plaintext too: whoever sees the network reads them."`
@@ -59,7 +60,8 @@ SIGTERM or Ctrl-C ends the server in order: what it received is on disk. A secon
 
 func (c *serveCmd) config(logger *slog.Logger) server.Config {
 	return server.Config{
-		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database, Shared: c.Shared, WritePath: store.WritePath(c.WritePath),
+		Addr: c.Addr, DataDir: c.DataDir, Database: c.Database, DatabaseWait: c.DatabaseWait, Shared: c.Shared,
+		WritePath:   store.WritePath(c.WritePath),
 		TLSCertFile: c.TLSCert, TLSKeyFile: c.TLSKey,
 		AllowPlaintextSecrets: c.AllowPlaintextSecrets, AllowPlaintextRemote: c.AllowPlaintextRemote,
 		MetricsAddr:  c.MetricsAddr,
@@ -111,7 +113,7 @@ func (c *serveCmd) checkFlags() error {
 	}
 	for flag, value := range map[string]time.Duration{
 		"--xcom-ttl": c.XComTTL, "--silence-window": c.SilenceWindow, "--queue-window": c.QueueWindow,
-		"--authenticate-within": c.AuthenticateWithin,
+		"--authenticate-within": c.AuthenticateWithin, "--database-wait": c.DatabaseWait,
 	} {
 		if value <= 0 {
 			return fmt.Errorf("%s is %v: give at least 1s, or leave it out", flag, value)
@@ -127,6 +129,7 @@ var fieldFlags = []struct{ field, flags string }{
 	{"metrics address", "--metrics-addr"},
 	{"shared data directory", "--shared"},
 	{"data directory", "--data-dir"},
+	{"wait for the database", "--database-wait"},
 	{"database", "--database"},
 	{"XCom limit", "--xcom-max-bytes"},
 	{"XCom life", "--xcom-ttl"},

@@ -171,3 +171,50 @@ func TestServeSharesADirectory(t *testing.T) {
 	alone.wantCode(t, exitBadInput)
 	alone.wantOneLine(t, "--shared", "PostgreSQL")
 }
+
+// TestServeWaitsForItsDatabase starts a server where there is no database, and none comes.
+func TestServeWaitsForItsDatabase(t *testing.T) {
+	got := leoflow(t, "serve", "--addr", "127.0.0.1:0", "--data-dir", t.TempDir(),
+		"--database", "postgres://u:hunter2@127.0.0.1:1/d", "--database-wait", "1s")
+	got.wantCode(t, exitFailed)
+	for _, piece := range []string{"waiting for it", "leoflow: the database d on 127.0.0.1:1 could not be reached for 1s: see that it runs", "connection refused\n"} {
+		if !strings.Contains(got.errOut, piece) {
+			t.Errorf("it lacks %q: %s", piece, got.errOut)
+		}
+	}
+	if strings.Contains(got.errOut, "hunter2") || strings.Count(got.errOut, "\n") != 3 { // the key, the wait, the end
+		t.Error(got.errOut)
+	}
+	bad := leoflow(t, "serve", "--data-dir", t.TempDir(), "--database-wait", "0s")
+	bad.wantCode(t, exitBadInput)
+	bad.wantOneLine(t, "--database-wait is 0s", "at least 1s")
+}
+
+// TestServeWritesDirectly runs a pipeline by a server that writes each thing by itself, on
+// either database.
+func TestServeWritesDirectly(t *testing.T) {
+	run := pipelineFile(t, `name: p
+tasks:
+  - {id: a, bash: 'printf 42 >"$LEOFLOW_RETURN_VALUE_PATH"'}
+  - {id: b, bash: 'test "$LEOFLOW_XCOM_IN" = 42', after: [a], inputs: {in: a}}
+  - {id: c, bash: 'exit 3'}
+`)
+	for name, more := range map[string][]string{"embedded": nil, "PostgreSQL": {"--database", pgtest.Database(t)}} {
+		t.Run(name, func(t *testing.T) {
+			data := filepath.Join(t.TempDir(), "data")
+			args := append([]string{"serve", "--addr", "127.0.0.1:0", "--data-dir", data, "--write-path=direct"}, more...)
+			serve := start(t, nil, args...)
+			line := serve.awaitLine("leoflow serves")
+			addr := strings.TrimRight(strings.Fields(line)[3], ",")
+			token := strings.TrimSpace(leoflow(t, "token", "--data-dir", data).out)
+			got := start(t, []string{"LEOFLOW_TOKEN=" + token}, "run", "--server", addr, run).end()
+			got.wantCode(t, exitFailed)
+			got.wantIn(t, "p: 2 success, 1 failed")
+			listed := start(t, []string{"LEOFLOW_TOKEN=" + token}, "runs", "list", "--server", addr).end()
+			listed.wantCode(t, exitOK)
+			listed.wantIn(t, "2 success, 1 failed")
+			serve.signal(syscall.SIGTERM)
+			serve.end().wantCode(t, exitOK)
+		})
+	}
+}

@@ -14,8 +14,8 @@ import (
 )
 
 // reportWithin is how long a report waits for the store where the caller set no
-// deadline (STATE-8).
-const reportWithin = time.Minute
+// deadline (STATE-8): one that is away for a minute takes a while to come back.
+const reportWithin = time.Minute + 15*time.Second
 
 // ReportState stores a report durably before it acknowledges it (STATE-2, STATE-8).
 // A report that comes too late changes nothing and is told to terminate (STATE-4).

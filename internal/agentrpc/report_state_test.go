@@ -12,7 +12,8 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// TestState8AReportWaitsForTheStoreWithinBounds: to the call's deadline, or 60 s.
+// TestState8AReportWaitsForTheStoreWithinBounds: to the call's deadline, or for 60 s and
+// for what a store needs to come back after them.
 func TestState8AReportWaitsForTheStoreWithinBounds(t *testing.T) {
 	for _, within := range []time.Duration{0, time.Second, 90 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
@@ -21,7 +22,7 @@ func TestState8AReportWaitsForTheStoreWithinBounds(t *testing.T) {
 				<-ctx.Done()
 				return fmt.Errorf("%s: %w", secret, domain.ErrUnavailable)
 			})
-			ctx, want := bearing(context.Background(), "good"), time.Minute
+			ctx, want := bearing(context.Background(), "good"), 75*time.Second
 			if within > 0 {
 				bounded, cancel := context.WithTimeout(ctx, within)
 				defer cancel()

@@ -9,7 +9,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// network is what lies between the agents and a control plane, with its faults.
+// network is what lies between agents and a control plane, or between that and its
+// database, with its faults.
 type network struct {
 	t     *testing.T
 	proxy *toxiproxy.Proxy
@@ -25,29 +26,39 @@ type toxic struct {
 	Attributes map[string]int `json:"attributes"`
 }
 
-// The directions of a [toxic].
+// The directions of a [toxic], of a network before the control plane and of one before
+// its database.
 const (
 	toServer = "upstream"
 	toAgents = "downstream"
+
+	toDatabase   = toServer
+	fromDatabase = toAgents
 )
 
 // network puts a network in front of the control plane, without a fault at first.
 func (r *rig) network() *network {
 	r.t.Helper()
-	n := &network{t: r.t, log: &journal{}}
+	return networkTo(r.t, r.addr)
+}
+
+// networkTo puts one in front of whoever listens at an address.
+func networkTo(t *testing.T, addr string) *network {
+	t.Helper()
+	n := &network{t: t, log: &journal{}}
 	api := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.New(n.log))
-	n.proxy = toxiproxy.NewProxy(api, "agents", "127.0.0.1:0", r.addr)
+	n.proxy = toxiproxy.NewProxy(api, "network", "127.0.0.1:0", addr)
 	// A connection that has such a toxic from its beginning, though it never acts, is
 	// closed by a reset and not in order.
 	n.add(toxic{Name: "linger", Type: "reset_peer", Stream: toServer, Toxicity: 0})
 	if err := n.proxy.Start(); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	r.t.Cleanup(n.proxy.Stop)
+	t.Cleanup(n.proxy.Stop)
 	return n
 }
 
-// address is where agents connect.
+// address is where those before it connect.
 func (n *network) address() string { return n.proxy.Listen }
 
 func (n *network) add(x toxic) {
@@ -83,8 +94,8 @@ func (n *network) swallow(directions ...string) (end func()) {
 	return func() { n.t.Helper(); n.remove(names...) }
 }
 
-// cut has every connection be reset by the next byte that an agent sends, also new
-// ones, until agents have come again so often.
+// cut has every connection be reset by the next byte that is sent to the server, also
+// new ones, until they have come again so often.
 func (n *network) cut(times int) (healed func()) {
 	n.t.Helper()
 	came := n.log.more(n.t, times, "Accepted client")

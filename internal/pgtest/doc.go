@@ -7,6 +7,9 @@
 // its own, which is removed with it. PostgreSQL refuses to run as root, so root's tests
 // run it as another user.
 //
+// A test that stops its server, starts it again or sets it read-only has an [Own] one,
+// from the installed binaries in any case.
+//
 // Where there is no PostgreSQL, tests fail and say what to install: none is skipped.
 //
 // It imports nothing of ours. It is test equipment: only tests import it, and the

@@ -39,15 +39,16 @@ var theServer = sync.OnceValues(func() (*server, error) {
 
 // supervise is run by sh, with the binaries' directory and the server's own as its
 // arguments. It ends the server when nobody holds the other end of its standard input
-// any more, and leaves nothing behind. What the terminal sends to everybody it ignores.
+// any more, and leaves nothing behind unless it was told to. What the terminal sends to
+// everybody it ignores.
 const supervise = `
 trap : INT TERM HUP
 "$1/postgres" -D "$2/data" >"$2/log" 2>&1 </dev/null &
 server=$!
-cat >/dev/null
+word=$(cat)
 kill -QUIT "$server"
 wait "$server"
-rm -rf "$2"
+[ "$word" = keep ] || rm -rf "$2"
 `
 
 // settings of a private server. Data reach the disk as they do by default.
@@ -79,25 +80,32 @@ func start() (_ *server, err error) {
 			err = errors.Join(err, os.RemoveAll(dir))
 		}
 	}()
-	if err := initialize(bin, dir, as); err != nil {
+	if err := initialize(bin, dir, as, fmt.Sprintf(settings, dir)); err != nil {
 		return nil, err
 	}
+	if _, s.own, err = run(bin, dir, as); err != nil { // never closed by hand: it is, when the process ends
+		return nil, err
+	}
+	return s, s.await()
+}
+
+// run runs the server in dir until nobody holds the file any more.
+func run(bin, dir string, as *syscall.Credential) (*exec.Cmd, *os.File, error) {
 	reads, writes, err := os.Pipe()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	cmd := command(dir, as, "sh", "-c", supervise, "sh", bin, dir)
 	cmd.Stdin = reads
 	if err := errors.Join(cmd.Start(), reads.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), writes.Close())
+		return nil, nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), writes.Close())
 	}
-	s.own = writes // never closed by hand: it is, when the process ends
-	return s, s.await()
+	return cmd, writes, nil
 }
 
 // initialize makes the files of a server. Its databases sort as people do, not by
 // bytes: what must not depend on that is found out.
-func initialize(bin, dir string, as *syscall.Credential) error {
+func initialize(bin, dir string, as *syscall.Credential, settings string) error {
 	common := []string{"-D", filepath.Join(dir, "data"), "-U", "leoflow", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"}
 	out, err := command(dir, as, filepath.Join(bin, "initdb"), append(common, "--locale-provider=icu", "--icu-locale=en-US")...).CombinedOutput()
 	if err != nil { // before version 15, or built without ICU
@@ -110,7 +118,7 @@ func initialize(bin, dir string, as *syscall.Credential) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(f, settings, dir)
+	_, err = f.WriteString(settings)
 	return errors.Join(err, f.Close())
 }
 

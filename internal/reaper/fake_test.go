@@ -37,7 +37,9 @@ type fake struct {
 	onRead   func()                     // comes while a look reads
 	onReap   func(domain.Attempt) error // comes just before a settling
 	expired  int
-	sweeps   []int // the limit of each deletion
+	sweeps   []int  // the limit of each deletion
+	held     *entry // another transaction has it: nothing of it can be written
+	mute     *entry // does not beat
 }
 
 func (f *fake) now() time.Time {
@@ -73,7 +75,13 @@ func (f *fake) start(timeout time.Duration) *entry {
 	return e
 }
 
-func (f *fake) beat(e *entry) { f.do(func() { e.HeartbeatAt = f.time() }) }
+func (f *fake) beat(e *entry) {
+	f.do(func() {
+		if e != f.held && e != f.mute {
+			e.HeartbeatAt = f.time()
+		}
+	})
+}
 
 // beats lets an attempt beat until ctx ends.
 func (f *fake) beats(ctx context.Context, e *entry, every time.Duration) {
@@ -140,7 +148,10 @@ func (f *fake) ProbeWrite(ctx context.Context, ref domain.AttemptRef) error {
 	if f.writes != nil {
 		return f.writes
 	}
-	_, err := f.find(ctx, ref)
+	e, err := f.find(ctx, ref)
+	if err == nil && e == f.held {
+		return domain.ErrUnavailable
+	}
 	return err
 }
 
@@ -165,7 +176,7 @@ func (f *fake) ReapAttempt(ctx context.Context, seen domain.Attempt, cause domai
 		domain.CauseTimedOut:     e.State == seen.State,
 		domain.CauseCancelled:    !e.StopBy.IsZero() && e.StopBy.Equal(seen.StopBy) && (silent || seen.HeartbeatAt.IsZero()),
 	}
-	if !e.State.Live() || !still[cause] {
+	if e == f.held || !e.State.Live() || !still[cause] {
 		return false, nil
 	}
 	e.State, e.Cause, e.Message = domain.TaskStateFailed, cause, message

@@ -30,6 +30,7 @@ func (r *Reaper) look(ctx context.Context) {
 		return
 	}
 	r.watch.take(l)
+	r.probe(ctx)
 	over, most := r.watch.judge(l.begun, &r.cfg)
 	if most != r.watch.alarm {
 		r.switchAlarm(ctx, most)
@@ -125,7 +126,9 @@ func (r *Reaper) settle(ctx context.Context, over []due) {
 			return
 		case err != nil: // of this attempt alone, if the next probe succeeds
 			r.cfg.Logger.ErrorContext(ctx, "an attempt that is over was not settled", append(args, "error", err)...)
-		case settled:
+		case !settled: // it moved, or another transaction has it, and it could not be heard
+			d.pulse.anew(r.mono())
+		default:
 			r.metrics.settled.WithLabelValues(string(d.cause)).Inc()
 			r.cfg.Logger.WarnContext(ctx, "attempt settled", args...)
 		}

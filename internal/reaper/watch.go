@@ -26,6 +26,7 @@ type pulse struct {
 	registered bool
 	heard      bool          // it gave a sign of life since the first look, or came after it
 	since      time.Duration // nothing moved from then on
+	written    time.Duration // and something could have: its row was written then; 0: not yet
 	started    time.Duration // when it began to run
 	stopBy     time.Duration // the deadline of its cancel
 }
@@ -79,7 +80,7 @@ func (w *watch) take(l look) {
 		before := w.pulses[nameOf(p.seen.Ref)]
 		p.since = l.known
 		if before != nil && !w.anew && !p.moved(before) {
-			p.since = before.since
+			p.since, p.written = before.since, before.written
 		}
 		p.heard = before == nil && w.read || before != nil && (before.heard || p.moved(before))
 		w.convert(p, before, l)
@@ -150,8 +151,8 @@ func (w *watch) judge(now time.Duration, cfg *Config) (over []due, most bool) {
 
 // silent reports whether the attempt's agent, which came, has been silent for too long.
 func (p *pulse) silent(now time.Duration, cfg *Config) bool {
-	quiet := now - p.since
-	return p.beats() && quiet >= cfg.Silence || p.starting() && quiet >= startWindows*cfg.Silence
+	patience := p.patience(cfg)
+	return patience > 0 && now-p.since >= patience && p.written > 0 && now-p.written >= 3*cfg.Silence/16
 }
 
 // pastGrace reports whether the attempt has outlived the deadline of its cancel too far.

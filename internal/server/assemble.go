@@ -80,6 +80,9 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	s.grpc = grpc.NewServer(options...)
 	s.health = health.NewServer()
+	if err := s.newReady(); err != nil {
+		return err
+	}
 	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
 	controlv1.RegisterControlServiceServer(s.grpc, s.control)
 	healthv1.RegisterHealthServer(s.grpc, s.health)

@@ -30,6 +30,8 @@ import (
 const (
 	DefaultAddr    = "127.0.0.1:7400"
 	DefaultDataDir = "leoflow-data"
+	// DefaultDatabaseWait has a database start that is started at the same time.
+	DefaultDatabaseWait = time.Minute
 	// DefaultAttemptRate is hundreds of times what a busy agent asks for, and lets one
 	// with 2,000 inputs fetch them without a wait. Ten attempts may take up a tenant's.
 	DefaultAttemptRate = 200
@@ -54,6 +56,9 @@ type Config struct {
 	// Shared lets other servers, of the same database, use DataDir at the same time, as
 	// long as all say so.
 	Shared bool
+	// DatabaseWait is for how long a start waits for a PostgreSQL database that cannot be
+	// reached yet, of at least a second; 0: [DefaultDatabaseWait].
+	DatabaseWait time.Duration
 	// WritePath says how what agents write all the time goes to the database; empty:
 	// [store.Batched].
 	WritePath store.WritePath
@@ -126,6 +131,7 @@ type Config struct {
 func (c Config) Complete() (Config, error) {
 	c.Addr = cmp.Or(c.Addr, DefaultAddr)
 	c.DataDir = cmp.Or(c.DataDir, DefaultDataDir)
+	c.DatabaseWait = cmp.Or(c.DatabaseWait, DefaultDatabaseWait)
 	c.WritePath = cmp.Or(c.WritePath, store.Batched)
 	c.XComMaxBytes = cmp.Or(c.XComMaxBytes, xcom.MaxSizeBytes)
 	c.XComTTL = cmp.Or(c.XComTTL, xcom.DefaultTTL)
@@ -153,6 +159,8 @@ func (c Config) Complete() (Config, error) {
 
 func (c *Config) checkDatabase() error {
 	switch {
+	case c.DatabaseWait < time.Second:
+		return fmt.Errorf("wait for the database %v: it must be at least one second", c.DatabaseWait)
 	case c.Shared && c.Database == "":
 		return errors.New("shared data directory: an embedded database is of one server; name one of PostgreSQL, or do not share")
 	case c.Database == "":

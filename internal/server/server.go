@@ -49,6 +49,7 @@ type Server struct {
 	grpc     *grpc.Server
 	gate     *gate
 	health   *health.Server
+	ready    prometheus.Gauge // 1: the store can be written
 	reaper   *reaper.Reaper
 	registry *prometheus.Registry
 	listener net.Listener
@@ -144,7 +145,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		cfg.Clock = nil // the database's, where it has one (BEAT-5)
 	}
 	if s.cfg.NoSecrets {
-		s.store, err = store.Open(ctx, cfg)
+		s.store, err = store.Await(ctx, cfg, s.cfg.DatabaseWait)
 		return err
 	}
 	s.keyring, err = secrets.OpenKeyring(filepath.Join(s.cfg.DataDir, SecretsFile), s.cfg.Logger)
@@ -152,7 +153,7 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 		return err
 	}
 	cfg.Sealer = s.keyring
-	if s.store, err = store.Open(ctx, cfg); err != nil {
+	if s.store, err = store.Await(ctx, cfg, s.cfg.DatabaseWait); err != nil {
 		return err
 	}
 	return s.keyring.Reopen() // a key may have been retired until the directory was ours
@@ -208,12 +209,14 @@ func (s *Server) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
 	go func() { failed <- s.grpc.Serve(s.gate) }()
 	stopReaping, stopRotating := s.reap(), s.rotate()
+	stopLooking := s.lookAtStore()
 	page := s.serveMetrics(failed)
 	var err error
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
+	stopLooking()
 	stuck := errors.Join(stopReaping(), stopRotating()) // while the server drains, nobody can beat
 	if page != nil {
 		err = errors.Join(err, page.Close())

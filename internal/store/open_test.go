@@ -106,6 +106,10 @@ func TestOpenTwiceInOneProcess(t *testing.T) {
 const helperDir = "LEOFLOW_TEST_OPEN_DIR"
 
 func TestMain(m *testing.M) {
+	if path := os.Getenv(migrateHelper); path != "" {
+		fmt.Println(migrateAndDie(path, os.Getenv(migrateFiles)))
+		os.Exit(3)
+	}
 	dir := os.Getenv(helperDir)
 	if dir == "" {
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
@@ -213,7 +217,7 @@ func TestOpenRefusesANewerDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := Open(context.Background(), Config{Dir: dir})
-	if !errors.Is(err, ErrNewerDatabase) || !strings.Contains(err.Error(), path) {
+	if !errors.Is(err, ErrNewerDatabase) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "use the newer program") {
 		t.Fatalf("error = %v", err)
 	}
 }

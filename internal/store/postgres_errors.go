@@ -16,6 +16,8 @@ const (
 	serializationFailure = "40001"
 	deadlockDetected     = "40P01"
 	lockNotAvailable     = "55P03"
+	adminShutdown        = "57P01" // also where somebody ends this connection alone
+	crashShutdown        = "57P02"
 )
 
 // curableCodes are the SQLSTATE codes of what may pass. Those of two letters are classes.
@@ -40,7 +42,7 @@ func curablePostgres(err error) bool {
 	var connecting *pgconn.ConnectError
 	var network net.Error
 	return errors.As(err, &connecting) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // held reports whether a statement has waited too long for a row that another
@@ -51,12 +53,18 @@ func held(err error) bool {
 }
 
 // cutOff reports whether the connection broke, so that nobody knows what was committed.
+// Where no new one can be made, it is nothing of this one.
 func cutOff(err error) bool {
 	var connecting *pgconn.ConnectError
-	if errors.As(err, &connecting) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.As(err, &connecting) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return false
 	}
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	if e := new(pgconn.PgError); errors.As(err, &e) {
+		return e.Code == adminShutdown || e.Code == crashShutdown
+	}
+	var network *net.OpError
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }
 
 // conflicted reports whether the database has rolled a transaction back for the sake of

@@ -74,6 +74,7 @@ type Store struct {
 
 	postgres         bool
 	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all
+	patience         time.Duration  // bounds a transaction
 
 	specs      *specs
 	path       WritePath

@@ -2,8 +2,10 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/internal/domain"
@@ -12,6 +14,10 @@ import (
 // maxAttempts bounds how often a conditional write is tried while the row it did
 // not match turns out to match.
 const maxAttempts = 8
+
+// patience bounds a transaction whose caller sets no deadline: on a connection whose
+// other end is gone without a word it would wait for ever.
+const patience = 30 * time.Second
 
 // errStillLive says that a conditional write matched no row, though the row that
 // was read then would have matched: another writer came between.
@@ -53,7 +59,9 @@ func (s *Store) write(ctx context.Context, fn func(context.Context, *txn) error)
 }
 
 func (s *Store) writeOnce(ctx context.Context, tenant string, fn func(context.Context, *txn) error) error {
-	tx, err := s.writer.BeginTx(ctx, s.writing)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	tx, err := beginTx(ctx, s.writer, s.writing)
 	if err != nil {
 		return err
 	}
@@ -72,6 +80,17 @@ func (s *Store) writeOnce(ctx context.Context, tenant string, fn func(context.Co
 	return err
 }
 
+// beginTx begins a transaction. A connection that broke while nobody used it is found
+// out by that: another one is taken, for agents in use make a call but once.
+func beginTx(ctx context.Context, client *ent.Client, opts *sql.TxOptions) (tx *ent.Tx, err error) {
+	for range maxAttempts {
+		if tx, err = client.BeginTx(ctx, opts); err == nil || !cutOff(err) {
+			break
+		}
+	}
+	return tx, err
+}
+
 // read runs fn on one snapshot of the database.
 func (s *Store) read(ctx context.Context, fn func(context.Context, *ent.Tx) error) error {
 	if _, ok := domain.TenantFrom(ctx); !ok {
@@ -82,7 +101,9 @@ func (s *Store) read(ctx context.Context, fn func(context.Context, *ent.Tx) erro
 		return err
 	}
 	defer end()
-	tx, err := s.reader.BeginTx(ctx, s.reading)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	tx, err := beginTx(ctx, s.reader, s.reading)
 	if err != nil {
 		return explain(err)
 	}

@@ -1,0 +1,99 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/sethvargo/go-retry"
+
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// Await is [Open] that waits for a PostgreSQL database which cannot be reached yet, for
+// up to within: a server is often started beside its database, and no faster than it.
+// What waiting cannot cure, such as a wrong password or a database that is newer, fails
+// at once.
+func Await(ctx context.Context, cfg Config, within time.Duration) (s *Store, err error) {
+	bounded, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	logger := cfg.withDefaults().Logger
+	waits := retry.WithCappedDuration(maxWait, retry.NewExponential(firstWait))
+	var cause error
+	err = retry.Do(bounded, waits, func(context.Context) error {
+		if s, err = Open(ctx, cfg); err == nil || !absent(err) {
+			return err
+		}
+		if cause == nil {
+			logger.WarnContext(ctx, "the database cannot be reached: waiting for it", "database", Place(cfg.DSN), "for", within, "cause", brief(err).Error())
+		}
+		cause = brief(err)
+		return retry.RetryableError(err)
+	})
+	switch {
+	case err == nil || cause == nil || bounded.Err() == nil && !absent(err):
+		return s, err
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("stopped while it waited for the database %s: %w", Place(cfg.DSN), cause)
+	}
+	return nil, fmt.Errorf("the database %s could not be reached for %v: see that it runs and that this machine may connect to it: %w", Place(cfg.DSN), within, cause)
+}
+
+// brief is what the network says, of all that is said of a connection that was not made.
+func brief(err error) error {
+	var network *net.OpError
+	if errors.As(err, &network) {
+		return network
+	}
+	return err
+}
+
+// absentCodes are the SQLSTATE codes of a database that starts, ends, lets nobody more
+// in, or follows another that it has not taken over from yet.
+var absentCodes = []string{"57P01", "57P02", "57P03", "53300", "25006"}
+
+// absent reports whether a database could not be reached, or not be used yet.
+func absent(err error) bool {
+	if e := new(pgconn.PgError); errors.As(err, &e) {
+		return slices.Contains(absentCodes, e.Code)
+	}
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed)
+}
+
+// Ready returns nil where the store can be written, and otherwise domain.ErrUnavailable,
+// wrapped, or what else is the matter with it. It writes nothing.
+func (s *Store) Ready(ctx context.Context) error {
+	end, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer end()
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
+	defer cancel()
+	tx, err := beginTx(ctx, s.writer, s.writing) // on SQLite it takes the right to write
+	if err != nil {
+		return explain(err)
+	}
+	defer tx.Rollback() //nolint:errcheck // nothing was written
+	if !s.postgres {
+		return nil
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT current_setting('transaction_read_only')")
+	if err != nil {
+		return explain(err)
+	}
+	var readOnly string
+	if err := each(rows, []any{&readOnly}, func() {}); err != nil {
+		return explain(err)
+	}
+	if readOnly == "on" {
+		return fmt.Errorf("%w: the database is read-only", domain.ErrUnavailable)
+	}
+	return nil
+}
