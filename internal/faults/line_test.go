@@ -25,7 +25,6 @@ var badLines = map[string][]toxic{
 // TestState3NoLineToPostgresLosesOrDoubles runs tasks from their beginning to their end
 // over a bad line to the database: each change of each is stored, once.
 func TestState3NoLineToPostgresLosesOrDoubles(t *testing.T) {
-	t.Parallel()
 	o := pgtest.NewOwn(t)
 	for name, toxics := range badLines {
 		t.Run(name, func(t *testing.T) {

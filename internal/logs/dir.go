@@ -93,9 +93,10 @@ type Dir struct {
 	verified map[Ref]verified     // unloaded logs known to be whole and synced
 	suspects map[Ref]int64        // failed logs whose bytes from there on could not be cut off
 
-	foreign map[Ref]*foreign // where Root is shared: logs that are followed here
-	stop    chan struct{}    // closed to end what looks at others
-	alone   chan struct{}    // closed when that has ended
+	patience time.Duration    // with an owner that was asked
+	foreign  map[Ref]*foreign // where Root is shared: logs that are followed here
+	stop     chan struct{}    // closed to end what looks at others
+	alone    chan struct{}    // closed when that has ended
 
 	closing  sync.Once
 	closeErr error
@@ -130,7 +131,7 @@ func NewDir(opts Options) (*Dir, error) {
 		opts: opts, openFile: openFile, seed: maphash.MakeSeed(),
 		logs: map[Ref]*attemptLog{}, writers: map[*writer]struct{}{},
 		verified: map[Ref]verified{}, suspects: map[Ref]int64{},
-		foreign: map[Ref]*foreign{}, stop: make(chan struct{}), alone: make(chan struct{}),
+		patience: defaultPatience, foreign: map[Ref]*foreign{}, stop: make(chan struct{}), alone: make(chan struct{}),
 	}
 	if opts.Shared {
 		go d.neighbours()

@@ -34,8 +34,8 @@ const (
 )
 
 const (
-	// patience is how long an owner that was asked may take to let go.
-	patience = 2 * time.Second
+	// defaultPatience is how long an owner that was asked may take to let go.
+	defaultPatience = 2 * time.Second
 	// retryLock is how often a lock is tried for by who does not wait in the kernel.
 	retryLock = 5 * time.Millisecond
 	// sharedFlags open a segment for an owner, or who is to be one.
@@ -143,7 +143,7 @@ func (l *attemptLog) ask(ctx context.Context, f file) error {
 		return err
 	}
 	defer stop()
-	waiting, cancel := context.WithTimeout(ctx, patience)
+	waiting, cancel := context.WithTimeout(ctx, l.dir.patience)
 	defer cancel()
 	if err := await(waiting, free); err != nil && (ctx.Err() != nil || waiting.Err() == nil) {
 		return err

@@ -58,6 +58,7 @@ func TestReplicasKeepTheContract(t *testing.T) {
 		"small":    {Shared: true, SegmentBytes: 4 << 10, QueueLines: 16, QueueBytes: 2 << 10, HoldLines: 8, HoldBytes: 1 << 20},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // it waits for the disk
 			logstest.Run(t, func(t *testing.T) logstest.Sink {
 				opts := opts
 				opts.Root = t.TempDir()

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/neochaotic/leoflow/internal/domain"
 )
@@ -18,7 +19,8 @@ import (
 func twoDirs(t *testing.T) (a, b *Dir) {
 	t.Helper()
 	a = testDir(t, Options{Shared: true})
-	return a, testDir(t, Options{Shared: true, Root: a.opts.Root})
+	b = testDir(t, Options{Shared: true, Root: a.opts.Root})
+	return a, b
 }
 
 // deaf has a Dir hear nobody who asks for a log, as a server that hangs.
@@ -73,6 +75,7 @@ func TestLog13ALogMovesToAnotherServer(t *testing.T) {
 func TestLog13AServerThatHangsLosesTheLog(t *testing.T) {
 	a, b := twoDirs(t)
 	deaf(a)
+	b.patience = 50 * time.Millisecond
 	old := begin(t, a)
 	put(t, old, "stdout", 1, 2)
 	awaitAck(t, old, "stdout", 2)
@@ -105,6 +108,7 @@ func TestLog13AnIdleOwnerNoticesThatItIsNone(t *testing.T) {
 	put(t, old, "stdout", 1)
 	awaitAck(t, old, "stdout", 1)
 	l := a.logs[testRef]
+	b.patience = 50 * time.Millisecond
 	l.mu.Lock() // it can answer nobody
 	next := begin(t, b)
 	l.mu.Unlock()
@@ -205,7 +209,7 @@ func TestLog1AckedLinesSurviveTheOwner(t *testing.T) {
 	dir := t.TempDir()
 	d := testDir(t, Options{Root: dir, Shared: true})
 	acks := map[string]int64{}
-	for i, enough := range []int64{1, 500, 900, 2000, 2500} {
+	for i, enough := range []int64{1, 200, 300, 600, 700} {
 		end := func(cmd *exec.Cmd) error { return cmd.Process.Kill() }
 		var w LineWriter
 		if i%2 == 1 {

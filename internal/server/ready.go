@@ -15,8 +15,8 @@ import (
 const (
 	// readyEvery is how often the store is looked at.
 	readyEvery = 2 * time.Second
-	// readyWithin is how long it may take to answer, then.
-	readyWithin = 2 * time.Second
+	// readyWithin is how long it may take to answer: longer than it waits for who is writing.
+	readyWithin = 6 * time.Second
 )
 
 // newReady makes the health that probes are told: the server's own and AgentService's
