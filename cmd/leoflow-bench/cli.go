@@ -18,6 +18,7 @@ const (
 type cli struct {
 	Load    loadCmd    `cmd:"" help:"Put load on a server that is there."`
 	Compare compareCmd `cmd:"" help:"Start servers side by side, and compare them with bare gRPC."`
+	Beats   beatsCmd   `cmd:"" help:"Simulate many live attempts that beat, and see that none is lost."`
 	Child   childCmd   `cmd:"" hidden:""`
 }
 

@@ -104,7 +104,7 @@ func (c *compareCmd) Run(con *console) (err error) {
 			}
 		}
 	}
-	return con.tell(c.Output, table(ops, rivals))
+	return c.show(con, table(ops, rivals))
 }
 
 // start starts a server, with its database, and populates it.

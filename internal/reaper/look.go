@@ -71,6 +71,7 @@ func (r *Reaper) read(ctx context.Context, l *look) error {
 		return err
 	}
 	l.known = r.mono()
+	r.metrics.reading.Observe((l.known - l.begun).Seconds())
 	r.watch.from = from
 	if len(l.pulses) == 0 {
 		return nil
