@@ -33,6 +33,8 @@ type childCmd struct {
 	Tenants int `default:"1"`
 	// Usual has the limits and windows of a server for use, and the page of metrics.
 	Usual bool
+	// Unlimited has it, even so, limit no attempt's and no tenant's calls.
+	Unlimited bool
 }
 
 // greeting is what a child says once it listens.
@@ -150,10 +152,13 @@ func (c *childCmd) config(con *console) server.Config {
 		BeforeHandler: beforeHandler,
 		Logger:        slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
+	if !c.Usual || c.Unlimited {
+		out.AttemptRate, out.TenantRate = noRate, noRate
+	}
 	if c.Usual {
 		out.MetricsAddr = "127.0.0.1:0"
-		return out
+	} else {
+		out.SilenceWindow = time.Hour
 	}
-	out.SilenceWindow, out.AttemptRate, out.TenantRate = time.Hour, noRate, noRate
 	return out
 }

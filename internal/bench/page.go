@@ -20,7 +20,7 @@ const reaperRead = "leoflow_reaper_read_seconds"
 type Looks struct {
 	stop  context.CancelFunc
 	ended chan struct{}
-	more  chan struct{} // has one for a look
+	more  chan time.Duration // has the last look that nobody took
 
 	mu   sync.Mutex
 	took []time.Duration
@@ -35,7 +35,7 @@ func WatchLooks(ctx context.Context, addr string, every time.Duration) (*Looks, 
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(ctx)
-	l := &Looks{stop: stop, ended: make(chan struct{}), more: make(chan struct{}, 1)}
+	l := &Looks{stop: stop, ended: make(chan struct{}), more: make(chan time.Duration, 1)}
 	go func() {
 		defer close(l.ended)
 		ticker := time.NewTicker(every)
@@ -63,24 +63,26 @@ func (l *Looks) add(n uint64, seconds float64, err error) {
 		l.err = err
 		return
 	}
-	for range n {
-		l.took = append(l.took, time.Duration(seconds/float64(n)*float64(time.Second)))
+	if n == 0 {
+		return
 	}
-	if n > 0 {
-		select {
-		case l.more <- struct{}{}:
-		default:
-		}
+	one := time.Duration(seconds / float64(n) * float64(time.Second))
+	for range n {
+		l.took = append(l.took, one)
+	}
+	select {
+	case l.more <- one:
+	default:
 	}
 }
 
-// Next waits for a look.
-func (l *Looks) Next(ctx context.Context) error {
+// Next returns how long a look read that it has not returned before, and waits for one.
+func (l *Looks) Next(ctx context.Context) (time.Duration, error) {
 	select {
-	case <-l.more:
-		return nil
+	case took := <-l.more:
+		return took, nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return 0, ctx.Err()
 	}
 }
 
