@@ -96,9 +96,12 @@ func (l *attemptLog) load() error {
 	if err := l.dir.mend(l); err != nil {
 		return err
 	}
-	r, err := l.dir.recoverLog(l.rel, l.dir.isVerified(l.ref))
-	if err != nil {
-		return err
+	r, verified := l.dir.recall(l.ref)
+	if r == nil || !r.unchanged() {
+		var err error
+		if r, err = l.dir.recoverLog(l.rel, verified); err != nil {
+			return err
+		}
 	}
 	if err := l.reopen(r); err != nil {
 		return err
@@ -156,7 +159,7 @@ func (l *attemptLog) unload() {
 			l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened again", "dir", l.path, "error", err)
 		}
 	} else {
-		l.dir.verify(l.ref)
+		l.dir.verify(l.ref, l.known())
 	}
 	l.mu.Lock()
 	l.loaded, l.streams, l.dirty = false, nil, nil

@@ -72,7 +72,8 @@ const (
 // [Reader]; all methods may be called by any number of goroutines.
 //
 // What arrives while a sync is under way is synced together by the next one, and
-// is acknowledged after it (LOG-1). Numbering is read back when a log is opened.
+// is acknowledged after it (LOG-1). Numbering is read back when a log is opened, unless it
+// is still known from when it was written last.
 type Dir struct {
 	opts     Options
 	openFile func(path string, flag int) (file, error)
@@ -83,7 +84,7 @@ type Dir struct {
 	logs     map[Ref]*attemptLog
 	writers  map[*writer]struct{}
 	idle     [idleShards]notifier // wakes who waits for a log that nobody writes; many refs share one
-	verified map[Ref]struct{}     // unloaded logs known to be whole and synced
+	verified map[Ref]*recovered   // unloaded logs known to be whole and synced, with what was known of them; nil: nothing more
 	suspects map[Ref]int64        // failed logs whose bytes from there on could not be cut off
 
 	closing  sync.Once
@@ -112,7 +113,7 @@ func NewDir(opts Options) (*Dir, error) {
 	return &Dir{
 		opts: opts, openFile: openFile, seed: maphash.MakeSeed(),
 		logs: map[Ref]*attemptLog{}, writers: map[*writer]struct{}{},
-		verified: map[Ref]struct{}{}, suspects: map[Ref]int64{},
+		verified: map[Ref]*recovered{}, suspects: map[Ref]int64{},
 	}, nil
 }
 
@@ -269,20 +270,22 @@ func (d *Dir) shard(ref Ref) *notifier {
 	return &d.idle[maphash.Comparable(d.seed, ref)%idleShards]
 }
 
-func (d *Dir) isVerified(ref Ref) bool {
+// recall returns what is known of an unloaded log that is whole and synced; nil: nothing
+// more than that.
+func (d *Dir) recall(ref Ref) (known *recovered, verified bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	_, ok := d.verified[ref]
-	return ok
+	known, verified = d.verified[ref]
+	return known, verified
 }
 
-func (d *Dir) verify(ref Ref) {
+func (d *Dir) verify(ref Ref, known *recovered) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.verified) >= maxVerified {
 		clear(d.verified)
 	}
-	d.verified[ref] = struct{}{}
+	d.verified[ref] = known
 }
 
 func (d *Dir) forgetVerified(ref Ref) {

@@ -105,15 +105,16 @@ func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
 	segs.end = last + tail
 	l.dir.mu.Lock()
 	keep, failed := l.dir.suspects[l.ref]
+	_, verified := l.dir.verified[l.ref]
 	l.dir.mu.Unlock()
 	switch {
 	case failed:
 		segs.end = min(segs.end, keep)
-	case !l.dir.isVerified(l.ref):
+	case !verified:
 		if err := l.dir.syncLog(l.rel, last); err != nil {
 			return nil, pos, err
 		}
-		l.dir.verify(l.ref)
+		l.dir.verify(l.ref, nil)
 	}
 	return segs.chunk(pos, size)
 }
