@@ -73,6 +73,7 @@ type Store struct {
 	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all
 
 	specs      *specs
+	counts     *counts
 	path       WritePath
 	statements statements
 	durable    *gathering                                // of what waits for the disk
