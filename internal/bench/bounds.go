@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -36,7 +37,7 @@ func ReadBounds(text []byte, servers []string) ([]Bound, error) {
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	decoder.KnownFields(true)
 	if err := decoder.Decode(&out); err != nil && !errors.Is(err, io.EOF) {
-		return nil, err
+		return nil, errors.New(strings.Join(strings.Fields(err.Error()), " ")) // it is of several lines
 	}
 	if len(out) == 0 {
 		return nil, errors.New("there is no bound in it; give a list with op, server, and of_bare, of_direct or cpu")
@@ -58,7 +59,8 @@ func ReadBounds(text []byte, servers []string) ([]Bound, error) {
 type Ratios struct {
 	OfBare   float64 `json:"of_bare"`
 	OfDirect float64 `json:"of_direct,omitempty"`
-	CPU      float64 `json:"cpu,omitempty"`
+	// CPU is of the processor time per call; 0: the other's is too little to be told.
+	CPU float64 `json:"cpu,omitempty"`
 }
 
 // MedianRatios is the median of each ratio by itself: a round in which the machine did
@@ -89,6 +91,9 @@ func (b Bound) Broken(got Ratios) error {
 	}
 	say(b.OfBare > 0 && !(got.OfBare >= b.OfBare), "%.2f of the calls a second of bare gRPC, must be at least %.2f", got.OfBare, b.OfBare)
 	say(b.OfDirect > 0 && !(got.OfDirect >= b.OfDirect), "%.2f of the calls a second of the direct way, must be at least %.2f", got.OfDirect, b.OfDirect)
+	if b.CPU > 0 && got.CPU == 0 {
+		return errors.Join(append(errs, fmt.Errorf("%s on %s: too little was called for its processor time to be told: give a longer --for", b.Op, b.Server))...)
+	}
 	say(b.CPU > 0 && !(got.CPU <= b.CPU), "%.2f of the processor time of bare gRPC, must be at most %.2f", got.CPU, b.CPU)
 	return errors.Join(errs...)
 }

@@ -47,6 +47,9 @@ func WatchLooks(ctx context.Context, addr string, every time.Duration) (*Looks, 
 				return
 			}
 			nowCount, nowSum, err := histogram(ctx, addr, reaperRead)
+			if ctx.Err() != nil {
+				return
+			}
 			l.add(nowCount-count, nowSum-sum, err)
 			if err == nil {
 				count, sum = nowCount, nowSum
@@ -59,11 +62,10 @@ func WatchLooks(ctx context.Context, addr string, every time.Duration) (*Looks, 
 func (l *Looks) add(n uint64, seconds float64, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil {
 		l.err = err
-		return
 	}
-	if n == 0 {
+	if err != nil || n == 0 {
 		return
 	}
 	one := time.Duration(seconds / float64(n) * float64(time.Second))

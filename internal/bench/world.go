@@ -18,8 +18,8 @@ import (
 // worldAttempts are the attempts that calls of a world are made for, in turn.
 const worldAttempts = 8
 
-// pageSize is that of the lists that are read.
-const pageSize = 50
+// pageSize is that of the lists that are read: every world has as much for a page.
+const pageSize = 10
 
 // World is one tenant's runs, in which the cost of calls is looked at while something grows.
 type World struct {
