@@ -64,6 +64,7 @@ func (r *Reaper) checkClocks(ctx context.Context, l look) {
 func (r *Reaper) read(ctx context.Context, l *look) error {
 	ctx, cancel := context.WithTimeout(ctx, r.every)
 	defer cancel()
+	l.pulses = make([]pulse, 0, len(r.watch.pulses))
 	from, err := r.store.LiveAttempts(ctx, r.watch.from, func(a domain.Attempt, registered bool) {
 		l.pulses = append(l.pulses, pulse{seen: a, registered: registered})
 	})
