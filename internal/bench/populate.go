@@ -19,11 +19,11 @@ const specBytes = 3 << 10
 // tasksPerRun keeps the message that creates a run within what transports take.
 const tasksPerRun = 1000
 
-// What is done at the same time where many attempts are made. A database that has many
-// writers has those of one run follow each other.
+// What is done at the same time where many attempts are made: a database that has many
+// writers has those of one run follow each other, so it is mostly runs.
 const (
-	runsAtOnce     = 4
-	launchedAtOnce = 16 // of each run
+	runsAtOnce     = 16
+	launchedAtOnce = 4 // of each run
 )
 
 // Dag is the DAG of all runs.
