@@ -130,11 +130,11 @@ func (c *growthCmd) Run(con *console) error {
 		}
 		all = append(all, got...)
 	}
-	return errors.Join(c.show(con, all, growthSheet(all)), held(all, c.Most))
+	return errors.Join(c.show(con, all, growthSheet(all)), tooFar(all, c.Most))
 }
 
-// held is an error where a call grew by more than it may.
-func held(all []grown, most float64) error {
+// tooFar is an error where a call grew by more than it may.
+func tooFar(all []grown, most float64) error {
 	var errs []error
 	for _, g := range all {
 		if !(g.Ratio <= most) {

@@ -144,11 +144,11 @@ func TestGrowthOfALog(t *testing.T) {
 
 func TestGrowthFailsForWhatGrows(t *testing.T) {
 	all := []grown{{Axis: "tenants", Call: "launch", Small: growthCost{Size: 1}, Large: growthCost{Size: 9}, Ratio: 2.5}}
-	err := held(all, 2)
+	err := tooFar(all, 2)
 	if err == nil || !strings.Contains(err.Error(), "tenants: launch with 9 costs 2.50 of what it costs with 1, must be at most 2.00") {
 		t.Error(err)
 	}
-	if err := held(all, 2.5); err != nil {
+	if err := tooFar(all, 2.5); err != nil {
 		t.Error(err)
 	}
 }
@@ -250,5 +250,16 @@ func TestAChildThatDiesIsTold(t *testing.T) {
 	_, _, err := startChild(t.Context(), &console{io.Discard, io.Discard}, "", "ours", "--data-dir", file(t, ""), "--write-path", string(store.Batched))
 	if err == nil || !strings.Contains(fmt.Sprint(err), "no greeting") {
 		t.Error(err)
+	}
+}
+
+func TestMarkdownNamesTheMachine(t *testing.T) {
+	var out strings.Builder
+	s := sheet{heads: []string{"op"}, lines: [][]string{{"spec"}}}
+	if err := (form{Output: formMarkdown}).show(&console{&out, io.Discard}, nil, &s); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(out.String(), "On "+bench.Machine()) || !strings.HasSuffix(out.String(), ":\n\n| op |\n| --: |\n| spec |\n") {
+		t.Errorf("%q", out.String())
 	}
 }

@@ -6,6 +6,9 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"github.com/neochaotic/leoflow/internal/bench"
 )
 
 // sheet is a table of results.
@@ -54,7 +57,12 @@ type form struct {
 
 // show writes results as JSON, or as that sheet.
 func (f form) show(con *console, results any, s *sheet) error {
-	if f.Output != formJSON {
+	switch f.Output {
+	case formJSON:
+	case formMarkdown:
+		fmt.Fprintf(con.out, "On %s, at %s:\n\n", bench.Machine(), time.Now().UTC().Format(time.DateOnly))
+		return s.write(con.out, f.Output)
+	default:
 		return s.write(con.out, f.Output)
 	}
 	enc := json.NewEncoder(con.out)

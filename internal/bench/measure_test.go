@@ -146,3 +146,9 @@ func TestAPageWithoutTheMetricIsTold(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestTheMachineIsTold(t *testing.T) {
+	if got := Machine(); !strings.Contains(got, "cores") || !strings.Contains(got, "go1") || strings.Contains(got, "\n") {
+		t.Errorf("%q", got)
+	}
+}
