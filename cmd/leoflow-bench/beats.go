@@ -81,8 +81,10 @@ func (c *beatsCmd) Run(con *console) (err error) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	s, err := startOurs(ctx, con, ours{on: c.On, postgres: c.Postgres, conns: c.Conns, dataDir: c.DataDir,
-		args: c.profile("--usual", "--tenants", fmt.Sprint(c.Tenants))})
+	s, err := startOurs(ctx, con, ours{
+		on: c.On, postgres: c.Postgres, conns: c.Conns, dataDir: c.DataDir,
+		args: c.profile("--usual", "--tenants", fmt.Sprint(c.Tenants)),
+	})
 	if err != nil {
 		return err
 	}

@@ -223,8 +223,9 @@ func (c *growthCmd) side(ctx context.Context, con *console, a axis, size int) (_
 		tenants = size
 	}
 	s := &side{size: size, rounds: map[string][]growthCost{}, made: map[string]int{}}
-	s.oursServer, err = startOurs(ctx, con, ours{on: c.On, postgres: c.Postgres, conns: 4,
-		args: []string{"--usual", "--unlimited", "--tenants", fmt.Sprint(tenants)}})
+	s.oursServer, err = startOurs(ctx, con, ours{
+		on: c.On, postgres: c.Postgres, conns: 4, args: []string{"--usual", "--unlimited", "--tenants", fmt.Sprint(tenants)},
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -111,6 +112,27 @@ func TestWhatAProcessSpent(t *testing.T) {
 	got, err := w.End()
 	if err != nil || got.CPU < 10*time.Millisecond || got.RSSMean < 1<<20 || got.RSSPeak < got.RSSMean {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// TestWhatEndedWasSpentAsWell: the backends of a database come and go.
+func TestWhatEndedWasSpentAsWell(t *testing.T) {
+	before, err := SpentBy(os.Getpid())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		child := exec.CommandContext(t.Context(), "sh", "-c", "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done")
+		if err := child.Run(); err != nil {
+			t.Fatal(err)
+		}
+		if spent := child.ProcessState.UserTime(); spent > 50*time.Millisecond {
+			break
+		}
+	}
+	after, err := SpentBy(os.Getpid())
+	if err != nil || after.CPU < before.CPU+40*time.Millisecond {
+		t.Errorf("%v of a child that ended are %v: %v", 50*time.Millisecond, after.CPU-before.CPU, err)
 	}
 }
 
