@@ -160,6 +160,18 @@ repeat: ## Judges our own server REPEAT times (100), each time in another order.
 bench: ## Compares our server with bare gRPC on this machine, on both databases and in both ways to write: BENCH='--op heartbeat'.
 	go run ./cmd/leoflow-bench compare $(BENCH)
 
+.PHONY: bench-check
+bench-check: ## Holds our servers to the bounds of internal/bench/bounds.yaml, as ratios to bare gRPC.
+	go run ./cmd/leoflow-bench check $(BENCH)
+
+.PHONY: bench-beats
+bench-beats: ## Simulates 100,000 live attempts that beat every 15 s, for 10 minutes: BENCH='--on postgres'.
+	go run ./cmd/leoflow-bench beats --attempts 100000 --for 10m $(BENCH)
+
+.PHONY: bench-growth
+bench-growth: ## Measures what calls cost against growing work, on either database: BENCH='--on postgres'.
+	go run ./cmd/leoflow-bench growth $(BENCH)
+
 .PHONY: tidy
 tidy: ## Brings go.mod and go.sum of all three modules in line.
 	go mod tidy

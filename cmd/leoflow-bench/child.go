@@ -29,13 +29,22 @@ type childCmd struct {
 	Database  string
 	WritePath string
 	Profile   string
+	// Tenants is how many tenants it greets with a token of an operator of.
+	Tenants int `default:"1"`
+	// Usual has the limits and windows of a server for use, and the page of metrics.
+	Usual bool
+	// Unlimited has it, even so, limit no attempt's and no tenant's calls.
+	Unlimited bool
 }
 
 // greeting is what a child says once it listens.
 type greeting struct {
 	Addr     string `json:"addr,omitempty"`
 	Operator string `json:"operator_token,omitempty"`
-	Database string `json:"database,omitempty"`
+	// Operators are the tokens of all tenants, the first of them Operator.
+	Operators []string `json:"operator_tokens,omitempty"`
+	Metrics   string   `json:"metrics,omitempty"`
+	Database  string   `json:"database,omitempty"`
 }
 
 // Run serves.
@@ -105,21 +114,51 @@ func (c *childCmd) postgres(ctx context.Context, con *console) error {
 // limit of an attempt's or a tenant's rate.
 const noRate = 1_000_000
 
+// operatorFor is how long an operator's token lasts: longer than any load here.
+const operatorFor = 12 * time.Hour
+
+// beforeHandler is called before each handler of a server of ours; nil: nothing is. Tests
+// make the server slow by it.
+var beforeHandler func(ctx context.Context, method string)
+
 func (c *childCmd) ours(ctx context.Context, con *console) error {
-	s, err := server.New(ctx, server.Config{
-		Addr: "127.0.0.1:0", DataDir: c.DataDir, SilenceWindow: time.Hour, AttemptRate: noRate, TenantRate: noRate,
-		Database: c.Database, WritePath: store.WritePath(c.WritePath),
-		Logger: slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	})
+	s, err := server.New(ctx, c.config(con))
 	if err != nil {
 		return err
 	}
-	token, _, err := s.Tokens().MintOperator(auth.OperatorIdentity{Subject: "bench", TenantID: "bench", Role: auth.RoleAdmin}, time.Hour)
-	if err != nil {
-		return fmt.Errorf("mint an operator's token: %w", err)
+	hello := greeting{Addr: s.Addr(), Metrics: s.MetricsAddr()}
+	for n := range max(1, c.Tenants) {
+		tenant := "bench"
+		if n > 0 {
+			tenant = fmt.Sprintf("bench-%d", n)
+		}
+		token, _, err := s.Tokens().MintOperator(auth.OperatorIdentity{Subject: "bench", TenantID: tenant, Role: auth.RoleAdmin}, operatorFor)
+		if err != nil {
+			return fmt.Errorf("mint an operator's token: %w", err)
+		}
+		hello.Operators = append(hello.Operators, token)
 	}
-	if err := json.NewEncoder(con.out).Encode(greeting{Addr: s.Addr(), Operator: token}); err != nil {
+	hello.Operator = hello.Operators[0]
+	if err := json.NewEncoder(con.out).Encode(hello); err != nil {
 		return err
 	}
 	return s.Serve(ctx)
+}
+
+// config is that of a server of ours.
+func (c *childCmd) config(con *console) server.Config {
+	out := server.Config{
+		Addr: "127.0.0.1:0", DataDir: c.DataDir, Database: c.Database, WritePath: store.WritePath(c.WritePath),
+		BeforeHandler: beforeHandler,
+		Logger:        slog.New(slog.NewTextHandler(con.err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if !c.Usual || c.Unlimited {
+		out.AttemptRate, out.TenantRate = noRate, noRate
+	}
+	if c.Usual {
+		out.MetricsAddr = "127.0.0.1:0"
+	} else {
+		out.SilenceWindow = time.Hour
+	}
+	return out
 }

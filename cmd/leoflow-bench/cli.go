@@ -17,6 +17,9 @@ const (
 
 type cli struct {
 	Load    loadCmd    `cmd:"" help:"Put load on a server that is there."`
+	Beats   beatsCmd   `cmd:"" help:"Simulate many live attempts that beat, and see that none is lost."`
+	Check   checkCmd   `cmd:"" help:"Hold our servers to bounds of how they compare with bare gRPC."`
+	Growth  growthCmd  `cmd:"" help:"Measure what calls cost against growing work."`
 	Compare compareCmd `cmd:"" help:"Start servers side by side, and compare them with bare gRPC."`
 	Child   childCmd   `cmd:"" hidden:""`
 }

@@ -25,7 +25,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/store"
 )
 
-// reportAttempts are those of one round of reports, which uses them up.
+// reportAttempts are those of one round of reports.
 const reportAttempts = 2000
 
 type compareCmd struct {
@@ -34,6 +34,7 @@ type compareCmd struct {
 	Live     int      `default:"1000" placeholder:"N" help:"Live attempts on each server, by default ${default}."`
 	Rounds   int      `default:"3" placeholder:"N" help:"How often each server is measured, in turn; the median counts. By default ${default}."`
 	Profile  string   `type:"existingdir" placeholder:"DIR" help:"Write a profile of the processor of each server into this directory."`
+	Reports  int      `kong:"-"` // attempts of a round of reports, which uses them up
 	shape
 }
 
@@ -104,7 +105,7 @@ func (c *compareCmd) Run(con *console) (err error) {
 			}
 		}
 	}
-	return con.tell(c.Output, table(ops, rivals))
+	return c.show(con, table(ops, rivals))
 }
 
 // start starts a server, with its database, and populates it.
@@ -211,7 +212,7 @@ func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op, round i
 	load := bench.Load{Op: op, Workers: c.Workers, Conns: r.conns, Attempts: r.attempts, For: c.For}
 	switch op {
 	case bench.Report:
-		fresh, err := r.populate(ctx, fmt.Sprintf("report-%d", round), reportAttempts)
+		fresh, err := r.populate(ctx, fmt.Sprintf("report-%d", round), cmp.Or(c.Reports, reportAttempts))
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
 	"fmt"
 	"net"
 	"os"
@@ -12,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 	"time"
 
 	"google.golang.org/grpc"
@@ -28,7 +26,7 @@ type shape struct {
 	Conns   int           `default:"4" placeholder:"N" help:"Over how many connections, by default ${default}."`
 	For     time.Duration `default:"2s" placeholder:"TIME" help:"How long each kind of call is made, by default ${default}."`
 	Op      []string      `placeholder:"KIND" help:"Kinds of calls: heartbeat, report, spec, push, fetch, logs; by default all."`
-	Output  string        `short:"o" default:"table" enum:"table,json" placeholder:"FORM" help:"Form of the results: table or json; by default ${default}."`
+	form
 }
 
 // ops are the kinds that were chosen.
@@ -90,7 +88,7 @@ func (c *loadCmd) Run(con *console) error {
 		}
 		rows = append(rows, row{Op: op, PerSecond: got.PerSecond(), P50: got.P50, P99: got.P99, Calls: got.Calls})
 	}
-	return con.tell(c.Output, rows)
+	return c.show(con, rows)
 }
 
 // settles puts reports last: the attempts are over then.
@@ -169,23 +167,17 @@ type row struct {
 	RSS       int64         `json:"server_rss_bytes,omitempty"`
 }
 
-// tell writes the rows in a form.
-func (con *console) tell(form string, rows []row) error {
-	if form == "json" {
-		enc := json.NewEncoder(con.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(rows)
-	}
-	w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "op\tserver\tops/s\tp50 ms\tp99 ms\t÷ bare\t÷ direct\tserver µs/op\tdb µs/op\tRSS MiB\t")
+// show writes the rows in the form that was asked for.
+func (s *shape) show(con *console, rows []row) error {
+	table := sheet{heads: []string{"op", "server", "ops/s", "p50 ms", "p99 ms", "÷ bare", "÷ direct", "server µs/op", "db µs/op", "RSS MiB"}}
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%.0f\t%.2f\t%.2f\t%s\t%s\t%s\t%s\t%s\t\n", r.Op, or(r.Target, "-"), r.PerSecond, ms(r.P50), ms(r.P99),
+		table.add(string(r.Op), or(r.Target, "-"), fmt.Sprintf("%.0f", r.PerSecond), ms(r.P50), ms(r.P99),
 			ratio(r.OfBare), ratio(r.OfDirect), micros(r.CPU), micros(r.Database), mebibytes(r.RSS))
 	}
-	return w.Flush()
+	return s.form.show(con, rows, &table)
 }
 
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
 
 func or(text, otherwise string) string {
 	if text == "" {

@@ -22,7 +22,7 @@ type Spent struct {
 }
 
 // SpentBy is what a process and all that descend from it spent. It reads /proc, so it
-// takes Linux. Processes that ended meanwhile are left out.
+// takes Linux. A process that has ended counts with its parent, once that knows.
 func SpentBy(pid int) (Spent, error) {
 	children, err := childrenOf()
 	if err != nil {
@@ -70,15 +70,18 @@ func statOf(pid int) []string {
 
 func cpuOf(pid int) (time.Duration, error) {
 	fields := statOf(pid)
-	if len(fields) < 13 {
+	if len(fields) < 15 {
 		return 0, fmt.Errorf("process %d is not there", pid)
 	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	if err1 != nil || err2 != nil {
-		return 0, fmt.Errorf("process %d: its times are no numbers", pid)
+	var ticks int64
+	for _, field := range fields[11:15] { // of user and system, its own and of those that it waited for
+		n, err := strconv.ParseInt(field, 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("process %d: its times are no numbers", pid)
+		}
+		ticks += n
 	}
-	return time.Duration(user+system) * time.Second / ticksPerSecond, nil
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
 func rssOf(pid int) int64 {

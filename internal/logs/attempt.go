@@ -126,9 +126,12 @@ func (l *attemptLog) find(ctx context.Context) (*recovered, error) {
 	if err := l.dir.mend(l); err != nil {
 		return nil, err
 	}
-	r, err := l.dir.recoverLog(l.rel, l.dir.isVerified(l.ref, 0))
-	if err != nil {
-		return nil, err
+	r, verified := l.dir.recall(l.ref)
+	if r == nil || !r.unchanged() {
+		var err error
+		if r, err = l.dir.recoverLog(l.rel, verified); err != nil {
+			return nil, err
+		}
 	}
 	return r, l.reopen(r)
 }
@@ -178,7 +181,7 @@ func (l *attemptLog) leave(failed bool, durable int64) {
 		l.file = nil
 	}
 	if !failed {
-		l.dir.verify(l.ref, durable, true)
+		l.dir.verify(l.ref, verified{durable, true, l.known()})
 		return
 	}
 	l.dir.suspect(l, durable)

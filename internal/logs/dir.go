@@ -79,7 +79,8 @@ const (
 // [Reader]; all methods may be called by any number of goroutines.
 //
 // What arrives while a sync is under way is synced together by the next one, and
-// is acknowledged after it (LOG-1). Numbering is read back when a log is opened.
+// is acknowledged after it (LOG-1). Numbering is read back when a log is opened, unless it
+// is still known from when it was written last.
 type Dir struct {
 	opts     Options
 	openFile func(path string, flag int) (file, error)
@@ -102,10 +103,12 @@ type Dir struct {
 	closeErr error
 }
 
-// verified is how far a log was synced, and whether this Dir was who wrote there last.
+// verified is how far a log was synced, whether this Dir was who wrote there last, and what
+// was known of it then; nil: nothing more.
 type verified struct {
-	end  int64
-	left bool
+	end   int64
+	left  bool
+	known *recovered
 }
 
 // The obligations of a Dir.
@@ -310,16 +313,28 @@ func (d *Dir) isVerified(ref Ref, end int64) bool {
 func (d *Dir) wasLeft(ref Ref, end int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.verified[ref] == verified{end, true}
+	return d.verified[ref].leftAt(end)
 }
 
-func (d *Dir) verify(ref Ref, end int64, left bool) {
+func (v verified) leftAt(end int64) bool { return v.left && v.end == end }
+
+// recall returns what is known of an unloaded log that nobody else writes, and whether that
+// is whole and synced; nil: nothing more than that.
+func (d *Dir) recall(ref Ref) (known *recovered, is bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	v, is := d.verified[ref]
+	return v.known, is
+}
+
+func (d *Dir) verify(ref Ref, v verified) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if len(d.verified) >= maxVerified {
 		clear(d.verified)
 	}
-	d.verified[ref] = verified{end, left || d.verified[ref] == verified{end, true}}
+	v.left = v.left || d.verified[ref].leftAt(v.end)
+	d.verified[ref] = v
 }
 
 func (d *Dir) forgetVerified(ref Ref) {

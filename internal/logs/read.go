@@ -119,7 +119,7 @@ func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
 		if err := l.dir.syncLog(l.rel, last); err != nil {
 			return nil, pos, err
 		}
-		l.dir.verify(l.ref, segs.end, false)
+		l.dir.verify(l.ref, verified{end: segs.end})
 	}
 	return segs.chunk(pos, size)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // recovered is a log as found on disk.
@@ -12,6 +13,50 @@ type recovered struct {
 	segments
 	streams []streamState
 	headed  int64 // where the segment begins that has the last head; 0: none has
+}
+
+// What is remembered of a log that nobody writes: enough for what tasks print, and little
+// for as many logs as are remembered.
+const (
+	maxKnownStreams = 8
+	maxKnownHoles   = 8 // of all its streams
+)
+
+// known is what there is to know of a log whose committer has ended well; nil where that is
+// too much to be remembered.
+func (l *attemptLog) known() *recovered {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.streams) > maxKnownStreams {
+		return nil
+	}
+	r := &recovered{segments: segments{dir: l.path, bases: l.bases, end: l.durable}}
+	holes := 0
+	for _, s := range l.streams {
+		state := s.streamState
+		state.Missing = slices.Clone(state.Missing)
+		holes += len(state.Missing)
+		r.streams = append(r.streams, state)
+	}
+	if holes > maxKnownHoles {
+		return nil
+	}
+	return r
+}
+
+// unchanged reports whether the log ends on disk where it is known to. Nobody but this
+// process writes it, but somebody may have removed it.
+func (r *recovered) unchanged() bool {
+	bases, err := listSegments(r.dir)
+	if err != nil || !slices.Equal(bases, r.bases) {
+		return false
+	}
+	if len(bases) == 0 {
+		return true
+	}
+	last := bases[len(bases)-1]
+	size, err := segmentSize(r.dir, last)
+	return err == nil && last+size == r.end
 }
 
 // recoverLog makes the log in dir whole after a crash and reads its numbering

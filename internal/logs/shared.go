@@ -413,7 +413,7 @@ func (l *attemptLog) unloadShared(failed bool) {
 	switch size := l.durable - l.base; {
 	case sizeIs(l.file, size) != nil:
 	case size > 0:
-		l.dir.verify(l.ref, l.durable, true)
+		l.dir.verify(l.ref, verified{end: l.durable, left: true})
 	default: // a call without lines leaves nothing behind
 		path := filepath.Join(l.path, segmentName(l.base))
 		if err := errors.Join(os.Remove(path), syncDir(l.path)); err != nil {

@@ -125,3 +125,17 @@ func TestAlarmThatIgnoresTheUnheard(t *testing.T) {
 		}
 	})
 }
+
+// TestEachLookThatReadsIsTimed: a look that could not read is none of them.
+func TestEachLookThatReadsIsTimed(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		r.start(0)
+		r.run()
+		r.at(30 * time.Second) // at 0, 15 and 30
+		r.do(func() { r.reads = domain.ErrUnavailable })
+		r.at(45 * time.Second)
+		if n := r.metric("leoflow_reaper_read_seconds"); n != 3 {
+			t.Errorf("%v looks are timed, want 3", n)
+		}
+	})
+}

@@ -262,7 +262,7 @@ func (r *rig) want(e *entry, want domain.Cause) {
 	}
 }
 
-// metric returns the sum of a metric over its labels.
+// metric returns the sum of a metric over its labels; of a histogram, how many values it has.
 func (r *rig) metric(name string) (sum float64) {
 	r.t.Helper()
 	families, err := r.registry.Gather()
@@ -274,7 +274,7 @@ func (r *rig) metric(name string) (sum float64) {
 			continue
 		}
 		for _, m := range family.GetMetric() {
-			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			sum += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 		}
 	}
 	return sum

@@ -35,7 +35,8 @@ func (r *Reaper) probe(ctx context.Context) {
 		if p.written > 0 || patience == 0 || r.mono()-p.since < patience-r.cfg.Silence/4 {
 			continue
 		}
-		err := r.probeOne(limited, p.seen.Ref)
+		ref := p.attempt().Ref
+		err := r.probeOne(limited, ref)
 		switch {
 		case limited.Err() != nil: // the rest is for the next look
 			return
@@ -44,7 +45,7 @@ func (r *Reaper) probe(ctx context.Context) {
 		default:
 			p.anew(r.mono())
 			r.cfg.Logger.WarnContext(ctx, "an attempt cannot be written: its silence is observed anew",
-				"tenant", p.seen.Ref.TenantID, "task_instance_id", p.seen.Ref.TaskInstanceID, "try", p.seen.Ref.TryNumber, "error", err)
+				"tenant", ref.TenantID, "task_instance_id", ref.TaskInstanceID, "try", ref.TryNumber, "error", err)
 		}
 	}
 }

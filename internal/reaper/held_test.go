@@ -58,7 +58,7 @@ func TestBeat5ALateProbeLeavesTimeForABeat(t *testing.T) {
 		{over, over + time.Second, false},
 		{over, over + DefaultSilence/4, true},
 	} {
-		p := pulse{seen: domain.Attempt{State: domain.TaskStateRunning}, since: since, written: c.written}
+		p := pulse{seen: seen{state: domain.TaskStateRunning}, since: since, written: c.written}
 		if got := p.silent(c.now, &cfg); got != c.want {
 			t.Errorf("written %v and looked at %v before and after the end of its window: %v", over-c.written, c.now-over, got)
 		}

@@ -65,18 +65,20 @@ func (r *Reaper) checkClocks(ctx context.Context, l look) {
 func (r *Reaper) read(ctx context.Context, l *look) error {
 	ctx, cancel := context.WithTimeout(ctx, r.every)
 	defer cancel()
+	l.pulses = make([]pulse, 0, len(r.watch.pulses))
 	from, err := r.store.LiveAttempts(ctx, r.watch.from, func(a domain.Attempt, registered bool) {
-		l.pulses = append(l.pulses, pulse{seen: a, registered: registered})
+		l.pulses = append(l.pulses, pulse{seen: seenOf(&a), registered: registered})
 	})
 	if err != nil {
 		return err
 	}
 	l.known = r.mono()
+	r.metrics.reading.Observe((l.known - l.begun).Seconds())
 	r.watch.from = from
 	if len(l.pulses) == 0 {
 		return nil
 	}
-	ref := l.pulses[0].seen.Ref
+	ref := l.pulses[0].attempt().Ref
 	if err := r.store.ProbeWrite(domain.WithTenant(ctx, ref.TenantID), ref); err != nil {
 		return fmt.Errorf("probe: %w", err)
 	}
@@ -111,13 +113,13 @@ func (r *Reaper) settle(ctx context.Context, over []due) {
 	limited, cancel := context.WithTimeout(ctx, r.every)
 	defer cancel()
 	for _, d := range over[:min(len(over), maxSettled)] {
-		ref := d.pulse.seen.Ref
+		a := d.pulse.attempt()
+		ref := a.Ref
 		args := []any{"tenant", ref.TenantID, "task_instance_id", ref.TaskInstanceID, "try", ref.TryNumber, "cause", d.cause}
-		seen := d.pulse.seen
 		if d.cause == domain.CauseCancelled && !d.silent {
-			seen.HeartbeatAt = time.Time{} // a beat saves it no more
+			a.HeartbeatAt = time.Time{} // a beat saves it no more
 		}
-		settled, err := r.store.ReapAttempt(domain.WithTenant(limited, ref.TenantID), seen, d.cause, r.message(d))
+		settled, err := r.store.ReapAttempt(domain.WithTenant(limited, ref.TenantID), a, d.cause, r.message(d))
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -147,7 +149,7 @@ func (r *Reaper) message(d due) string {
 	case domain.CauseLaunchFailed:
 		return fmt.Sprintf("no agent came for it within %v", r.cfg.Queue)
 	case domain.CauseTimedOut:
-		return fmt.Sprintf("it ran %v longer than its time-out of %v", r.cfg.Grace, d.pulse.seen.Timeout)
+		return fmt.Sprintf("it ran %v longer than its time-out of %v", r.cfg.Grace, d.pulse.timeout)
 	}
 	return fmt.Sprintf("it did not stop within %v after the deadline of its cancel", r.cfg.Grace)
 }

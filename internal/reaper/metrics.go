@@ -20,6 +20,7 @@ type metrics struct {
 	alarms        prometheus.Counter
 	alarm         prometheus.Gauge
 	swept         prometheus.Counter
+	reading       prometheus.Histogram
 }
 
 func newMetrics(to prometheus.Registerer) (*metrics, error) {
@@ -39,6 +40,10 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 		swept: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "leoflow_xcom_expired_total", Help: "Values deleted after their life.",
 		}),
+		reading: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "leoflow_reaper_read_seconds", Help: "How long it took to read the live attempts, once a look.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14), // 1 ms to 8 s
+		}),
 	}
 	for _, cause := range []domain.Cause{domain.CauseLost, domain.CauseLaunchFailed, domain.CauseTimedOut, domain.CauseCancelled} {
 		m.settled.WithLabelValues(string(cause)) // shown from the start, as 0
@@ -46,7 +51,7 @@ func newMetrics(to prometheus.Registerer) (*metrics, error) {
 	if to == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.settled, m.interruptions, m.alarms, m.alarm, m.swept} {
+	for _, c := range []prometheus.Collector{m.settled, m.interruptions, m.alarms, m.alarm, m.swept, m.reading} {
 		if err := to.Register(c); err != nil {
 			return nil, err
 		}

@@ -16,19 +16,63 @@ type name struct {
 	try              int
 }
 
-func nameOf(ref domain.AttemptRef) name {
-	return name{ref.TenantID, ref.TaskInstanceID, ref.TryNumber}
+// seen is what a look saw of an attempt, and no more than a reaper needs: there may be very
+// many.
+type seen struct {
+	name
+	state                            domain.TaskState
+	timeout                          time.Duration
+	started, beat, cancelled, stopBy moment
+}
+
+// moment is a time in nanoseconds since 1970; 0: none.
+type moment int64
+
+func momentOf(t time.Time) moment {
+	if t.IsZero() {
+		return 0
+	}
+	return moment(t.UnixNano())
+}
+
+// since is the time from another moment to this one.
+func (m moment) since(other moment) time.Duration { return time.Duration(m - other) }
+
+func (m moment) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(m)).UTC()
+}
+
+func seenOf(a *domain.Attempt) seen {
+	return seen{
+		name:  name{a.Ref.TenantID, a.Ref.TaskInstanceID, a.Ref.TryNumber},
+		state: a.State, timeout: a.Timeout,
+		started: momentOf(a.StartedAt), beat: momentOf(a.HeartbeatAt),
+		cancelled: momentOf(a.CancelRequestedAt), stopBy: momentOf(a.StopBy),
+	}
+}
+
+// attempt is the attempt as it was seen.
+func (s *seen) attempt() domain.Attempt {
+	return domain.Attempt{
+		Ref:   domain.AttemptRef{TenantID: s.tenant, TaskInstanceID: s.instance, TryNumber: s.try},
+		State: s.state, Timeout: s.timeout,
+		StartedAt: s.started.time(), HeartbeatAt: s.beat.time(),
+		CancelRequestedAt: s.cancelled.time(), StopBy: s.stopBy.time(),
+	}
 }
 
 // pulse is what is known of a live attempt. Durations are times by the monotonic clock.
 type pulse struct {
-	seen       domain.Attempt // at the last look
+	seen       // at the last look
 	registered bool
 	heard      bool          // it gave a sign of life since the first look, or came after it
 	since      time.Duration // nothing moved from then on
 	written    time.Duration // and something could have: its row was written then; 0: not yet
-	started    time.Duration // when it began to run
-	stopBy     time.Duration // the deadline of its cancel
+	runsFrom   time.Duration // when it began to run
+	stopsAt    time.Duration // the deadline of its cancel
 }
 
 // startWindows is how many windows of silence an attempt may take from its agent's
@@ -38,7 +82,7 @@ const startWindows = 10
 
 // beats reports whether the attempt should beat: its task runs, or it has beaten.
 func (p *pulse) beats() bool {
-	return p.seen.State == domain.TaskStateRunning || !p.seen.HeartbeatAt.IsZero()
+	return p.state == domain.TaskStateRunning || p.beat != 0
 }
 
 // starting reports whether an agent came for the attempt, and need not beat yet.
@@ -46,8 +90,7 @@ func (p *pulse) starting() bool { return p.registered && !p.beats() }
 
 // moved reports whether the attempt gave a sign of life since before.
 func (p *pulse) moved(before *pulse) bool {
-	return p.seen.State != before.seen.State || p.registered != before.registered ||
-		!p.seen.HeartbeatAt.Equal(before.seen.HeartbeatAt)
+	return p.state != before.state || p.registered != before.registered || p.beat != before.beat
 }
 
 // watch is the memory of a reaper: the live attempts, and the observation of them.
@@ -77,14 +120,14 @@ func (w *watch) take(l look) {
 	pulses := make(map[name]*pulse, len(l.pulses))
 	for i := range l.pulses {
 		p := &l.pulses[i]
-		before := w.pulses[nameOf(p.seen.Ref)]
+		before := w.pulses[p.name]
 		p.since = l.known
 		if before != nil && !w.anew && !p.moved(before) {
 			p.since, p.written = before.since, before.written
 		}
 		p.heard = before == nil && w.read || before != nil && (before.heard || p.moved(before))
 		w.convert(p, before, l)
-		pulses[nameOf(p.seen.Ref)] = p
+		pulses[p.name] = p
 	}
 	w.pulses, w.anew = pulses, false
 	w.read, w.readAt = true, l.begun
@@ -94,29 +137,30 @@ func (w *watch) take(l look) {
 // then on a step of the wall clock does not move them. What the last look did not
 // see happened after it, whatever the wall clock says.
 func (w *watch) convert(p, before *pulse, l look) {
-	at := func(t time.Time, earliest time.Duration) time.Duration {
-		d := l.begun + t.Sub(l.wall)
+	wall := momentOf(l.wall)
+	at := func(m moment, earliest time.Duration) time.Duration {
+		d := l.begun + m.since(wall)
 		if w.read {
 			d = max(d, earliest)
 		}
 		return d
 	}
 	switch {
-	case p.seen.StartedAt.IsZero():
-	case before != nil && before.seen.StartedAt.Equal(p.seen.StartedAt):
-		p.started = before.started
+	case p.started == 0:
+	case before != nil && before.started == p.started:
+		p.runsFrom = before.runsFrom
 	default:
-		p.started = min(at(p.seen.StartedAt, w.readAt), l.known)
+		p.runsFrom = min(at(p.started, w.readAt), l.known)
 	}
 	switch {
-	case p.seen.StopBy.IsZero():
-	case before != nil && before.seen.StopBy.Equal(p.seen.StopBy):
-		p.stopBy = before.stopBy
-	case before != nil && !before.seen.StopBy.IsZero(): // brought forward
-		p.stopBy = min(at(p.seen.StopBy, w.readAt), before.stopBy)
+	case p.stopBy == 0:
+	case before != nil && before.stopBy == p.stopBy:
+		p.stopsAt = before.stopsAt
+	case before != nil && before.stopBy != 0: // brought forward
+		p.stopsAt = min(at(p.stopBy, w.readAt), before.stopsAt)
 	default:
-		within := p.seen.StopBy.Sub(p.seen.CancelRequestedAt)
-		p.stopBy = min(at(p.seen.StopBy, w.readAt+within), l.known+within)
+		within := p.stopBy.since(p.cancelled)
+		p.stopsAt = min(at(p.stopBy, w.readAt+within), l.known+within)
 	}
 }
 
@@ -157,16 +201,16 @@ func (p *pulse) silent(now time.Duration, cfg *Config) bool {
 
 // pastGrace reports whether the attempt has outlived the deadline of its cancel too far.
 func (p *pulse) pastGrace(now time.Duration, cfg *Config) bool {
-	return !p.seen.StopBy.IsZero() && now >= p.stopBy+cfg.Grace
+	return p.stopBy != 0 && now >= p.stopsAt+cfg.Grace
 }
 
 // over reports whether the attempt must be settled at now, and why.
 func (p *pulse) over(now time.Duration, cfg *Config) (domain.Cause, bool) {
 	switch quiet := now - p.since; {
 	// Whose agent may be gone gets no grace: it was asked to stop, and that is why it ends.
-	case p.pastGrace(now, cfg), !p.seen.StopBy.IsZero() && now >= p.stopBy && p.silent(now, cfg):
+	case p.pastGrace(now, cfg), p.stopBy != 0 && now >= p.stopsAt && p.silent(now, cfg):
 		return domain.CauseCancelled, true
-	case p.seen.State == domain.TaskStateRunning && p.seen.Timeout > 0 && now >= p.started+p.seen.Timeout+cfg.Grace:
+	case p.state == domain.TaskStateRunning && p.timeout > 0 && now >= p.runsFrom+p.timeout+cfg.Grace:
 		return domain.CauseTimedOut, true
 	case p.silent(now, cfg):
 		return domain.CauseLost, true

@@ -170,14 +170,21 @@ func find(ctx context.Context, err error) *status.Status {
 	if errors.As(err, &chosen) {
 		return chosen.public
 	}
+	// Only the call's own context ends a call as cancelled or late; the same error
+	// of some inner context is a fault of ours.
+	cause := ctx.Err()
+	over := cause != nil && errors.Is(err, cause)
 	for _, p := range table {
-		if errors.Is(err, p.sentinel) {
+		switch {
+		case !errors.Is(err, p.sentinel):
+		// Who hung up left the store, which is there; of one that was late it may well not be.
+		case over && p.code == codes.Unavailable && errors.Is(cause, context.Canceled):
+			return status.FromContextError(cause)
+		default:
 			return fromSentinel(p, err)
 		}
 	}
-	// Only the call's own context ends a call as cancelled or late; the same error
-	// of some inner context is a fault of ours.
-	if cause := ctx.Err(); cause != nil && errors.Is(err, cause) {
+	if over {
 		return status.FromContextError(cause)
 	}
 	return describe(codes.Internal, ReasonInternal, InternalMessage, nil)

@@ -171,6 +171,9 @@ func TestFromMapsTheEndOfTheCallsOwnContext(t *testing.T) {
 		want codes.Code
 	}{
 		{"cancelled", cancelled, fmt.Errorf("%s: %w", secret, context.Canceled), codes.Canceled},
+		{"cancelled in the store", cancelled, fmt.Errorf("%w: %w", domain.ErrUnavailable, context.Canceled), codes.Canceled},
+		{"late in the store", late, fmt.Errorf("%w: %w", domain.ErrUnavailable, context.DeadlineExceeded), codes.Unavailable},
+		{"not the call's own in the store", t.Context(), fmt.Errorf("%w: %w", domain.ErrUnavailable, context.Canceled), codes.Unavailable},
 		{"late", late, fmt.Errorf("%s: %w", secret, context.DeadlineExceeded), codes.DeadlineExceeded},
 		{"cancelled, but the error is another", cancelled, errors.New(secret), codes.Internal},
 		{"cancelled, but an inner one was late", cancelled, fmt.Errorf("%s: %w", secret, context.DeadlineExceeded), codes.Internal},

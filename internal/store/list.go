@@ -30,7 +30,7 @@ func (s *Store) Run(ctx context.Context, key domain.RunKey) (domain.RunSummary, 
 		if err != nil {
 			return err
 		}
-		summaries, err := summarize(ctx, tx, []*ent.Run{row})
+		summaries, err := s.summarize(ctx, tx, []*ent.Run{row})
 		if err != nil {
 			return err
 		}
@@ -57,7 +57,7 @@ func (s *Store) ListRuns(ctx context.Context, dagID string, before int64, limit 
 		if err != nil {
 			return err
 		}
-		out, err = summarize(ctx, tx, rows)
+		out, err = s.summarize(ctx, tx, rows)
 		return err
 	})
 	return out, err
@@ -72,30 +72,44 @@ func knownRun(ctx context.Context, tx *ent.Tx, key domain.RunKey) (*ent.Run, err
 	return row, err
 }
 
-// summarize counts the tasks of all rows in one statement.
-func summarize(ctx context.Context, tx *ent.Tx, rows []*ent.Run) ([]domain.RunSummary, error) {
+// summarize counts the tasks of all rows, in one statement of those that have changed since
+// they were counted last.
+func (s *Store) summarize(ctx context.Context, tx *ent.Tx, rows []*ent.Run) ([]domain.RunSummary, error) {
 	out := make([]domain.RunSummary, len(rows))
-	ids := make([]int64, len(rows))
-	at := make(map[int64]int, len(rows))
+	var ids []int64
+	at := map[int64]int{}
 	for i, row := range rows {
+		tasks, known := s.counts.get(row)
+		if !known {
+			tasks = map[domain.TaskState]int{}
+			ids, at[row.ID] = append(ids, row.ID), i
+		}
 		out[i] = domain.RunSummary{
 			RunKey:     domain.RunKey{DagID: row.DagID, RunID: row.RunID},
 			DagVersion: row.DagVersion, CreatedAt: instant(row.CreatedAt),
-			Revision: row.Revision, Seq: row.ID, Tasks: map[domain.TaskState]int{},
+			Revision: row.Revision, Seq: row.ID, Tasks: tasks,
 		}
-		ids[i], at[row.ID] = row.ID, i
 	}
-	var counts []struct {
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var found []struct {
 		RunPk int64            `json:"run_pk"`
 		State domain.TaskState `json:"state"`
 		Count int              `json:"count"`
 	}
 	err := tx.TaskInstance.Query().Where(taskinstance.RunPkIn(ids...)).
-		GroupBy(taskinstance.FieldRunPk, taskinstance.FieldState).Aggregate(ent.Count()).Scan(ctx, &counts)
-	for _, c := range counts {
+		GroupBy(taskinstance.FieldRunPk, taskinstance.FieldState).Aggregate(ent.Count()).Scan(ctx, &found)
+	if err != nil {
+		return nil, err
+	}
+	for _, c := range found {
 		out[at[c.RunPk]].Tasks[c.State] = c.Count
 	}
-	return out, err
+	for _, i := range at {
+		s.counts.put(rows[i], out[i].Tasks)
+	}
+	return out, nil
 }
 
 // ListTasks returns at most limit (from 1 to 1,001) tasks of a run whose ids come after

@@ -11,40 +11,43 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// liveAttempts reads the index of those without an end. On SQLite it reads a range of it:
-// keys grow in the order of the commits, as there is one writer, and a settled attempt
-// stays settled: whatever lies before the first live one need not be read again. On
-// PostgreSQL an attempt may be committed after others with greater keys.
+// liveAtOnce is how many attempts one statement of liveAttempts reads: the database does
+// something else between two of them, and little is in memory.
+const liveAtOnce = 2_000
+
+// liveAttempts reads the index of those without an end, at one moment though in several
+// statements. On SQLite it reads a range of it: keys grow in the order of the commits, as
+// there is one writer, and a settled attempt stays settled: whatever lies before the first
+// live one need not be read again. On PostgreSQL an attempt may be committed after others
+// with greater keys.
 func (s *Store) liveAttempts(ctx context.Context, from int64, visit func(domain.Attempt, bool)) (int64, error) {
 	tx, err := s.reader.BeginTx(ctx, s.reading)
 	if err != nil {
 		return from, err
 	}
 	defer tx.Rollback() //nolint:errcheck // nothing was written
-	rows, err := tx.Attempt.Query().Where(attempt.IDGTE(from), attempt.EndedAtIsNil(), liveState()).Order(attempt.ByID()).
-		Select(
-			attempt.FieldTenant, attempt.FieldInstanceID, attempt.FieldTry, attempt.FieldState,
-			attempt.FieldTimeoutSeconds, attempt.FieldQueuedAt, attempt.FieldStartedAt, attempt.FieldHeartbeatAt,
-			attempt.FieldCancelRequestedAt, attempt.FieldCancelStopBy,
-			attempt.FieldAgentVersion, attempt.FieldHostname,
-		).All(ctx)
-	if err != nil {
-		return from, err
-	}
-	for _, row := range rows {
-		visit(domain.Attempt{
-			Ref:      domain.AttemptRef{TenantID: row.Tenant, TaskInstanceID: row.InstanceID, TryNumber: row.Try},
-			State:    row.State,
-			Timeout:  time.Duration(row.TimeoutSeconds) * time.Second,
-			QueuedAt: instant(row.QueuedAt), StartedAt: laterInstant(row.StartedAt), HeartbeatAt: laterInstant(row.HeartbeatAt),
-			CancelRequestedAt: laterInstant(row.CancelRequestedAt), StopBy: laterInstant(row.CancelStopBy),
-		}, row.AgentVersion != "" || row.Hostname != "")
+	first := int64(0)
+	for next := from; ; {
+		rows, err := liveFrom(ctx, tx, next)
+		if err != nil {
+			return from, err
+		}
+		for _, row := range rows {
+			visit(liveOf(row))
+		}
+		if len(rows) > 0 && first == 0 {
+			first = rows[0].ID
+		}
+		if len(rows) < liveAtOnce {
+			break
+		}
+		next = rows[len(rows)-1].ID + 1
 	}
 	switch {
 	case s.postgres:
 		return 0, nil
-	case len(rows) > 0:
-		return rows[0].ID, nil
+	case first > 0:
+		return first, nil
 	}
 	last, err := tx.Attempt.Query().Where(attempt.IDGTE(from)).Order(ent.Desc(attempt.FieldID)).FirstID(ctx)
 	switch {
@@ -54,6 +57,28 @@ func (s *Store) liveAttempts(ctx context.Context, from int64, visit func(domain.
 		return from, err
 	}
 	return last + 1, nil
+}
+
+// liveFrom is one statement of liveAttempts.
+func liveFrom(ctx context.Context, tx *ent.Tx, id int64) ([]*ent.Attempt, error) {
+	return tx.Attempt.Query().Where(attempt.IDGTE(id), attempt.EndedAtIsNil(), liveState()).Order(attempt.ByID()).Limit(liveAtOnce).
+		Select(
+			attempt.FieldTenant, attempt.FieldInstanceID, attempt.FieldTry, attempt.FieldState,
+			attempt.FieldTimeoutSeconds, attempt.FieldQueuedAt, attempt.FieldStartedAt, attempt.FieldHeartbeatAt,
+			attempt.FieldCancelRequestedAt, attempt.FieldCancelStopBy,
+			attempt.FieldAgentVersion, attempt.FieldHostname,
+		).All(ctx)
+}
+
+// liveOf is what LiveAttempts tells of an attempt.
+func liveOf(row *ent.Attempt) (a domain.Attempt, registered bool) {
+	return domain.Attempt{
+		Ref:      domain.AttemptRef{TenantID: row.Tenant, TaskInstanceID: row.InstanceID, TryNumber: row.Try},
+		State:    row.State,
+		Timeout:  time.Duration(row.TimeoutSeconds) * time.Second,
+		QueuedAt: instant(row.QueuedAt), StartedAt: laterInstant(row.StartedAt), HeartbeatAt: laterInstant(row.HeartbeatAt),
+		CancelRequestedAt: laterInstant(row.CancelRequestedAt), StopBy: laterInstant(row.CancelStopBy),
+	}, row.AgentVersion != "" || row.Hostname != ""
 }
 
 // ProbeWrite writes, durably, something without a meaning to an attempt, whatever

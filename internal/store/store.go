@@ -77,6 +77,7 @@ type Store struct {
 	patience         time.Duration  // bounds a transaction
 
 	specs      *specs
+	counts     *counts
 	path       WritePath
 	statements statements
 	durable    *gathering                                // of what waits for the disk
