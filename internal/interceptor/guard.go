@@ -45,6 +45,12 @@ func Unary[Req, Resp any](
 	ctx context.Context, g *Guard, method string, req Req, ready Ready,
 	handle func(context.Context, *Call, Req) (Resp, error),
 ) (resp Resp, err error) {
+	if call := CallFrom(ctx); call.passed() {
+		if err := g.open(ctx, call, ready); err != nil {
+			return resp, err
+		}
+		return handle(ctx, call, req)
+	}
 	err = g.run(ctx, method, func(ctx context.Context, call *Call) error {
 		if err := g.Validate(call, req); err != nil {
 			return err

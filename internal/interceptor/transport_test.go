@@ -174,12 +174,7 @@ func TestErr1APanicInAnExemptServiceIsInternalToo(t *testing.T) {
 	chain, ctx, _ := directChain(t)
 	info := &grpc.UnaryServerInfo{FullMethod: "/grpc.health.v1.Health/Check"}
 	handler := func(context.Context, any) (any, error) { panic(secret) }
-	links := chain.links()
-	for i := len(links) - 1; i >= 0; i-- {
-		inner, l := handler, links[i]
-		handler = func(ctx context.Context, req any) (any, error) { return l.unary(ctx, req, info, inner) }
-	}
-	_, err := handler(ctx, nil)
+	_, err := chain.through(chain.links()).unary(ctx, nil, info, handler)
 	wantInternal(t, err)
 }
 

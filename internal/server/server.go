@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -18,6 +17,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/agentrpc"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/controlrpc"
+	"github.com/neochaotic/leoflow/internal/interceptor"
 	"github.com/neochaotic/leoflow/internal/logs"
 	"github.com/neochaotic/leoflow/internal/reaper"
 	"github.com/neochaotic/leoflow/internal/secrets"
@@ -291,7 +291,7 @@ func (s *Server) serveMetrics(failed chan<- error) *http.Server {
 }
 
 // newMetrics registers the RPC metrics.
-func (s *Server) newMetrics() (*grpcprom.ServerMetrics, error) {
-	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
+func (s *Server) newMetrics() (*interceptor.Metrics, error) {
+	metrics := interceptor.NewMetrics()
 	return metrics, s.registry.Register(metrics)
 }
