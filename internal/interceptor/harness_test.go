@@ -224,7 +224,7 @@ func newBench(t *testing.T, s setup) *bench {
 // serve starts the server and connects to it, until the test ends.
 func (b *bench) serve(s setup, chain Chain) {
 	b.t.Helper()
-	transport, err := NewTransportStats(b.registry)
+	refusals, err := NewRefusals(b.registry)
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func (b *bench) serve(s setup, chain Chain) {
 	if s.links != nil {
 		options = b.netted(chain.through(s.links(chain)))
 	}
-	srv := grpc.NewServer(append(options, grpc.StatsHandler(transport), grpc.MaxRecvMsgSize(messageLimit))...)
+	srv := grpc.NewServer(append(options, refusals.ServerOption(), grpc.MaxRecvMsgSize(messageLimit))...)
 	if s.agents == nil {
 		s.agents = &agentService{}
 	}
@@ -240,9 +240,10 @@ func (b *bench) serve(s setup, chain Chain) {
 		s.control = &controlService{}
 	}
 	b.health = health.NewServer()
-	agentv1.RegisterAgentServiceServer(srv, s.agents)
-	controlv1.RegisterControlServiceServer(srv, s.control)
-	healthv1.RegisterHealthServer(srv, b.health)
+	watched := refusals.Of(srv)
+	agentv1.RegisterAgentServiceServer(watched, s.agents)
+	controlv1.RegisterControlServiceServer(watched, s.control)
+	healthv1.RegisterHealthServer(watched, b.health)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan struct{})
 	go func() {

@@ -163,7 +163,7 @@ func directUnary(c Chain, ctx context.Context, req any) error { //nolint:revive 
 func directStreaming(c Chain, stream grpc.ServerStream, message any) error {
 	handler := func(_ any, stream grpc.ServerStream) error { return stream.RecvMsg(message) }
 	info := &grpc.StreamServerInfo{FullMethod: agentv1.AgentService_StreamLogs_FullMethodName, IsClientStream: true}
-	return c.through(c.links()).stream(nil, stream, info, handler)
+	return c.through(c.links()).stream(struct{}{}, stream, info, handler)
 }
 
 // directChain is a chain, with a context that carries a good token.

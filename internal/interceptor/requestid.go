@@ -26,7 +26,6 @@ func (c Chain) requestID() step {
 	}
 	return step{
 		enter: func(ctx context.Context, p *pass) (context.Context, error) {
-			markEntered(ctx)
 			id := chosenRequestID(ctx)
 			chosen := id != ""
 			if !chosen {

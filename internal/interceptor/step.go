@@ -155,6 +155,9 @@ func (c *passage) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo
 
 // stream is the steps as an interceptor for streams.
 func (c *passage) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	if srv == nil { // nobody serves the method: it is the transport that refuses it
+		return handler(srv, stream)
+	}
 	p := c.begin(info.FullMethod, kindOf(info.IsClientStream, info.IsServerStream))
 	defer func() { err = p.leave(recover(), err) }()
 	ctx, err := p.enter(stream.Context(), nil)

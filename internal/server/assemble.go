@@ -80,9 +80,10 @@ func (s *Server) assemble(ctx context.Context) error {
 	}
 	s.grpc = grpc.NewServer(options...)
 	s.health = health.NewServer()
-	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
-	controlv1.RegisterControlServiceServer(s.grpc, s.control)
-	healthv1.RegisterHealthServer(s.grpc, s.health)
+	watched := s.refusals.Of(s.grpc)
+	agentv1.RegisterAgentServiceServer(watched, s.agents)
+	controlv1.RegisterControlServiceServer(watched, s.control)
+	healthv1.RegisterHealthServer(watched, s.health)
 	if loopback, _ := checkHostPort("", s.cfg.Addr); loopback {
 		reflection.Register(s.grpc)
 	}
@@ -99,13 +100,11 @@ func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
 		return nil, err
 	}
 	chain.Authenticated = s.gate.authenticated
-	transport, err := interceptor.NewTransportStats(s.registry)
-	if err != nil {
+	if s.refusals, err = interceptor.NewRefusals(s.registry); err != nil {
 		return nil, err
 	}
 	options := append(chain.ServerOptions(),
-		grpc.StatsHandler(transport),
-		grpc.StatsHandler(s.gate),
+		s.refusals.ServerOption(),
 		grpc.MaxRecvMsgSize(max(leastMessageBytes, s.cfg.XComMaxBytes+overLimit+messageOverhead)),
 		grpc.MaxConcurrentStreams(streamsAtOnce),
 		grpc.ConnectionTimeout(s.cfg.HandshakeWithin),

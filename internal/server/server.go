@@ -48,6 +48,7 @@ type Server struct {
 	control  *controlrpc.Server
 	grpc     *grpc.Server
 	gate     *gate
+	refusals *interceptor.Refusals
 	health   *health.Server
 	reaper   *reaper.Reaper
 	registry *prometheus.Registry
