@@ -18,6 +18,7 @@ const (
 type cli struct {
 	Load    loadCmd    `cmd:"" help:"Put load on a server that is there."`
 	Compare compareCmd `cmd:"" help:"Start servers side by side, and compare them with bare gRPC."`
+	Streams streamsCmd `cmd:"" help:"Open many log streams, and tell what memory each takes."`
 	Child   childCmd   `cmd:"" hidden:""`
 }
 

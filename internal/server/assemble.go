@@ -40,7 +40,21 @@ const (
 	streamsAtOnce = 4096
 	// pageWithin bounds a peer that connects to the metrics page and says nothing.
 	pageWithin = 20 * time.Second
+	// handlersReady is how many goroutines wait for calls with a stack that has grown
+	// already. Open log streams take them up for good; calls beyond have one made, which the
+	// stacks of so many streams have taught Go to make large enough.
+	handlersReady = 256
 )
+
+// TransportOptions are what makes the transport fast whatever is served over it.
+func TransportOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.NumStreamWorkers(handlersReady),
+		// A connection holds a buffer for what it sends only while it sends.
+		grpc.SharedWriteBuffer(true),
+		grpc.MaxConcurrentStreams(streamsAtOnce),
+	}
+}
 
 // assemble makes the services, the chain and the gRPC server.
 func (s *Server) assemble(ctx context.Context) error {
@@ -103,10 +117,9 @@ func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
 	if s.refusals, err = interceptor.NewRefusals(s.registry); err != nil {
 		return nil, err
 	}
-	options := append(chain.ServerOptions(),
+	options := append(append(TransportOptions(), chain.ServerOptions()...),
 		s.refusals.ServerOption(),
 		grpc.MaxRecvMsgSize(max(leastMessageBytes, s.cfg.XComMaxBytes+overLimit+messageOverhead)),
-		grpc.MaxConcurrentStreams(streamsAtOnce),
 		grpc.ConnectionTimeout(s.cfg.HandshakeWithin),
 		// Agents beat while nothing else happens: no connection is ended for its age
 		// or for being quiet, only for being dead.

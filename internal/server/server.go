@@ -59,6 +59,7 @@ type Server struct {
 // Every ability that a rule needs is one that our own parts have.
 var (
 	_ agentrpc.Store            = (*store.Store)(nil)
+	_ agentrpc.PromptStore      = (*store.Store)(nil)
 	_ agentrpc.Registrar        = (*store.Store)(nil)
 	_ agentrpc.TimedReporter    = (*store.Store)(nil)
 	_ agentrpc.CancelReader     = (*store.Store)(nil)
