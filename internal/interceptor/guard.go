@@ -75,6 +75,12 @@ func Stream(
 	stream grpc.ServerStream, g *Guard, method string, req any, ready Ready,
 	handle func(context.Context, *Call) error,
 ) error {
+	if call := CallFrom(stream.Context()); call.passed() {
+		if err := g.open(stream.Context(), call, ready); err != nil {
+			return err
+		}
+		return handle(stream.Context(), call)
+	}
 	return g.run(stream.Context(), method, func(ctx context.Context, call *Call) error {
 		if req != nil {
 			if err := g.Validate(call, req); err != nil {
