@@ -1,15 +1,16 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 	"time"
@@ -52,8 +53,11 @@ func (c *childCmd) Run(con *console) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin) // its end is the parent's
-		stop()
+		defer stop() // its input's end is the parent's
+		for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+			debug.FreeOSMemory() // all that it is ever asked for
+			fmt.Fprintln(con.out)
+		}
 	}()
 	serve := c.ours
 	switch c.Kind {
@@ -62,6 +66,7 @@ func (c *childCmd) Run(con *console) error {
 	case "postgres":
 		serve = c.postgres
 	}
+	server.SpareCollector() // in the bare one as well, or the comparison would flatter us
 	return c.profiled(func() error { return serve(ctx, con) })
 }
 
@@ -88,7 +93,7 @@ func (c *childCmd) bare(ctx context.Context, con *console) error {
 	if err != nil {
 		return err
 	}
-	s := bench.NewBare(bench.NewSpec())
+	s := bench.NewBare(bench.NewSpec(), server.TransportOptions()...)
 	context.AfterFunc(ctx, s.Stop)
 	if err := json.NewEncoder(con.out).Encode(greeting{Addr: l.Addr().String()}); err != nil {
 		return err

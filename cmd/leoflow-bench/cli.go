@@ -21,6 +21,7 @@ type cli struct {
 	Check   checkCmd   `cmd:"" help:"Hold our servers to bounds of how they compare with bare gRPC."`
 	Growth  growthCmd  `cmd:"" help:"Measure what calls cost against growing work."`
 	Compare compareCmd `cmd:"" help:"Start servers side by side, and compare them with bare gRPC."`
+	Streams streamsCmd `cmd:"" help:"Open many log streams, and tell what memory each takes."`
 	Child   childCmd   `cmd:"" hidden:""`
 }
 

@@ -42,6 +42,15 @@ type compareCmd struct {
 // with them.
 var targets = []string{"sqlite-direct", "sqlite", "postgres-direct", "postgres"}
 
+func checkTargets(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(targets, name) {
+			return badUsage{fmt.Errorf("--target %q: there is no such server; give one of %v", name, targets)}
+		}
+	}
+	return nil
+}
+
 // Help says what is compared.
 func (compareCmd) Help() string {
 	return `Start a gRPC server with empty handlers, and servers of ours, each in a process of its own on this
@@ -71,10 +80,8 @@ func (c *compareCmd) Run(con *console) (err error) {
 	if len(c.Target) == 0 {
 		c.Target = targets
 	}
-	for _, name := range c.Target {
-		if !slices.Contains(targets, name) {
-			return badUsage{fmt.Errorf("--target %q: there is no such server; give one of %v", name, targets)}
-		}
+	if err := checkTargets(c.Target); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -148,7 +155,8 @@ func (c *compareCmd) start(ctx context.Context, con *console, name, scratch stri
 // child is another process of this program.
 type child struct {
 	*exec.Cmd
-	input io.Closer
+	input  io.WriteCloser
+	output *bufio.Reader
 }
 
 // startChild starts one, and returns what it greets with. postgres, if any, is where it
@@ -174,8 +182,9 @@ func startChild(ctx context.Context, con *console, postgres string, args ...stri
 	if err := c.Start(); err != nil {
 		return nil, greeting{}, err
 	}
+	c.output = bufio.NewReader(out)
 	var hello greeting
-	text, err := bufio.NewReader(out).ReadBytes('\n')
+	text, err := c.output.ReadBytes('\n')
 	if err == nil {
 		err = json.Unmarshal(text, &hello)
 	}
@@ -183,6 +192,15 @@ func startChild(ctx context.Context, con *console, postgres string, args ...stri
 		return nil, greeting{}, errors.Join(fmt.Errorf("no greeting: %w", err), c.end())
 	}
 	return c, hello, nil
+}
+
+// collect has the child collect its garbage, and give back what it does not use.
+func (c *child) collect() error {
+	if _, err := fmt.Fprintln(c.input); err != nil {
+		return err
+	}
+	_, err := c.output.ReadString('\n')
+	return err
 }
 
 func (c *child) end() error {
@@ -219,6 +237,11 @@ func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op, round i
 		load.Attempts = fresh
 	case bench.Logs:
 		load.Workers = min(c.Workers, 16)
+		fresh, err := r.populate(ctx, fmt.Sprintf("logs-%d", round), load.Workers) // whose logs are empty
+		if err != nil {
+			return err
+		}
+		load.Attempts = fresh
 	}
 	before, err1 := r.server.spent()
 	beforeDB, err2 := r.database.spent()

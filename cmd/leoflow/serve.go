@@ -83,6 +83,7 @@ func (c *serveCmd) Run(con *console) error {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	server.SpareCollector()
 	srv, err := server.New(ctx, cfg)
 	if err != nil {
 		return err

@@ -29,7 +29,10 @@ func (s *Server) Heartbeat(ctx context.Context, req *agentv1.HeartbeatRequest) (
 }
 
 func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
-	verdict := s.beats.record(ctx, id, s.lookAt)
+	verdict, decided := s.askPromptly(ctx, id)
+	if !decided {
+		verdict = s.beats.record(ctx, id, s.lookAt)
+	}
 	if verdict.fault != nil {
 		return nil, verdict.fault
 	}
@@ -52,6 +55,18 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 		resp.RenewedToken = s.renewed(ctx, id)
 	}
 	return resp, nil
+}
+
+// askPromptly asks a store that keeps to the time it is given. That the caller is gone does
+// not end the question: the attempt has beaten all the same.
+func (s *Server) askPromptly(ctx context.Context, id auth.AgentIdentity) (_ verdict, decided bool) {
+	if s.prompt == nil {
+		return verdict{}, false
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.beats.wait)
+	defer cancel()
+	decided, err := s.prompt.PromptHeartbeat(ctx, id)
+	return verdict{err: err}, decided
 }
 
 // renewed returns a token to use instead of the presented one; empty: none is due,

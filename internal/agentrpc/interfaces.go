@@ -87,6 +87,14 @@ type Renewer interface {
 	RenewAgent(token string, id auth.AgentIdentity) (renewed string, err error)
 }
 
+// PromptStore is a Store that answers most heartbeats without ever waiting longer than it
+// is told to, so that they need no goroutine of their own.
+type PromptStore interface {
+	// PromptHeartbeat is RecordHeartbeat, but that it returns as soon as ctx ends, whatever
+	// its database does. decided is false where RecordHeartbeat is to be asked for the answer.
+	PromptHeartbeat(ctx context.Context, id auth.AgentIdentity) (decided bool, err error)
+}
+
 // Registrar is a Store that records what an agent says about itself, and tells
 // whether its attempt is live (REG-2, REG-3).
 type Registrar interface {

@@ -51,6 +51,7 @@ type Server struct {
 
 	// What the given parts can do beyond their interfaces; nil: they cannot.
 	renewer   Renewer
+	prompt    PromptStore
 	registrar Registrar
 	reporter  TimedReporter
 	cancels   CancelReader
@@ -84,6 +85,7 @@ func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 		drain:   make(chan struct{}),
 	}
 	s.renewer, _ = authn.(Renewer)
+	s.prompt, _ = store.(PromptStore)
 	s.registrar, _ = store.(Registrar)
 	s.reporter, _ = store.(TimedReporter)
 	s.cancels, _ = store.(CancelReader)

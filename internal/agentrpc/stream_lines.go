@@ -1,6 +1,7 @@
 package agentrpc
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -45,43 +46,50 @@ func (s *Server) openLog(ctx context.Context, ref logs.Ref) (logs.LineWriter, er
 }
 
 // streamLines moves lines into the log and acks out. Lines are received in one
-// goroutine and acks sent in another, so that a client that reads none slows nothing
-// (LOG-12); this one waits for an end.
+// goroutine and acks sent in another, which is there only while there are some, so that a
+// client that reads none slows nothing (LOG-12); this one waits for an end.
 func (s *Server) streamLines(
 	ctx context.Context, id auth.AgentIdentity,
 	recv func() (*agentv1.LogLine, error), send func(*agentv1.LogAck) error,
 ) error {
-	if err := s.admit(ctx, id); err != nil {
-		return err
-	}
 	ref := logs.RefOf(id.Attempt())
-	writer, err := s.openLog(ctx, ref)
-	if err != nil {
+	var writer logs.LineWriter
+	var err error
+	fault := s.aside(ctx, func() {
+		if err = s.admit(ctx, id); err == nil {
+			writer, err = s.openLog(ctx, ref)
+		}
+	})
+	if err = cmp.Or(fault, err); err != nil {
 		return err
 	}
 	// A panic further in passes through here as well.
 	closeOnce := sync.OnceValue(writer.Close)
-	closing := make(chan struct{})
-	closed := sync.OnceFunc(func() { close(closing) })
-	defer func() {
-		defer closed()
-		_ = closeOnce()
-	}()
-	acked := make(chan error, 1)
-	go s.guardedGo(ctx, acked, func() error { return ackWhileOpen(writer, send, closing) })
+	defer func() { _ = closeOnce() }()
 	ended := make(chan error, 1)
 	var sent atomic.Bool
 	go s.guardedGo(ctx, ended, func() error { return s.takeLines(ctx, ref, writer, recv, &sent) })
 
-	cause := s.awaitEnd(ctx, id, writer, ended, &sent)
+	acks := acking{send: send, writer: writer, done: make(chan error, 1)}
+	cause := s.awaitEnd(ctx, id, &acks, ended, &sent)
 	failed := closeOnce()
-	closed()
 	if failed == nil && cause == nil {
-		return awaitAcks(ctx, acked, finalAcksWithin)
+		return s.sendLast(ctx, &acks, finalAcksWithin)
 	}
 	// The call ends with an error anyway: what the client still learns is a bonus.
-	_ = awaitAcks(ctx, acked, lastAcksWithin)
+	_ = s.sendLast(ctx, &acks, lastAcksWithin)
 	return closeFailed(failed, cause)
+}
+
+// aside does work in a goroutine of its own and waits for it: the stack that it takes is not
+// kept for as long as the stream is open. It returns what a panic in it ends the call with.
+func (s *Server) aside(ctx context.Context, work func()) error {
+	done := make(chan error, 1)
+	go s.guardedGo(ctx, done, func() error {
+		work()
+		return nil
+	})
+	return <-done
 }
 
 // guardedGo sends what work returns; a panic in it is logged and sent as an error,
@@ -115,8 +123,9 @@ func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWr
 }
 
 // awaitEnd returns why the call ends: the client's end, a newer call of the attempt
-// (LOG-13), the server's shutdown (LOG-10), or the end of the attempt's grace (LOG-9).
-func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, writer logs.LineWriter, ended <-chan error, sent *atomic.Bool) error {
+// (LOG-13), the server's shutdown (LOG-10), or the end of the attempt's grace (LOG-9). Until
+// then it has acks sent.
+func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, acks *acking, ended <-chan error, sent *atomic.Bool) error {
 	readmit := time.NewTicker(s.readmit)
 	defer readmit.Stop()
 	looked := time.Now()
@@ -124,49 +133,75 @@ func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, writer log
 		select {
 		case err := <-ended:
 			return err
-		case <-writer.Superseded():
+		case <-acks.writer.Superseded():
 			return domain.ErrAborted
 		case <-s.drain:
 			return errShuttingDown
+		case <-acks.ready():
+			s.sendAside(ctx, acks)
+		case err := <-acks.done:
+			acks.sending, acks.failed = false, err
 		case <-readmit.C:
 			if !sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
 				continue
 			}
 			looked = time.Now()
 			// Only a definitive word ends a stream: a store that fails says nothing.
-			if err := s.admit(ctx, id); errors.Is(err, domain.ErrNotLive) {
+			var err error
+			if fault := s.aside(ctx, func() { err = s.admit(ctx, id) }); fault != nil {
+				return fault
+			}
+			if errors.Is(err, domain.ErrNotLive) {
 				return err
 			}
 		}
 	}
 }
 
-// ackWhileOpen sends acks as they come, the latest of each stream, and once more
-// after closing (LOG-5).
-func ackWhileOpen(writer logs.LineWriter, send func(*agentv1.LogAck) error, closing <-chan struct{}) error {
-	for {
-		select {
-		case <-writer.Ready():
-			if err := sendAcks(send, writer.Acks()); err != nil {
-				return err
-			}
-		case <-closing:
-			return sendAcks(send, writer.Acks())
-		}
-	}
+// acking is the sending of a call's acks: as they come, the latest of each stream, and all
+// once more at the end (LOG-5). Nothing is sent any more once that has failed.
+type acking struct {
+	send    func(*agentv1.LogAck) error
+	writer  logs.LineWriter
+	sending bool       // a goroutine is at it,
+	done    chan error // and tells here that it is done
+	failed  error
 }
 
-// awaitAcks waits for the final acks to be sent, within bounds.
-func awaitAcks(ctx context.Context, acked <-chan error, within time.Duration) error {
-	timer := time.NewTimer(within)
-	defer timer.Stop()
-	select {
-	case err := <-acked:
-		return err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-timer.C:
-		// The lines are durable; the client merely did not want to know.
+// ready tells of acks that nobody sends.
+func (a *acking) ready() <-chan struct{} {
+	if a.sending || a.failed != nil {
 		return nil
 	}
+	return a.writer.Ready()
+}
+
+func (s *Server) sendAside(ctx context.Context, a *acking) {
+	a.sending = true
+	go s.guardedGo(ctx, a.done, func() error { return sendAcks(a.send, a.writer.Acks()) })
+}
+
+// sendLast sends what there is after the writer was closed, and waits for it within bounds.
+func (s *Server) sendLast(ctx context.Context, a *acking, within time.Duration) error {
+	timer := time.NewTimer(within)
+	defer timer.Stop()
+	for last := false; a.failed == nil; {
+		if !a.sending {
+			if last {
+				return nil
+			}
+			last = true
+			s.sendAside(ctx, a)
+		}
+		select {
+		case a.failed = <-a.done:
+			a.sending = false
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-timer.C:
+			// The lines are durable; the client merely did not want to know.
+			return nil
+		}
+	}
+	return a.failed
 }

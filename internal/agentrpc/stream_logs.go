@@ -31,8 +31,9 @@ func (s *Server) StreamLogs(stream logStream) error {
 	return interceptor.Stream(stream, &s.guard, agentv1.AgentService_StreamLogs_FullMethodName, nil, ready,
 		func(ctx context.Context, call *interceptor.Call) error {
 			id := *call.Agent
+			next := receiver(stream)
 			recv := func() (*agentv1.LogLine, error) {
-				line, err := stream.Recv()
+				line, err := next()
 				if err != nil {
 					return nil, rpcstatus.Transport(err)
 				}
@@ -40,6 +41,23 @@ func (s *Server) StreamLogs(stream logStream) error {
 			}
 			return s.streamLines(ctx, id, recv, stream.Send)
 		})
+}
+
+// receiver returns what receives the lines of a stream, each good until the next: gRPC's own
+// stream takes the message to fill, and nothing keeps one.
+func receiver(stream logStream) func() (*agentv1.LogLine, error) {
+	own, ok := stream.(*grpc.GenericServerStream[agentv1.LogLine, agentv1.LogAck])
+	if !ok {
+		return stream.Recv
+	}
+	line := new(agentv1.LogLine)
+	return func() (*agentv1.LogLine, error) {
+		// The message is reset first.
+		if err := own.RecvMsg(line); err != nil {
+			return nil, err
+		}
+		return line, nil
+	}
 }
 
 // closeFailed is the error of a call that ended with cause and whose writer closed

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
@@ -210,7 +209,7 @@ func TestErr2BareAndChainedAnswerAlike(t *testing.T) {
 			bare, chained := equipped(), equipped()
 			spoil(bare)
 			spoil(chained)
-			chain := interceptor.Chain{Guard: &chained.guard, Metrics: grpcprom.NewServerMetrics(), Logger: chained.guard.Log()}
+			chain := interceptor.Chain{Guard: &chained.guard, Metrics: interceptor.NewMetrics(), Logger: chained.guard.Log()}
 			clients := []agentv1.AgentServiceClient{
 				dial(t, bare.Server,
 					grpc.UnaryInterceptor(RecoveryUnaryInterceptor(bare.guard.Log())), grpc.StreamInterceptor(RecoveryStreamInterceptor(bare.guard.Log()))),

@@ -3,6 +3,7 @@ package auth
 import (
 	"crypto/sha256"
 	"fmt"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -22,8 +23,11 @@ type known struct {
 }
 
 type knownAgent struct {
-	id     AgentIdentity
-	claims jwt.RegisteredClaims
+	id AgentIdentity
+	// It is good from and until then, the leeway of clocks taken in; a zero from: always.
+	from, until time.Time
+	issued      *jwt.NumericDate
+	terms       terms
 }
 
 func (t *Tokens) newKnown() *known {
@@ -34,10 +38,30 @@ func (t *Tokens) newKnown() *known {
 	return &known{agents, jwt.NewValidator(jwt.WithExpirationRequired(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(t.now))}
 }
 
-// recall is the identity of an agent token that was found good before, and still is.
-func (t *Tokens) recall(digest [sha256.Size]byte) (AgentIdentity, bool) {
+// digestOf is what a token is remembered by. Most tokens fit into small, and are not copied
+// to the heap.
+func digestOf(token string) [sha256.Size]byte {
+	var small [1024]byte
+	return sha256.Sum256(append(small[:0], token...))
+}
+
+// recall is what is known of an agent token that was found good before, and still is.
+func (t *Tokens) recall(digest [sha256.Size]byte) (knownAgent, bool) {
 	seen, found := t.known.agents.Get(digest)
-	return seen.id, found && t.timely(&seen.claims) == nil
+	if !found {
+		return seen, false
+	}
+	now := t.now()
+	return seen, now.Before(seen.until) && !now.Before(seen.from) && t.issued(seen.issued)
+}
+
+// remember keeps an agent token that was found good.
+func (t *Tokens) remember(digest [sha256.Size]byte, token string, id AgentIdentity, claims *jwt.RegisteredClaims) {
+	seen := knownAgent{id: id, until: claims.ExpiresAt.Add(Leeway), issued: claims.IssuedAt, terms: termsOf(token)}
+	if claims.NotBefore != nil {
+		seen.from = claims.NotBefore.Add(-Leeway)
+	}
+	t.known.agents.Add(digest, seen)
 }
 
 // timely reports whether a token that was good is so now.

@@ -40,6 +40,22 @@ func TestAuth2ATokenThatIsRememberedEndsInTime(t *testing.T) {
 	}
 }
 
+// TestAuth2ARememberedTokenIsNotGoodBeforeItsTime sets the clock back to before the time
+// from which a token is good.
+func TestAuth2ARememberedTokenIsNotGoodBeforeItsTime(t *testing.T) {
+	c := newTimed(t, first)
+	token := signed(t, with(agentClaims(), "nbf", now.Add(time.Minute).Unix()))
+	for _, tc := range []struct {
+		after time.Duration
+		good  bool
+	}{{0, false}, {time.Minute - auth.Leeway, true}, {time.Minute - auth.Leeway - time.Second, false}, {time.Minute, true}} {
+		c.at = now.Add(tc.after)
+		if _, err := c.AuthenticateAgent(token); (err == nil) != tc.good {
+			t.Errorf("%v after it was made: %v, want it good: %v", tc.after, err, tc.good)
+		}
+	}
+}
+
 // TestAuth6ARememberedIdentityIsNobodysToChange alters what one call was given.
 func TestAuth6ARememberedIdentityIsNobodysToChange(t *testing.T) {
 	tok := tokens(t, first)

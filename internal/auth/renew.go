@@ -59,11 +59,15 @@ func (t *Tokens) MintAttempt(id AgentIdentity, launched time.Time, timeout time.
 // Whether the attempt is live is for the caller to know (TOKEN-1).
 func (t *Tokens) RenewAgent(token string, id AgentIdentity) (string, error) {
 	now := t.now()
-	terms, expires, due := termsOf(token, now)
+	seen, known := t.recall(digestOf(token))
+	if !known {
+		seen.terms = termsOf(token)
+	}
+	expires, due := seen.terms.due(now)
 	if !due {
 		return "", nil
 	}
-	// The terms were read off a text that only the caller says is verified, to keep
+	// The terms may have been read off a text that only the caller says is verified, to keep
 	// the many calls without renewal cheap. Nothing is signed on that word.
 	verified, err := t.AuthenticateAgent(token)
 	if err != nil {
@@ -72,46 +76,52 @@ func (t *Tokens) RenewAgent(token string, id AgentIdentity) (string, error) {
 	if *verified != id {
 		return "", fmt.Errorf("%w: presented for another attempt than it names", ErrRefused)
 	}
-	renewed, _, err := t.mintLeased(id, now, expires, terms)
+	renewed, _, err := t.mintLeased(id, now, expires, seen.terms.lease)
 	return renewed, err
 }
 
-func (t *Tokens) mintLeased(id AgentIdentity, now, expires time.Time, terms lease) (string, time.Time, error) {
+func (t *Tokens) mintLeased(id AgentIdentity, now, expires time.Time, of lease) (string, time.Time, error) {
 	claims, err := claimsOf(id, now, expires)
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	token, err := t.sign(attemptClaims{claims, terms})
+	token, err := t.sign(attemptClaims{claims, of})
 	return token, claims.ExpiresAt.Time, err
 }
 
-// termsOf reads a token's lease, unverified: until when a renewed one would last,
-// and whether it is due. What has no lease, or none that makes sense, never is.
-func termsOf(token string, now time.Time) (terms lease, expires time.Time, due bool) {
+// terms are what a token says about its life and its renewal; the zero value, that there is none.
+type terms struct {
 	// Ours are whole seconds; whoever writes them otherwise is another issuer.
-	var claims struct {
-		IssuedAt  int64 `json:"iat"`
-		ExpiresAt int64 `json:"exp"`
-		lease
-	}
+	IssuedAt  int64 `json:"iat"`
+	ExpiresAt int64 `json:"exp"`
+	lease
+}
+
+// termsOf reads a token's terms, unverified. What has no lease, or none that makes sense,
+// has none.
+func termsOf(token string) terms {
+	var claims terms
 	_, rest, _ := strings.Cut(token, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	text, err := base64.RawURLEncoding.Strict().DecodeString(payload)
-	if err != nil || json.Unmarshal(text, &claims) != nil {
-		return lease{}, time.Time{}, false
+	if err != nil || json.Unmarshal(text, &claims) != nil ||
+		claims.IssuedAt < 1 || claims.Seconds < 1 || claims.Seconds > int64(math.MaxInt64/time.Second) {
+		return terms{}
 	}
-	terms = claims.lease
-	if claims.IssuedAt < 1 || terms.Seconds < 1 || terms.Seconds > int64(math.MaxInt64/time.Second) {
-		return lease{}, time.Time{}, false
+	return claims
+}
+
+// due reports whether a token of these terms is due for renewal, and until when the
+// renewed one would last.
+func (t terms) due(now time.Time) (expires time.Time, due bool) {
+	from, until := time.Unix(t.IssuedAt, 0), time.Unix(t.ExpiresAt, 0)
+	if t.Seconds < 1 || until.Sub(now) >= until.Sub(from)/2 {
+		return time.Time{}, false
 	}
-	from, until := time.Unix(claims.IssuedAt, 0), time.Unix(claims.ExpiresAt, 0)
-	if until.Sub(now) >= until.Sub(from)/2 {
-		return lease{}, time.Time{}, false
-	}
-	expires = now.Add(time.Duration(terms.Seconds) * time.Second)
-	if ceiling := time.Unix(terms.Ceiling, 0); expires.After(ceiling) {
+	expires = now.Add(time.Duration(t.Seconds) * time.Second)
+	if ceiling := time.Unix(t.Ceiling, 0); expires.After(ceiling) {
 		expires = ceiling
 	}
 	// By whole seconds, as a token counts them: else the last one would be renewed for nothing.
-	return terms, expires, expires.Unix() > claims.ExpiresAt
+	return expires, expires.Unix() > t.ExpiresAt
 }

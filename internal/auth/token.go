@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -105,8 +104,9 @@ func (t *Tokens) MintOperator(id OperatorIdentity, life time.Duration) (string, 
 // AuthenticateAgent returns the identity in an agent token. Every failure matches
 // [ErrRefused]; its text is for the log only (AUTH-2, AUTH-3, AUTH-4).
 func (t *Tokens) AuthenticateAgent(token string) (*AgentIdentity, error) {
-	digest := sha256.Sum256([]byte(token))
-	if id, good := t.recall(digest); good {
+	digest := digestOf(token)
+	if seen, good := t.recall(digest); good {
+		id := seen.id // nobody else's to change
 		return &id, nil
 	}
 	var claims agentClaims
@@ -121,7 +121,7 @@ func (t *Tokens) AuthenticateAgent(token string) (*AgentIdentity, error) {
 	if err := id.complete(); err != nil {
 		return nil, err
 	}
-	t.known.agents.Add(digest, knownAgent{id, claims.RegisteredClaims})
+	t.remember(digest, token, id, &claims.RegisteredClaims)
 	return &id, nil
 }
 

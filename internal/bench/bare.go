@@ -18,9 +18,10 @@ type bare struct {
 }
 
 // NewBare is a server of AgentService with empty handlers and no interceptors, whose
-// replies are as large as those of a real one.
-func NewBare(spec *agentv1.TaskSpec) *grpc.Server {
-	s := grpc.NewServer(grpc.MaxConcurrentStreams(4096))
+// replies are as large as those of a real one. It is only fair with the options for the
+// transport that the real one has.
+func NewBare(spec *agentv1.TaskSpec, transport ...grpc.ServerOption) *grpc.Server {
+	s := grpc.NewServer(transport...)
 	agentv1.RegisterAgentServiceServer(s, &bare{spec: spec})
 	return s
 }

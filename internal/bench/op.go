@@ -46,6 +46,12 @@ func NewAttempt(token string) Attempt {
 	return Attempt{metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+token)}
 }
 
+// within is the attempt's context, but that it ends with ctx.
+func (a Attempt) within(ctx context.Context) context.Context {
+	md, _ := metadata.FromOutgoingContext(a.ctx)
+	return metadata.NewOutgoingContext(ctx, md)
+}
+
 // call makes the nth call of an attempt. A reply that says no is an error.
 func (op Op) call(c agentv1.AgentServiceClient, a Attempt, n int) error {
 	switch op {

@@ -19,6 +19,8 @@ type Spent struct {
 	CPU time.Duration
 	// RSS is resident memory now, in bytes.
 	RSS int64
+	// Files is how many file descriptors are open now.
+	Files int
 }
 
 // SpentBy is what a process and all that descend from it spent. It reads /proc, so it
@@ -39,6 +41,8 @@ func SpentBy(pid int) (Spent, error) {
 		}
 		out.CPU += cpu
 		out.RSS += rssOf(one)
+		open, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", one)) // it may have ended meanwhile
+		out.Files += len(open)
 	}
 	return out, nil
 }

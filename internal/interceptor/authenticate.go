@@ -18,12 +18,13 @@ import (
 // context (AUTH-1, AUTH-6). Which kind of token opens the method is read from its
 // policy (AUTH-7); a method without one is refused.
 func (g *Guard) authenticate(ctx context.Context, call *Call) (context.Context, error) {
-	if !call.authenticated {
-		if err := g.identify(ctx, call); err != nil {
-			return ctx, err
-		}
-		call.authenticated = true
+	if call.authenticated {
+		return ctx, nil
 	}
+	if err := g.identify(ctx, call); err != nil {
+		return ctx, err
+	}
+	call.authenticated = true
 	return domain.WithTenant(ctx, call.tenant()), nil
 }
 
@@ -43,7 +44,7 @@ func (g *Guard) identify(ctx context.Context, call *Call) error {
 	if err != nil {
 		return err
 	}
-	method, ok := g.Policies.Method(call.Method)
+	method, ok := g.policyOf(call)
 	if !ok {
 		return fmt.Errorf("%w: no policy for %s", auth.ErrRefused, call.Method)
 	}
@@ -91,7 +92,7 @@ func (g *Guard) allow(call *Call) error {
 	if call.allowed {
 		return nil
 	}
-	method, _ := g.Policies.Method(call.Method)
+	method, _ := g.policyOf(call)
 	if call.Operator != nil && !call.Operator.Role.Includes(auth.Role(method.Role)) {
 		return rpcstatus.New(codes.PermissionDenied, rpcstatus.ReasonRole,
 			"the token's role may not do this; it takes "+string(method.Role), nil)

@@ -203,7 +203,7 @@ func TestLoggingKeepsTheEverydayOutOfTheOrdinaryLog(t *testing.T) {
 		case codes.Unauthenticated, codes.PermissionDenied:
 			want = "INFO"
 		}
-		if got := fmt.Sprint(slogLevel(code)); got != want {
+		if got := fmt.Sprint(levelOf(code)); got != want {
 			t.Errorf("%v is logged at %s, want %s", code, got, want)
 		}
 	}

@@ -5,13 +5,14 @@
 // [Unary] or [Stream], which do what the call's context does not show as done.
 //
 // It may import internal/domain, internal/auth, internal/policy,
-// internal/rpcstatus, gen, grpc, and the libraries of middleware and of rates.
+// internal/rpcstatus, gen, grpc, and the libraries of metrics and of rates.
 package interceptor
 
 import (
 	"context"
 
 	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/policy"
 )
 
 // Call is what is known about the RPC under way. The steps fill it in their order;
@@ -23,11 +24,27 @@ type Call struct {
 	Agent    *auth.AgentIdentity
 	Operator *auth.OperatorIdentity
 
-	mapped        bool // errors and panics are turned into statuses further out
+	method        *method // nil without the chain
+	told          bool    // the header says the request id
+	mapped        bool    // errors and panics are turned into statuses further out
 	authenticated bool
 	allowed       bool
 	validated     bool // each message is validated as it arrives
 	overRate      bool // refused as one of too many, so that its line in the log is, too
+}
+
+// passed reports whether the chain has done all that it does before a handler.
+func (c *Call) passed() bool {
+	return c != nil && c.mapped && c.authenticated && c.allowed && c.validated
+}
+
+// policyOf is the policy of the call's method, which may have none.
+func (g *Guard) policyOf(call *Call) (*policy.Method, bool) {
+	if call.method != nil {
+		return &call.method.policy, call.method.governed
+	}
+	method, ok := g.Policies.Method(call.Method)
+	return &method, ok
 }
 
 type callKey struct{}

@@ -4,9 +4,6 @@ import (
 	"context"
 	"log/slog"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors"
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/selector"
 	"google.golang.org/grpc"
 
 	"github.com/neochaotic/leoflow/internal/policy"
@@ -17,110 +14,112 @@ import (
 type Chain struct {
 	Guard   *Guard
 	Rates   *Rates // nil: nobody calls too often
-	Metrics *grpcprom.ServerMetrics
+	Metrics *Metrics
 	Logger  *slog.Logger
 	// Authenticated is told of each call whose caller is known; nil: nobody is.
 	Authenticated func(context.Context)
-}
 
-// link is one place in the chain.
-type link struct {
-	unary  grpc.UnaryServerInterceptor
-	stream grpc.StreamServerInterceptor
+	newID func() string // makes request ids; nil: newRequestID
 }
 
 // links is the chain, outermost first. Tracing, where it is on, is a stats handler
 // of the transport and so lies around all of it.
-func (c Chain) links() []link {
-	return []link{
+func (c Chain) links() []step {
+	return []step{
 		// Outermost: nothing inside can take the process down.
-		{RecoveryUnary(c.Logger), RecoveryStream(c.Logger)},
+		c.recovery(),
 		// So that everything after can name the call.
-		both(requestID()),
+		c.requestID(),
 		// Around everything that can refuse: refused calls are logged and counted.
 		c.logging(),
-		{c.Metrics.UnaryServerInterceptor(), c.Metrics.StreamServerInterceptor()},
+		c.metrics(),
 		// Errors become safe statuses exactly once; a panic further in is caught here
 		// too, so that it is counted, and logged under its request id.
-		both(c.status()),
+		c.status(),
 		// Before validation: who is not known learns nothing of the request (AUTH-5).
-		governed(both(c.authenticate())),
+		c.authenticate(),
 		// Scope and role, from the table. The channel waits for the handler's wrapper:
 		// the contract wants validity and presence of the service first.
-		governed(both(c.policy())),
+		c.policy(),
 		// Before validation, which costs something as well: who may call may do so at its
 		// rate (LIMIT-2).
-		governed(both(c.rates())),
+		c.rates(),
 		// Innermost, and once for each message of a stream.
-		governed(both(c.validation())),
+		c.validation(),
 	}
 }
 
 // ServerOptions returns the chain for a grpc.Server.
 func (c Chain) ServerOptions() []grpc.ServerOption {
-	var unary []grpc.UnaryServerInterceptor
-	var stream []grpc.StreamServerInterceptor
-	for _, l := range c.links() {
-		unary = append(unary, l.unary)
-		stream = append(stream, l.stream)
-	}
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+	through := c.through(c.links())
+	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(through.unary), grpc.ChainStreamInterceptor(through.stream)}
 }
 
-func both(s step) link { return link{s.unary(), s.stream()} }
-
-// exempt are the services without a policy, by name: health tells nothing of any
-// tenant, and reflection is registered on loopback only. Everything else is
-// refused unless its policy lets it through.
-var exempt = []string{
-	"grpc.health.v1.Health",
-	"grpc.reflection.v1.ServerReflection",
-	"grpc.reflection.v1alpha.ServerReflection",
+// through is steps of the chain for calls to pass through.
+func (c Chain) through(links []step) *passage {
+	return newPassage(links, newMethods(c.Guard.Policies, c.Metrics))
 }
 
-// governed confines a link to the calls that are under a policy.
-func governed(l link) link {
-	match := selector.MatchFunc(func(_ context.Context, call interceptors.CallMeta) bool {
-		return !isExempt(call.Service)
-	})
-	return link{
-		selector.UnaryServerInterceptor(l.unary, match),
-		selector.StreamServerInterceptor(l.stream, match),
-	}
+func (c Chain) recovery() step {
+	return step{rescue: func(ctx context.Context, p *pass, panicked any) error {
+		return recovered(ctx, c.Logger, p.full, panicked)
+	}}
 }
 
-func isExempt(service string) bool {
-	for _, name := range exempt {
-		if name == service {
-			return true
-		}
+func (c Chain) logging() step {
+	return step{leave: func(ctx context.Context, p *pass, err error) error {
+		c.finished(ctx, p, err)
+		return err
+	}}
+}
+
+func (c Chain) metrics() step {
+	return step{
+		enter: func(ctx context.Context, p *pass) (context.Context, error) {
+			p.method.meters().started.Inc()
+			return ctx, nil
+		},
+		message: func(_ context.Context, p *pass, _ any) error {
+			p.method.meters().received.Inc()
+			return nil
+		},
+		sent: func(p *pass) { p.method.meters().sent.Inc() },
+		leave: func(_ context.Context, p *pass, err error) error {
+			meters := p.method.meters()
+			if p.unary && err == nil {
+				meters.sent.Inc()
+			}
+			meters.ended(codeOf(err), p.took())
+			return err
+		},
 	}
-	return false
 }
 
 // status maps errors and panics of everything further in.
 func (c Chain) status() step {
 	return step{
-		enter: func(ctx context.Context, _ string) (context.Context, error) {
+		enter: func(ctx context.Context, _ *pass) (context.Context, error) {
 			CallFrom(ctx).mapped = true
 			return ctx, nil
 		},
-		leave: func(ctx context.Context, err error, panicked any) error {
-			call := CallFrom(ctx)
-			switch {
-			case panicked != nil:
-				err = c.Guard.Panicked(ctx, call, panicked)
-			case isExempt(interceptors.NewServerCallMeta(call.Method, nil, nil).Service):
+		rescue: func(ctx context.Context, _ *pass, panicked any) error {
+			return c.Guard.Panicked(ctx, CallFrom(ctx), panicked)
+		},
+		leave: func(ctx context.Context, p *pass, err error) error {
+			if err == nil {
+				return nil
+			}
+			if p.method.exempt {
 				// Health and reflection are grpc's own, and so are their statuses.
 				err = rpcstatus.Transport(err)
 			}
-			return c.Guard.mapError(ctx, call, err)
+			return c.Guard.mapError(ctx, CallFrom(ctx), err)
 		},
 	}
 }
 
 func (c Chain) authenticate() step {
-	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
+	return step{governed: true, enter: func(ctx context.Context, _ *pass) (context.Context, error) {
 		ctx, err := c.Guard.authenticate(ctx, CallFrom(ctx))
 		if err == nil && c.Authenticated != nil {
 			c.Authenticated(ctx)
@@ -130,19 +129,18 @@ func (c Chain) authenticate() step {
 }
 
 func (c Chain) policy() step {
-	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
+	return step{governed: true, enter: func(ctx context.Context, _ *pass) (context.Context, error) {
 		return ctx, c.Guard.allow(CallFrom(ctx))
 	}}
 }
 
 func (c Chain) rates() step {
-	return step{enter: func(ctx context.Context, _ string) (context.Context, error) {
-		call := CallFrom(ctx)
-		method, _ := c.Guard.Policies.Method(call.Method)
-		if c.Rates == nil || method.Rate == policy.NoRate {
+	return step{governed: true, enter: func(ctx context.Context, p *pass) (context.Context, error) {
+		if c.Rates == nil || p.method.policy.Rate == policy.NoRate {
 			return ctx, nil
 		}
-		err := c.Rates.admit(ctx, method.Rate, call.Agent, c.Logger)
+		call := CallFrom(ctx)
+		err := c.Rates.admit(ctx, p.method.policy.Rate, call.Agent, c.Logger)
 		call.overRate = err != nil
 		return ctx, err
 	}}
@@ -150,10 +148,11 @@ func (c Chain) rates() step {
 
 func (c Chain) validation() step {
 	return step{
-		enter: func(ctx context.Context, _ string) (context.Context, error) {
+		governed: true,
+		enter: func(ctx context.Context, _ *pass) (context.Context, error) {
 			CallFrom(ctx).validated = true
 			return ctx, nil
 		},
-		message: func(_ context.Context, message any) error { return validate(message) },
+		message: func(_ context.Context, _ *pass, message any) error { return validate(message) },
 	}
 }

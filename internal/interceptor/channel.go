@@ -14,7 +14,7 @@ import (
 // (SECRET-1). It comes after the request's validity and the service's presence:
 // that order is part of the contract, so it is not a step of the chain.
 func (g *Guard) checkChannel(ctx context.Context, call *Call) error {
-	method, ok := g.Policies.Method(call.Method)
+	method, ok := g.policyOf(call)
 	if ok && (!method.Confidential || g.AllowPlaintext || confidential(ctx)) {
 		return nil
 	}

@@ -45,6 +45,12 @@ func Unary[Req, Resp any](
 	ctx context.Context, g *Guard, method string, req Req, ready Ready,
 	handle func(context.Context, *Call, Req) (Resp, error),
 ) (resp Resp, err error) {
+	if call := CallFrom(ctx); call.passed() {
+		if err := g.open(ctx, call, ready); err != nil {
+			return resp, err
+		}
+		return handle(ctx, call, req)
+	}
 	err = g.run(ctx, method, func(ctx context.Context, call *Call) error {
 		if err := g.Validate(call, req); err != nil {
 			return err
@@ -69,6 +75,12 @@ func Stream(
 	stream grpc.ServerStream, g *Guard, method string, req any, ready Ready,
 	handle func(context.Context, *Call) error,
 ) error {
+	if call := CallFrom(stream.Context()); call.passed() {
+		if err := g.open(stream.Context(), call, ready); err != nil {
+			return err
+		}
+		return handle(stream.Context(), call)
+	}
 	return g.run(stream.Context(), method, func(ctx context.Context, call *Call) error {
 		if req != nil {
 			if err := g.Validate(call, req); err != nil {

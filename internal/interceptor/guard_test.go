@@ -22,8 +22,6 @@ import (
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
-func slogLevel(code codes.Code) slog.Level { return slog.Level(levelOf(code)) }
-
 // bareGuard is a guard without a chain. "good" is a good token of both kinds.
 func bareGuard(t *testing.T, log *syncBuffer) *Guard {
 	t.Helper()

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -148,12 +147,13 @@ func (c *controlService) WatchRun(req *controlv1.WatchRunRequest, stream control
 
 // setup is what a bench is made of; the zero value is the real thing.
 type setup struct {
-	links        func(Chain) []link
+	links        func(Chain) []step
 	logHandler   func(slog.Handler) slog.Handler
-	metrics      *grpcprom.ServerMetrics
+	metrics      *Metrics
 	rates        *Rates
 	authenticate func(string) (*auth.AgentIdentity, error)
 	authorise    func(string) (*auth.OperatorIdentity, error)
+	newID        func() string
 	agents       *agentService
 	control      *controlService
 }
@@ -175,7 +175,7 @@ type bench struct {
 	escaped []any
 }
 
-func testTokens(t *testing.T) *auth.Tokens {
+func testTokens(t testing.TB) *auth.Tokens {
 	t.Helper()
 	keys, err := auth.GenerateKeys()
 	if err != nil {
@@ -184,7 +184,7 @@ func testTokens(t *testing.T) *auth.Tokens {
 	return auth.NewTokens(keys, nil)
 }
 
-func testPolicies(t *testing.T) *policy.Table {
+func testPolicies(t testing.TB) *policy.Table {
 	t.Helper()
 	table, err := policy.Load(agentv1.File_leoflow_agent_v1_agent_proto, controlv1.File_leoflow_control_v1_control_proto)
 	if err != nil {
@@ -202,7 +202,7 @@ func newBench(t *testing.T, s setup) *bench {
 	}
 	logger := slog.New(handler)
 	if s.metrics == nil {
-		s.metrics = grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
+		s.metrics = NewMetrics()
 		b.registry.MustRegister(s.metrics)
 	}
 	if s.authenticate == nil {
@@ -215,7 +215,7 @@ func newBench(t *testing.T, s setup) *bench {
 		Guard: &Guard{
 			Policies: testPolicies(t), AuthenticateAgent: s.authenticate, AuthenticateOperator: s.authorise, Logger: logger,
 		},
-		Metrics: s.metrics, Logger: logger, Rates: s.rates,
+		Metrics: s.metrics, Logger: logger, Rates: s.rates, newID: s.newID,
 	}
 	b.serve(s, chain)
 	return b
@@ -224,15 +224,15 @@ func newBench(t *testing.T, s setup) *bench {
 // serve starts the server and connects to it, until the test ends.
 func (b *bench) serve(s setup, chain Chain) {
 	b.t.Helper()
-	transport, err := NewTransportStats(b.registry)
+	refusals, err := NewRefusals(b.registry)
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	options := chain.ServerOptions()
 	if s.links != nil {
-		options = b.netted(s.links(chain))
+		options = b.netted(chain.through(s.links(chain)))
 	}
-	srv := grpc.NewServer(append(options, grpc.StatsHandler(transport), grpc.MaxRecvMsgSize(messageLimit))...)
+	srv := grpc.NewServer(append(options, refusals.ServerOption(), grpc.MaxRecvMsgSize(messageLimit))...)
 	if s.agents == nil {
 		s.agents = &agentService{}
 	}
@@ -240,9 +240,10 @@ func (b *bench) serve(s setup, chain Chain) {
 		s.control = &controlService{}
 	}
 	b.health = health.NewServer()
-	agentv1.RegisterAgentServiceServer(srv, s.agents)
-	controlv1.RegisterControlServiceServer(srv, s.control)
-	healthv1.RegisterHealthServer(srv, b.health)
+	watched := refusals.Of(srv)
+	agentv1.RegisterAgentServiceServer(watched, s.agents)
+	controlv1.RegisterControlServiceServer(watched, s.control)
+	healthv1.RegisterHealthServer(watched, b.health)
 	listener := bufconn.Listen(1 << 20)
 	served := make(chan struct{})
 	go func() {
@@ -269,7 +270,7 @@ func (b *bench) serve(s setup, chain Chain) {
 
 // netted puts a net under a chain that may be a broken one: a panic that passes
 // out of it is written down instead of ending the test process.
-func (b *bench) netted(links []link) []grpc.ServerOption {
+func (b *bench) netted(through *passage) []grpc.ServerOption {
 	caught := func(err *error) {
 		if p := recover(); p != nil {
 			b.mu.Lock()
@@ -278,18 +279,15 @@ func (b *bench) netted(links []link) []grpc.ServerOption {
 			*err = status.Error(codes.DataLoss, "a panic passed out of the chain")
 		}
 	}
-	unary := []grpc.UnaryServerInterceptor{func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	unary := func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 		defer caught(&err)
-		return handler(ctx, req)
-	}}
-	stream := []grpc.StreamServerInterceptor{func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-		defer caught(&err)
-		return handler(srv, ss)
-	}}
-	for _, l := range links {
-		unary, stream = append(unary, l.unary), append(stream, l.stream)
+		return through.unary(ctx, req, info, handler)
 	}
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(unary...), grpc.ChainStreamInterceptor(stream...)}
+	stream := func(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+		defer caught(&err)
+		return through.stream(srv, ss, info, handler)
+	}
+	return []grpc.ServerOption{grpc.UnaryInterceptor(unary), grpc.StreamInterceptor(stream)}
 }
 
 var testIdentity = auth.AgentIdentity{

@@ -2,48 +2,66 @@ package interceptor
 
 import (
 	"context"
+	"errors"
+	"io"
 	"log/slog"
+	"time"
 
-	"github.com/grpc-ecosystem/go-grpc-middleware/v2/interceptors/logging"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/peer"
 )
 
-// logging writes one line for each finished call: method, code, duration, peer and
+// finished writes one line for a finished call: method, code, duration, peer and
 // request id, never a payload, and of metadata nothing but the request id (AUTH-8).
-func (c Chain) logging() link {
-	write := logging.LoggerFunc(func(ctx context.Context, level logging.Level, msg string, fields ...any) {
-		if call := CallFrom(ctx); call != nil && call.overRate {
-			level = logging.LevelDebug // the log is no way to starve the others; the first of them is told by Rates
-		}
-		c.Logger.Log(ctx, slog.Level(level), msg, fields...)
-	})
-	options := []logging.Option{
-		logging.WithLogOnEvents(logging.FinishCall),
-		logging.WithLevels(levelOf),
-		logging.WithFieldsFromContext(func(ctx context.Context) logging.Fields {
-			if call := CallFrom(ctx); call != nil {
-				return logging.Fields{"request_id", call.RequestID}
-			}
-			return nil
-		}),
+func (c Chain) finished(ctx context.Context, p *pass, err error) {
+	if errors.Is(err, io.EOF) {
+		err = nil
 	}
-	return link{
-		logging.UnaryServerInterceptor(write, options...),
-		logging.StreamServerInterceptor(write, options...),
+	code := codeOf(err)
+	level := levelOf(code)
+	call := CallFrom(ctx)
+	if call != nil && call.overRate {
+		level = slog.LevelDebug // the log is no way to starve the others; the first of them is told by Rates
 	}
+	if !c.Logger.Enabled(ctx, level) {
+		return // as is the everyday: nothing is made of a line that nobody keeps
+	}
+	attrs := []slog.Attr{
+		slog.String("protocol", "grpc"),
+		slog.String("grpc.component", "server"),
+		slog.String("grpc.service", p.method.service),
+		slog.String("grpc.method", p.method.name),
+		slog.String("grpc.method_type", string(p.method.kind)),
+		slog.String("grpc.start_time", p.began.Format(time.RFC3339)),
+		slog.String("grpc.code", code.String()),
+	}
+	if call != nil {
+		attrs = append(attrs, slog.String("request_id", call.RequestID))
+	}
+	if from, ok := peer.FromContext(ctx); ok {
+		attrs = append(attrs, slog.String("peer.address", from.Addr.String()))
+	}
+	if deadline, ok := ctx.Deadline(); ok {
+		attrs = append(attrs, slog.String("grpc.request.deadline", deadline.Format(time.RFC3339)))
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("grpc.error", err.Error()))
+	}
+	attrs = append(attrs, slog.Float64("grpc.time_ms", float64(p.took())/float64(time.Millisecond)))
+	c.Logger.LogAttrs(ctx, level, "finished call", attrs...)
 }
 
 // levelOf keeps the everyday call out of the ordinary log: a thousand agents beat
 // every few seconds.
-func levelOf(code codes.Code) logging.Level {
+func levelOf(code codes.Code) slog.Level {
 	switch code { //nolint:exhaustive // the rest is the everyday
 	case codes.Internal, codes.Unknown, codes.DataLoss:
-		return logging.LevelError
+		return slog.LevelError
 	case codes.Unavailable, codes.ResourceExhausted:
-		return logging.LevelWarn
+		return slog.LevelWarn
 	case codes.Unauthenticated, codes.PermissionDenied:
-		return logging.LevelInfo
+		return slog.LevelInfo
 	default:
-		return logging.LevelDebug
+		return slog.LevelDebug
 	}
 }

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"testing"
 
-	"github.com/google/uuid"
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -55,7 +52,7 @@ func (f *findings) expect(b *bench, what, method string, err error, want codes.C
 }
 
 // checkOrder tries a chain and returns what is wrong with its effects.
-func checkOrder(t *testing.T, links func(Chain) []link) []string {
+func checkOrder(t *testing.T, links func(Chain) []step) []string {
 	t.Helper()
 	f := &findings{t: t}
 	invalid, invalidPush := &agentv1.FetchXComRequest{}, &agentv1.PushXComRequest{Key: "\x00"}
@@ -120,7 +117,7 @@ func checkOrder(t *testing.T, links func(Chain) []link) []string {
 		f.expect(b, "panic in a verifier", "PutVariable", err, codes.Internal)
 		f.expectPanicLogged(b)
 	})
-	each(setup{metrics: &grpcprom.ServerMetrics{}}, func(b *bench) {
+	each(setup{metrics: &Metrics{}}, func(b *bench) {
 		_, err := b.agent.Register(b.asAgent(), &agentv1.RegisterRequest{})
 		f.survived("panic in the metrics", err)
 		f.survived("panic in the metrics, stream", b.sendLogs(b.asAgent()))
@@ -133,21 +130,13 @@ func checkOrder(t *testing.T, links func(Chain) []link) []string {
 		_, err := b.agent.PushXCom(b.asAgent(), invalidPush)
 		f.expect(b, "over the rate, invalid message", "PushXCom", err, codes.ResourceExhausted)
 	})
-	each(setup{}, func(b *bench) {
-		uuid.SetRand(panicReader{})
-		defer uuid.SetRand(nil)
+	each(setup{newID: func() string { panic(secret) }}, func(b *bench) {
 		_, err := b.agent.Register(b.asAgent(), &agentv1.RegisterRequest{})
 		f.survived("panic in the request id", err)
 		f.survived("panic in the request id, stream", b.sendLogs(b.asAgent()))
 	})
 	return f.list
 }
-
-type panicReader struct{}
-
-func (panicReader) Read([]byte) (int, error) { panic(secret) }
-
-var _ io.Reader = panicReader{}
 
 // expectPanicLogged wants the panic's own line, under the call's request id.
 func (f *findings) expectPanicLogged(b *bench) {
@@ -192,25 +181,25 @@ const (
 	places
 )
 
-func swapped(i, j int) func([]link) []link {
-	return func(links []link) []link {
+func swapped(i, j int) func([]step) []step {
+	return func(links []step) []step {
 		links[i], links[j] = links[j], links[i]
 		return links
 	}
 }
 
-func without(i int) func([]link) []link {
-	return func(links []link) []link { return slices.Delete(links, i, i+1) }
+func without(i int) func([]step) []step {
+	return func(links []step) []step { return slices.Delete(links, i, i+1) }
 }
 
 // TestAuth5AMutatedChainIsFoundOut proves that the check of the order can fail. The
 // one exchange without an effect is that of logging and metrics: both stand around
 // everything that can refuse.
 func TestAuth5AMutatedChainIsFoundOut(t *testing.T) {
-	if n := len(Chain{Guard: &Guard{}, Metrics: grpcprom.NewServerMetrics()}.links()); n != places {
+	if n := len(Chain{Guard: &Guard{}, Metrics: NewMetrics()}.links()); n != places {
 		t.Fatalf("the chain has %d links, the mutants know %d", n, places)
 	}
-	mutants := map[string]func([]link) []link{
+	mutants := map[string]func([]step) []step{
 		"request id outside recovery":  swapped(atRecovery, atRequestID),
 		"logging outside request id":   swapped(atRequestID, atLogging),
 		"status outside metrics":       swapped(atMetrics, atStatus),
@@ -236,7 +225,7 @@ func TestAuth5AMutatedChainIsFoundOut(t *testing.T) {
 	}
 	for name, mutate := range mutants {
 		t.Run(name, func(t *testing.T) {
-			if wrong := checkOrder(t, func(c Chain) []link { return mutate(c.links()) }); len(wrong) == 0 {
+			if wrong := checkOrder(t, func(c Chain) []step { return mutate(c.links()) }); len(wrong) == 0 {
 				t.Error("the check of the order does not see it")
 			}
 		})

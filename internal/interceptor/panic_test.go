@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
@@ -82,7 +81,7 @@ func TestErr2APanicInAnyLayerIsInternalAndSurvived(t *testing.T) {
 			authenticate: func(string) (*auth.AgentIdentity, error) { panic(secret) },
 			authorise:    func(string) (*auth.OperatorIdentity, error) { panic(secret) },
 		}, true},
-		"metrics":                        {setup{metrics: &grpcprom.ServerMetrics{}}, false},
+		"metrics":                        {setup{metrics: &Metrics{}}, false},
 		"the log, of the finished call":  {setup{logHandler: brokenAt("finished call")}, false},
 		"the log, at everything":         {setup{logHandler: brokenAt("*")}, false},
 		"the log, as it logs a panic":    {setup{agents: panickingAgents, control: panickingControl, logHandler: brokenAt("handler panicked")}, true},
@@ -157,24 +156,14 @@ func (s *directStream) RecvMsg(any) error        { return s.err }
 func directUnary(c Chain, ctx context.Context, req any) error { //nolint:revive // the chain is the subject
 	handler := func(context.Context, any) (any, error) { return nil, nil } // a handler that does nothing
 	info := &grpc.UnaryServerInfo{FullMethod: agentv1.AgentService_Register_FullMethodName}
-	links := c.links()
-	for i := len(links) - 1; i >= 0; i-- {
-		inner, l := handler, links[i]
-		handler = func(ctx context.Context, req any) (any, error) { return l.unary(ctx, req, info, inner) }
-	}
-	_, err := handler(ctx, req)
+	_, err := c.through(c.links()).unary(ctx, req, info, handler)
 	return err
 }
 
 func directStreaming(c Chain, stream grpc.ServerStream, message any) error {
 	handler := func(_ any, stream grpc.ServerStream) error { return stream.RecvMsg(message) }
 	info := &grpc.StreamServerInfo{FullMethod: agentv1.AgentService_StreamLogs_FullMethodName, IsClientStream: true}
-	links := c.links()
-	for i := len(links) - 1; i >= 0; i-- {
-		inner, l := handler, links[i]
-		handler = func(srv any, stream grpc.ServerStream) error { return l.stream(srv, stream, info, inner) }
-	}
-	return handler(nil, stream)
+	return c.through(c.links()).stream(struct{}{}, stream, info, handler)
 }
 
 // directChain is a chain, with a context that carries a good token.
@@ -188,7 +177,7 @@ func directChain(t *testing.T) (Chain, context.Context, *syncBuffer) {
 	logger := slog.New(slog.NewJSONHandler(log, nil))
 	guard := &Guard{Policies: testPolicies(t), AuthenticateAgent: tokens.AuthenticateAgent, Logger: logger}
 	ctx := metadata.NewIncomingContext(t.Context(), metadata.Pairs("authorization", "Bearer "+token))
-	return Chain{Guard: guard, Metrics: grpcprom.NewServerMetrics(), Logger: logger}, ctx, log
+	return Chain{Guard: guard, Metrics: NewMetrics(), Logger: logger}, ctx, log
 }
 
 func TestErr2APanicInAMessagesValidationIsInternal(t *testing.T) {

@@ -2,6 +2,8 @@ package interceptor
 
 import (
 	"context"
+	"encoding/binary"
+	"math/rand/v2"
 
 	"github.com/google/uuid"
 	"google.golang.org/grpc"
@@ -14,20 +16,50 @@ const requestIDKey = "x-request-id"
 // maxRequestIDBytes bounds an id that a caller chose.
 const maxRequestIDBytes = 128
 
-// requestID gives the call a name, the caller's where it sent a proper one, and
-// says it back in the header.
-func requestID() step {
-	return step{enter: func(ctx context.Context, method string) (context.Context, error) {
-		markEntered(ctx)
-		id := chosenRequestID(ctx)
-		if id == "" {
-			id = uuid.NewString()
-		}
-		// It fails only where the header is out already, and then costs the caller
-		// nothing but the id.
-		_ = grpc.SetHeader(ctx, metadata.Pairs(requestIDKey, id))
-		return withCall(ctx, &Call{Method: method, RequestID: id}), nil
-	}}
+// requestID gives the call a name, the caller's where it sent a proper one. The header says
+// it back to who chose it, on every stream, and with every failure; a call that went well and
+// that nobody named is not looked for, and there are very many of them.
+func (c Chain) requestID() step {
+	make := c.newID
+	if make == nil {
+		make = newRequestID
+	}
+	return step{
+		enter: func(ctx context.Context, p *pass) (context.Context, error) {
+			id := chosenRequestID(ctx)
+			chosen := id != ""
+			if !chosen {
+				id = make()
+			}
+			if chosen || !p.unary {
+				tellRequestID(ctx, id)
+			}
+			p.call = Call{Method: p.full, RequestID: id, method: p.method, told: chosen || !p.unary}
+			return withCall(ctx, &p.call), nil
+		},
+		leave: func(ctx context.Context, p *pass, err error) error {
+			if err != nil && !p.call.told {
+				tellRequestID(ctx, p.call.RequestID)
+			}
+			return err
+		},
+	}
+}
+
+// tellRequestID fails only where the header is out already, and then costs the caller
+// nothing but the id.
+func tellRequestID(ctx context.Context, id string) {
+	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: []string{id}})
+}
+
+// newRequestID is a random UUID. Nothing is kept by its being secret, so that it costs no
+// call of the system.
+func newRequestID() string {
+	var id uuid.UUID
+	binary.NativeEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // as above
+	binary.NativeEndian.PutUint64(id[8:], rand.Uint64()) //nolint:gosec // as above
+	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80      // version 4, of the usual variant
+	return id.String()
 }
 
 // chosenRequestID returns the caller's own id if it can forge nothing in a log.

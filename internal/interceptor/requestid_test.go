@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,5 +99,22 @@ func TestErr1EveryCallHasItsOwnRequestID(t *testing.T) {
 	}
 	if _, err := stream.Recv(); err == nil {
 		t.Error("an ack out of nowhere")
+	}
+}
+
+// TestErr1WhoNamesACallIsToldSo: the header costs something, and is for who can use it.
+func TestErr1WhoNamesACallIsToldSo(t *testing.T) {
+	b := newBench(t, setup{})
+	for name, c := range map[string]struct{ pairs, want []string }{
+		"named":   {[]string{requestIDKey, "call-1"}, []string{"call-1"}},
+		"unnamed": {nil, nil},
+	} {
+		var header metadata.MD
+		if _, err := b.agent.Register(b.asAgent(c.pairs...), &agentv1.RegisterRequest{}, grpc.Header(&header)); err != nil {
+			t.Fatal(err)
+		}
+		if got := header.Get(requestIDKey); !slices.Equal(got, c.want) {
+			t.Errorf("%s, and all is well: the header says %q, want %q", name, got, c.want)
+		}
 	}
 }

@@ -2,79 +2,196 @@ package interceptor
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
-// step is one concern of the chain. Each function may be nil.
+// step is one concern of the chain. Each function may be nil. The context of each is the
+// one that the step's own enter returned.
 type step struct {
 	// enter runs before what is further in, and may refuse the call.
-	enter func(ctx context.Context, method string) (context.Context, error)
-	// message runs for each message from the client, and may refuse it.
-	message func(ctx context.Context, message any) error
-	// leave runs after, with the result of what is further in or of enter. It turns
-	// a panic further in (panicked is then not nil) into an error as well.
-	leave func(ctx context.Context, err error, panicked any) error
+	enter func(context.Context, *pass) (context.Context, error)
+	// message runs for each message from the client, and may refuse it; sent for each
+	// that went to a client on a stream.
+	message func(context.Context, *pass, any) error
+	sent    func(*pass)
+	// leave runs after what is further in, with its error, once enter has let the call
+	// through, and returns what becomes of the error.
+	leave func(context.Context, *pass, error) error
+	// rescue turns a panic further in into the error that leave is given. Without it the
+	// panic goes on outwards, past leave.
+	rescue func(context.Context, *pass, any) error
+	// governed confines the step to methods that are under a policy.
+	governed bool
 }
 
-// unary makes an interceptor of the step.
-func (s step) unary() grpc.UnaryServerInterceptor {
-	return func(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+// mostSteps bounds the length of a chain.
+const mostSteps = 12
+
+// pass is one call's way through the steps, in a loop rather than by one interceptor in
+// another: a call is a goroutine of its own, and the stack of it grows by copying.
+type pass struct {
+	steps    []step
+	entered  int
+	contexts [mostSteps]context.Context //nolint:containedctx // what each step made of the call's
+	full     string                     // the method's name as the transport has it
+	method   *method
+	began    time.Time
+	unary    bool
+	call     Call
+}
+
+func (p *pass) took() time.Duration { return time.Since(p.began) }
+
+// enter goes through the steps from the outside in, and returns the context of what is
+// further in. Each sees the one message of a unary call as soon as it is entered.
+func (p *pass) enter(ctx context.Context, request any) (_ context.Context, err error) {
+	for i := range p.steps {
+		s := &p.steps[i]
 		if s.enter != nil {
-			if ctx, err = s.enter(ctx, info.FullMethod); err != nil {
+			if ctx, err = s.enter(ctx, p); err != nil {
 				return nil, err
 			}
 		}
-		if s.leave != nil {
-			defer func() {
-				if err = s.leave(ctx, err, recover()); err != nil {
-					resp = nil
-				}
-			}()
-		}
-		if s.message != nil {
-			if err := s.message(ctx, req); err != nil {
+		p.contexts[i] = ctx
+		p.entered++
+		if p.unary && s.message != nil {
+			if err := s.message(ctx, p, request); err != nil {
 				return nil, err
 			}
 		}
-		return handler(ctx, req)
 	}
+	return ctx, nil
 }
 
-// stream makes an interceptor of the step for streams.
-func (s step) stream() grpc.StreamServerInterceptor {
-	return func(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
-		ctx := stream.Context()
-		if s.enter != nil {
-			if ctx, err = s.enter(ctx, info.FullMethod); err != nil {
+// taken shows the steps a message of a stream.
+func (p *pass) taken(message any) error {
+	for i := range p.steps {
+		if look := p.steps[i].message; look != nil {
+			if err := look(p.contexts[i], p, message); err != nil {
 				return err
 			}
 		}
-		if s.leave != nil {
-			defer func() { err = s.leave(ctx, err, recover()) }()
-		}
-		return handler(srv, &steppedStream{ServerStream: stream, ctx: ctx, message: s.message})
 	}
+	return nil
 }
 
-// steppedStream carries a step's context, and looks at each message received.
-type steppedStream struct {
+// leave goes back through the steps that were entered, with a panic or an error of what is
+// further in, and returns the call's error. A panic that no step took goes on.
+func (p *pass) leave(panicked any, err error) error {
+	panicked, err = p.back(panicked, err)
+	if panicked != nil {
+		panic(panicked)
+	}
+	return err
+}
+
+// back is leave, but for a panic that is left over: it is returned. What panics on the way is
+// a panic further in to the steps outside of it, which see its stack.
+func (p *pass) back(panicked any, err error) (left any, out error) {
+	defer func() {
+		if again := recover(); again != nil {
+			left, out = p.back(again, nil)
+		}
+	}()
+	for p.entered > 0 {
+		p.entered--
+		s, ctx := &p.steps[p.entered], p.contexts[p.entered]
+		if panicked != nil && s.rescue == nil {
+			continue
+		}
+		if panicked != nil {
+			err = s.rescue(ctx, p, panicked)
+			panicked = nil
+		}
+		if s.leave != nil {
+			err = s.leave(ctx, p, err)
+		}
+	}
+	return panicked, err
+}
+
+// passage has calls pass through steps.
+type passage struct {
+	all, exempt []step // exempt: those for methods without a policy
+	methods     *methods
+}
+
+func newPassage(steps []step, methods *methods) *passage {
+	p := &passage{all: steps, methods: methods}
+	for _, s := range steps {
+		if !s.governed {
+			p.exempt = append(p.exempt, s)
+		}
+	}
+	return p
+}
+
+func (c *passage) begin(full string, k kind) *pass {
+	m := c.methods.of(full, k)
+	p := &pass{steps: c.all, full: full, method: m, began: time.Now(), unary: k == kindUnary}
+	if m.exempt {
+		p.steps = c.exempt
+	}
+	return p
+}
+
+// unary is the steps as an interceptor.
+func (c *passage) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	p := c.begin(info.FullMethod, kindUnary)
+	defer func() {
+		if err = p.leave(recover(), err); err != nil {
+			resp = nil
+		}
+	}()
+	if ctx, err = p.enter(ctx, req); err != nil {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+// stream is the steps as an interceptor for streams.
+func (c *passage) stream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	if srv == nil { // nobody serves the method: it is the transport that refuses it
+		return handler(srv, stream)
+	}
+	p := c.begin(info.FullMethod, kindOf(info.IsClientStream, info.IsServerStream))
+	defer func() { err = p.leave(recover(), err) }()
+	ctx, err := p.enter(stream.Context(), nil)
+	if err != nil {
+		return err
+	}
+	return handler(srv, &passingStream{ServerStream: stream, ctx: ctx, pass: p})
+}
+
+// passingStream carries the context of the steps, and shows them each message.
+type passingStream struct {
 	grpc.ServerStream
-	ctx     context.Context //nolint:containedctx // a stream is the carrier of its context
-	message func(ctx context.Context, message any) error
+	ctx  context.Context //nolint:containedctx // a stream is the carrier of its context
+	pass *pass
 }
 
-func (s *steppedStream) Context() context.Context { return s.ctx }
+func (s *passingStream) Context() context.Context { return s.ctx }
 
-func (s *steppedStream) RecvMsg(m any) error {
+func (s *passingStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
 		// The generated code of a server stream returns it as it is.
 		return rpcstatus.Transport(err)
 	}
-	if s.message == nil {
-		return nil
+	return s.pass.taken(m)
+}
+
+func (s *passingStream) SendMsg(m any) error {
+	if err := s.ServerStream.SendMsg(m); err != nil {
+		return err
 	}
-	return s.message(s.ctx, m)
+	for i := range s.pass.steps {
+		if sent := s.pass.steps[i].sent; sent != nil {
+			sent(s.pass)
+		}
+	}
+	return nil
 }

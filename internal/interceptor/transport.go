@@ -2,74 +2,70 @@ package interceptor
 
 import (
 	"context"
-	"sync/atomic"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 )
 
-// TransportStats counts the calls that never reach the chain: the transport itself
-// refuses an undecodable or oversized message and an unknown method.
-type TransportStats struct {
-	refused *prometheus.CounterVec
+// Refusals counts the calls that never reach the chain: the transport itself refuses an
+// undecodable or oversized message and an unknown method. It sees them where services are
+// registered, rather than by a handler of statistics, for which gRPC copies the metadata
+// of every call.
+type Refusals struct {
+	counted *prometheus.CounterVec
 }
 
-// NewTransportStats registers its counter with r.
-func NewTransportStats(r prometheus.Registerer) (*TransportStats, error) {
-	t := &TransportStats{refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+// NewRefusals registers its counter with r.
+func NewRefusals(r prometheus.Registerer) (*Refusals, error) {
+	t := &Refusals{counted: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "leoflow_transport_refused_total",
 		Help: "Calls that the transport refused before any interceptor saw them, by status code.",
 	}, []string{"grpc_code"})}
-	return t, r.Register(t.refused)
+	return t, r.Register(t.counted)
 }
 
-type progressKey struct{}
+func (t *Refusals) count(code codes.Code) { t.counted.WithLabelValues(code.String()).Inc() }
 
-// progress is how far a call came.
-type progress struct {
-	begun   atomic.Bool // grpc knows the method
-	entered atomic.Bool // it reached the chain
+// ServerOption has the server count calls of unknown methods.
+func (t *Refusals) ServerOption() grpc.ServerOption {
+	return grpc.UnknownServiceHandler(func(any, grpc.ServerStream) error {
+		t.count(codes.Unimplemented)
+		return status.Error(codes.Unimplemented, "unknown service or method")
+	})
 }
 
-// markEntered notes that a call reached the chain.
-func markEntered(ctx context.Context) {
-	if p, ok := ctx.Value(progressKey{}).(*progress); ok {
-		p.entered.Store(true)
+// Of returns where services are to be registered in place of r, so that refused messages
+// of their unary methods are counted. On a stream the chain learns of them.
+func (t *Refusals) Of(r grpc.ServiceRegistrar) grpc.ServiceRegistrar {
+	return watchedRegistrar{r, t}
+}
+
+type watchedRegistrar struct {
+	grpc.ServiceRegistrar
+	refusals *Refusals
+}
+
+// RegisterService implements grpc.ServiceRegistrar.
+func (w watchedRegistrar) RegisterService(desc *grpc.ServiceDesc, implementation any) {
+	watched := *desc
+	watched.Methods = slices.Clone(desc.Methods)
+	for i := range watched.Methods {
+		watched.Methods[i].Handler = w.refusals.watch(watched.Methods[i].Handler)
+	}
+	w.ServiceRegistrar.RegisterService(&watched, implementation)
+}
+
+func (t *Refusals) watch(handler grpc.MethodHandler) grpc.MethodHandler {
+	return func(service any, ctx context.Context, receive func(any) error, through grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is grpc's
+		return handler(service, ctx, func(message any) error {
+			err := receive(message)
+			if err != nil {
+				t.count(status.Code(err))
+			}
+			return err
+		}, through)
 	}
 }
-
-// TagRPC implements stats.Handler.
-func (t *TransportStats) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context {
-	return context.WithValue(ctx, progressKey{}, new(progress))
-}
-
-// HandleRPC implements stats.Handler.
-func (t *TransportStats) HandleRPC(ctx context.Context, s stats.RPCStats) {
-	p, ok := ctx.Value(progressKey{}).(*progress)
-	if !ok {
-		return
-	}
-	switch s := s.(type) {
-	case *stats.Begin:
-		p.begun.Store(true)
-	case *stats.OutTrailer:
-		// A call of an unknown method is answered without ever beginning or ending.
-		if !p.begun.Load() {
-			t.refused.WithLabelValues(codes.Unimplemented.String()).Inc()
-		}
-	case *stats.End:
-		if s.Error != nil && !p.entered.Load() {
-			t.refused.WithLabelValues(status.Code(s.Error).String()).Inc()
-		}
-	}
-}
-
-// TagConn implements stats.Handler.
-func (t *TransportStats) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context {
-	return ctx
-}
-
-// HandleConn implements stats.Handler.
-func (t *TransportStats) HandleConn(context.Context, stats.ConnStats) {}

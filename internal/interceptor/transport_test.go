@@ -18,8 +18,8 @@ import (
 	"github.com/neochaotic/leoflow/internal/auth"
 )
 
-// refused returns how many calls the transport refused with a code. The transport
-// tells its statistics after it has answered, so the server is ended first.
+// refused returns how many calls the transport refused with a code. A call may be counted
+// after it was answered, so the server is ended first.
 func (b *bench) refused(code codes.Code) float64 {
 	b.t.Helper()
 	b.stop()
@@ -116,7 +116,7 @@ func TestAuth5AnUnknownMethodIsRefusedAndCounted(t *testing.T) {
 	}
 }
 
-func TestTransportStatsCountNoCallThatEntered(t *testing.T) {
+func TestRefusalsCountNoCallThatEntered(t *testing.T) {
 	b := newBench(t, setup{})
 	if _, err := b.agent.Register(b.ctx, &agentv1.RegisterRequest{}); status.Code(err) != codes.Unauthenticated {
 		t.Fatal(err)
@@ -128,7 +128,7 @@ func TestTransportStatsCountNoCallThatEntered(t *testing.T) {
 	if n := b.counted("leoflow_transport_refused_total"); n != 0 {
 		t.Errorf("the transport counted %v, want none", n)
 	}
-	if _, err := NewTransportStats(b.registry); !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
+	if _, err := NewRefusals(b.registry); !errors.As(err, new(prometheus.AlreadyRegisteredError)) {
 		t.Errorf("registered twice: %v", err)
 	}
 }
@@ -174,12 +174,7 @@ func TestErr1APanicInAnExemptServiceIsInternalToo(t *testing.T) {
 	chain, ctx, _ := directChain(t)
 	info := &grpc.UnaryServerInfo{FullMethod: "/grpc.health.v1.Health/Check"}
 	handler := func(context.Context, any) (any, error) { panic(secret) }
-	links := chain.links()
-	for i := len(links) - 1; i >= 0; i-- {
-		inner, l := handler, links[i]
-		handler = func(ctx context.Context, req any) (any, error) { return l.unary(ctx, req, info, inner) }
-	}
-	_, err := handler(ctx, nil)
+	_, err := chain.through(chain.links()).unary(ctx, nil, info, handler)
 	wantInternal(t, err)
 }
 

@@ -40,7 +40,21 @@ const (
 	streamsAtOnce = 4096
 	// pageWithin bounds a peer that connects to the metrics page and says nothing.
 	pageWithin = 20 * time.Second
+	// handlersReady is how many goroutines wait for calls with a stack that has grown
+	// already. Open log streams take them up for good; calls beyond have one made, which the
+	// stacks of so many streams have taught Go to make large enough.
+	handlersReady = 256
 )
+
+// TransportOptions are what makes the transport fast whatever is served over it.
+func TransportOptions() []grpc.ServerOption {
+	return []grpc.ServerOption{
+		grpc.NumStreamWorkers(handlersReady),
+		// A connection holds a buffer for what it sends only while it sends.
+		grpc.SharedWriteBuffer(true),
+		grpc.MaxConcurrentStreams(streamsAtOnce),
+	}
+}
 
 // assemble makes the services, the chain and the gRPC server.
 func (s *Server) assemble(ctx context.Context) error {
@@ -83,9 +97,10 @@ func (s *Server) assemble(ctx context.Context) error {
 	if err := s.newReady(); err != nil {
 		return err
 	}
-	agentv1.RegisterAgentServiceServer(s.grpc, s.agents)
-	controlv1.RegisterControlServiceServer(s.grpc, s.control)
-	healthv1.RegisterHealthServer(s.grpc, s.health)
+	watched := s.refusals.Of(s.grpc)
+	agentv1.RegisterAgentServiceServer(watched, s.agents)
+	controlv1.RegisterControlServiceServer(watched, s.control)
+	healthv1.RegisterHealthServer(watched, s.health)
 	if loopback, _ := checkHostPort("", s.cfg.Addr); loopback {
 		reflection.Register(s.grpc)
 	}
@@ -102,15 +117,12 @@ func (s *Server) grpcOptions() ([]grpc.ServerOption, error) {
 		return nil, err
 	}
 	chain.Authenticated = s.gate.authenticated
-	transport, err := interceptor.NewTransportStats(s.registry)
-	if err != nil {
+	if s.refusals, err = interceptor.NewRefusals(s.registry); err != nil {
 		return nil, err
 	}
-	options := append(chain.ServerOptions(),
-		grpc.StatsHandler(transport),
-		grpc.StatsHandler(s.gate),
+	options := append(append(TransportOptions(), chain.ServerOptions()...),
+		s.refusals.ServerOption(),
 		grpc.MaxRecvMsgSize(max(leastMessageBytes, s.cfg.XComMaxBytes+overLimit+messageOverhead)),
-		grpc.MaxConcurrentStreams(streamsAtOnce),
 		grpc.ConnectionTimeout(s.cfg.HandshakeWithin),
 		// Agents beat while nothing else happens: no connection is ended for its age
 		// or for being quiet, only for being dead.

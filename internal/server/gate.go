@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/peer"
 )
 
 // spared is how long a connection is let be even where too many others wait to be known:
@@ -17,8 +17,8 @@ import (
 const spared = time.Second
 
 // gate bounds the connections over which nobody has said yet who they are, in number and
-// time (LIMIT-3). It is the listener that they come by, and the stats handler that knows
-// over which connection a call came. A connection with one authenticated call is let be
+// time (LIMIT-3). It is the listener that they come by; over which connection a call came
+// is told by the address of its peer. A connection with one authenticated call is let be
 // for ever: it may be quiet for as long as it likes.
 type gate struct {
 	net.Listener
@@ -27,31 +27,36 @@ type gate struct {
 	closed *prometheus.CounterVec
 
 	mu        sync.Mutex
-	strangers *list.List          // of *guest, the oldest first
-	byAddrs   map[addrPair]*guest // the same ones
-	fewer     chan struct{}       // tells whoever waits that there is one less
+	strangers *list.List    // of *guest, the oldest first
+	fewer     chan struct{} // tells whoever waits that there is one less
 }
-
-// addrPair names a connection while it is open.
-type addrPair struct{ remote, local string }
-
-func pairOf(remote, local net.Addr) addrPair { return addrPair{remote.String(), local.String()} }
 
 // guest is a connection.
 type guest struct {
 	net.Conn
 	gate  *gate
-	addrs addrPair
+	addr  guestAddr
 	came  time.Time
 	late  *time.Timer
 	place *list.Element // among the strangers; nil: no longer. Guarded by gate.mu
 	known atomic.Bool
 }
 
+// guestAddr is the address of a guest, as gRPC hands it to every call of the connection. A
+// handler of statistics could tell the connection as well, but has gRPC copy the metadata of
+// every call.
+type guestAddr struct {
+	net.Addr
+	guest *guest
+}
+
+// RemoteAddr implements net.Conn.
+func (c *guest) RemoteAddr() net.Addr { return &c.addr }
+
 // newGate lets so many strangers wait for so long. Its listener is yet to be set.
 func newGate(most int, within time.Duration, registry prometheus.Registerer) (*gate, error) {
 	g := &gate{
-		most: most, within: within, strangers: list.New(), byAddrs: map[addrPair]*guest{}, fewer: make(chan struct{}, 1),
+		most: most, within: within, strangers: list.New(), fewer: make(chan struct{}, 1),
 		closed: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "leoflow_unauthenticated_connections_closed_total",
 			Help: "Connections closed before an authenticated call was made, because they took too long (late) or others came (crowded).",
@@ -111,11 +116,11 @@ func (g *gate) makeRoom() time.Duration {
 }
 
 func (g *gate) enter(conn net.Conn) net.Conn {
-	c := &guest{Conn: conn, gate: g, addrs: pairOf(conn.RemoteAddr(), conn.LocalAddr()), came: time.Now()}
+	c := &guest{Conn: conn, gate: g, came: time.Now()}
+	c.addr = guestAddr{conn.RemoteAddr(), c}
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	c.place = g.strangers.PushBack(c)
-	g.byAddrs[c.addrs] = c
 	c.late = time.AfterFunc(g.within, func() { c.dismiss("late") })
 	return c
 }
@@ -128,7 +133,6 @@ func (c *guest) leave() bool {
 		return false
 	}
 	c.gate.strangers.Remove(c.place)
-	delete(c.gate.byAddrs, c.addrs)
 	c.place = nil
 	c.late.Stop()
 	select {
@@ -152,30 +156,13 @@ func (c *guest) Close() error {
 	return c.Conn.Close()
 }
 
-type guestKey struct{}
-
 // authenticated notes that the peer of a call is known.
 func (*gate) authenticated(ctx context.Context) {
-	if c, ok := ctx.Value(guestKey{}).(*guest); ok && c.known.CompareAndSwap(false, true) {
-		c.leave()
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return
+	}
+	if addr, ok := p.Addr.(*guestAddr); ok && !addr.guest.known.Load() && addr.guest.known.CompareAndSwap(false, true) {
+		addr.guest.leave()
 	}
 }
-
-// TagConn implements stats.Handler: the context is that of every call of the connection.
-func (g *gate) TagConn(ctx context.Context, info *stats.ConnTagInfo) context.Context {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if c := g.byAddrs[pairOf(info.RemoteAddr, info.LocalAddr)]; c != nil {
-		return context.WithValue(ctx, guestKey{}, c)
-	}
-	return ctx // it is gone already
-}
-
-// HandleConn implements stats.Handler.
-func (*gate) HandleConn(context.Context, stats.ConnStats) {}
-
-// TagRPC implements stats.Handler.
-func (*gate) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
-
-// HandleRPC implements stats.Handler.
-func (*gate) HandleRPC(context.Context, stats.RPCStats) {}

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	grpcprom "github.com/grpc-ecosystem/go-grpc-middleware/providers/prometheus"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
@@ -18,6 +17,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/agentrpc"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/controlrpc"
+	"github.com/neochaotic/leoflow/internal/interceptor"
 	"github.com/neochaotic/leoflow/internal/logs"
 	"github.com/neochaotic/leoflow/internal/reaper"
 	"github.com/neochaotic/leoflow/internal/secrets"
@@ -48,6 +48,7 @@ type Server struct {
 	control  *controlrpc.Server
 	grpc     *grpc.Server
 	gate     *gate
+	refusals *interceptor.Refusals
 	health   *health.Server
 	ready    prometheus.Gauge // 1: the store can be written
 	reaper   *reaper.Reaper
@@ -59,6 +60,7 @@ type Server struct {
 // Every ability that a rule needs is one that our own parts have.
 var (
 	_ agentrpc.Store            = (*store.Store)(nil)
+	_ agentrpc.PromptStore      = (*store.Store)(nil)
 	_ agentrpc.Registrar        = (*store.Store)(nil)
 	_ agentrpc.TimedReporter    = (*store.Store)(nil)
 	_ agentrpc.CancelReader     = (*store.Store)(nil)
@@ -294,7 +296,7 @@ func (s *Server) serveMetrics(failed chan<- error) *http.Server {
 }
 
 // newMetrics registers the RPC metrics.
-func (s *Server) newMetrics() (*grpcprom.ServerMetrics, error) {
-	metrics := grpcprom.NewServerMetrics(grpcprom.WithServerHandlingTimeHistogram())
+func (s *Server) newMetrics() (*interceptor.Metrics, error) {
+	metrics := interceptor.NewMetrics()
 	return metrics, s.registry.Register(metrics)
 }

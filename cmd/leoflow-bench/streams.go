@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"text/tabwriter"
+
+	"github.com/neochaotic/leoflow/internal/bench"
+)
+
+type streamsCmd struct {
+	Target   []string `default:"sqlite" placeholder:"NAME" help:"Servers to compare with bare gRPC, by default ${default}."`
+	Postgres string   `placeholder:"DSN" help:"As with compare."`
+	Streams  int      `default:"10000" placeholder:"N" help:"How many log streams are open, by default ${default}."`
+	Conns    int      `default:"16" placeholder:"N" help:"Over how many connections, by default ${default}."`
+	Lines    int      `default:"5000" placeholder:"N" help:"How many lines are sent through a stream, by default ${default}."`
+	Sample   int      `default:"500" placeholder:"N" help:"Through how many of the streams, by default ${default}."`
+	Output   string   `short:"o" default:"table" enum:"table,json" placeholder:"FORM" help:"Form of the results: table or json; by default ${default}."`
+}
+
+// Help says what is measured.
+func (streamsCmd) Help() string {
+	return `Open log streams on a gRPC server with empty handlers, and on servers of ours, and print how much
+resident memory each stream takes: while it is idle, and after lines went through it. What a server
+holds is looked at once it holds still; its garbage is collected before the streams are opened, and not after,
+save for the figures that say so.`
+}
+
+// held is what the streams of a server take.
+type held struct {
+	Target  string `json:"target"`
+	Streams int    `json:"streams"`
+	// Per stream, in bytes: idle, and after lines; the same without garbage.
+	Idle       int64 `json:"idle_bytes"`
+	IdleLive   int64 `json:"idle_live_bytes"`
+	Used       int64 `json:"used_bytes"`
+	UsedLive   int64 `json:"used_live_bytes"`
+	Files      int   `json:"files"`
+	FilesAfter int   `json:"files_after_lines"`
+	RSS        int64 `json:"rss_bytes"`
+}
+
+// Run measures one server after the other.
+func (c *streamsCmd) Run(con *console) (err error) {
+	if c.Streams < 1 || c.Conns < 1 || c.Lines < 1 || c.Sample < 1 || c.Sample > c.Streams {
+		return badUsage{errors.New("--streams, --conns, --lines or --sample is 0 or less, or --sample is over --streams: give another")}
+	}
+	if err := checkTargets(c.Target); err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	scratch, err := os.MkdirTemp("", "leoflow-bench-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
+	var rows []held
+	for _, name := range append([]string{"bare"}, c.Target...) {
+		row, err := c.measure(ctx, con, name, scratch)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		rows = append(rows, row)
+	}
+	return c.tell(con, rows)
+}
+
+// measure is one server.
+func (c *streamsCmd) measure(ctx context.Context, con *console, name, scratch string) (_ held, err error) {
+	start := compareCmd{Postgres: c.Postgres, Live: c.Streams, shape: shape{Conns: c.Conns}}
+	r, err := start.start(ctx, con, name, scratch)
+	if err != nil {
+		return held{}, err
+	}
+	defer func() { err = errors.Join(err, r.end()) }()
+	before, err := r.look(ctx, true)
+	if err != nil {
+		return held{}, err
+	}
+	streams, err := bench.OpenStreams(ctx, r.conns, r.attempts)
+	if err != nil {
+		return held{}, err
+	}
+	idle, err1 := r.look(ctx, false)
+	idleLive, err2 := r.look(ctx, true)
+	err3 := streams.Send(c.Sample, c.Lines)
+	used, err4 := r.look(ctx, false)
+	usedLive, err5 := r.look(ctx, true)
+	if err := errors.Join(err1, err2, err3, err4, err5, streams.Close()); err != nil {
+		return held{}, err
+	}
+	each := func(now, then bench.Spent, n int) int64 { return (now.RSS - then.RSS) / int64(n) }
+	out := held{
+		Target: name, Streams: c.Streams, Files: idle.Files - before.Files, FilesAfter: used.Files - before.Files, RSS: used.RSS,
+		Idle: each(idle, before, c.Streams), IdleLive: each(idleLive, before, c.Streams),
+	}
+	out.Used = out.IdleLive + each(used, idleLive, c.Sample)
+	out.UsedLive = out.IdleLive + each(usedLive, idleLive, c.Sample)
+	return out, nil
+}
+
+// look is what the server holds, with or without its garbage.
+func (r *rival) look(ctx context.Context, collected bool) (bench.Spent, error) {
+	if _, err := bench.Settled(ctx, r.server.Process.Pid); err != nil {
+		return bench.Spent{}, err
+	}
+	if collected {
+		if err := r.server.collect(); err != nil {
+			return bench.Spent{}, err
+		}
+	}
+	return bench.Settled(ctx, r.server.Process.Pid)
+}
+
+func (c *streamsCmd) tell(con *console, rows []held) error {
+	if c.Output == "json" {
+		enc := json.NewEncoder(con.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(rows)
+	}
+	w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "server\tidle KiB\twithout garbage\tafter %d lines KiB\twithout garbage\tfiles\tafter lines\tRSS MiB\t\n", c.Lines)
+	kib := func(n int64) string { return fmt.Sprintf("%.1f", float64(n)/(1<<10)) }
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t\n", r.Target, kib(r.Idle), kib(r.IdleLive), kib(r.Used), kib(r.UsedLive),
+			r.Files, r.FilesAfter, mebibytes(r.RSS))
+	}
+	return w.Flush()
+}

@@ -1,0 +1,33 @@
+package store
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
+)
+
+// TestBeat3APromptHeartbeatDecidesNothingOfAnEnd: why an attempt is not live is for
+// RecordHeartbeat to say.
+func TestBeat3APromptHeartbeatDecidesNothingOfAnEnd(t *testing.T) {
+	onCrowd(t, 2, func(t *testing.T, c crowd) {
+		live, ended := c.ids[0], c.ids[1]
+		if err := c.ReportState(as("a"), ended, domain.TaskStateFailed, 1, ""); err != nil {
+			t.Fatal(err)
+		}
+		unknown := live
+		unknown.TryNumber = 7
+		if decided, err := c.PromptHeartbeat(as("a"), live); decided != (c.Store.beats != nil) || err != nil {
+			t.Errorf("of a live attempt: %v, %v", decided, err)
+		}
+		for what, id := range map[string]auth.AgentIdentity{"an ended": ended, "an unknown": unknown} {
+			if decided, err := c.PromptHeartbeat(as("a"), id); decided || err != nil {
+				t.Errorf("of %s attempt: %v, %v", what, decided, err)
+			}
+		}
+		if decided, err := c.PromptHeartbeat(as("b"), live); c.Store.beats != nil && (!decided || !errors.Is(err, domain.ErrNoTenant)) {
+			t.Errorf("in another tenant's name: %v, %v", decided, err)
+		}
+	})
+}
