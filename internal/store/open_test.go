@@ -108,6 +108,7 @@ const helperDir = "LEOFLOW_TEST_OPEN_DIR"
 func TestMain(m *testing.M) {
 	dir := os.Getenv(helperDir)
 	if dir == "" {
+		hasten()
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 			if err := migrated.Drop(); err != nil {
 				fmt.Println(err)
