@@ -51,7 +51,8 @@ type Config[I, R any] struct {
 	// not on any caller's context; required.
 	Write func(context.Context, []I) ([]R, error)
 	// Key names what an item is about. Two items of one key are never in the same batch,
-	// and are written in the order in which they came. Batches are sorted by it; required.
+	// and are written in the order in which they came. Batches are sorted by it. nil: items
+	// have nothing to do with each other.
 	Key func(I) string
 	// Judge says what an error of Write means; nil: Fail.
 	Judge func(error) Verdict
@@ -75,6 +76,7 @@ type Writer[I, R any] struct {
 
 	mu     sync.Mutex
 	queue  []*entry[I, R]
+	want   int // how many items the writer waits for, while it lingers
 	closed bool
 	wake   chan struct{} // there is something to write, or the end
 	room   chan struct{} // closed, and made anew, when items leave a full queue
@@ -155,9 +157,14 @@ func (w *Writer[I, R]) put(item I) (_ *entry[I, R], room <-chan struct{}, _ erro
 	case len(w.queue) >= w.cfg.MaxQueue:
 		return nil, w.room, ErrFull
 	}
-	e := &entry[I, R]{item, w.cfg.Key(item), make(chan answer[R], 1)}
+	e := &entry[I, R]{item: item, answer: make(chan answer[R], 1)}
+	if w.cfg.Key != nil {
+		e.key = w.cfg.Key(item)
+	}
 	w.queue = append(w.queue, e)
-	w.rouse()
+	if len(w.queue) >= w.want {
+		w.rouse()
+	}
 	return e, nil, nil
 }
 
@@ -240,13 +247,8 @@ func (w *Writer[I, R]) linger(last int) {
 	}
 	timer := time.NewTimer(w.cfg.Linger)
 	defer timer.Stop()
-	for {
-		w.mu.Lock()
-		enough := w.closed || len(w.queue) >= last
-		w.mu.Unlock()
-		if enough {
-			return
-		}
+	defer w.await(0)
+	for !w.await(last) {
 		select {
 		case <-w.wake:
 		case <-timer.C:
@@ -255,15 +257,24 @@ func (w *Writer[I, R]) linger(last int) {
 	}
 }
 
+// await has the writer roused when so many items wait, and reports whether they do.
+func (w *Writer[I, R]) await(items int) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.want = items
+	return w.closed || len(w.queue) >= items
+}
+
 // take takes the oldest items out of the queue, of each key the first, sorted by key.
 func (w *Writer[I, R]) take() (batch []*entry[I, R], closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	full := len(w.queue) >= w.cfg.MaxQueue
-	taken := map[string]bool{}
+	taken := make(map[string]bool, len(w.queue))
+	batch = make([]*entry[I, R], 0, min(len(w.queue), w.cfg.MaxBatch))
 	left := w.queue[:0]
 	for _, e := range w.queue {
-		if len(batch) == w.cfg.MaxBatch || taken[e.key] {
+		if len(batch) == w.cfg.MaxBatch || w.cfg.Key != nil && taken[e.key] {
 			left = append(left, e)
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"entgo.io/ent/dialect/sql"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/sethvargo/go-retry"
 
@@ -88,8 +89,9 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err != nil {
 		return explain(err)
 	}
-	var readOnly string
-	if err := each(rows, []any{&readOnly}, func() {}); err != nil {
+	defer rows.Close() //nolint:errcheck // what was read is read
+	readOnly, err := sql.ScanString(rows)
+	if err != nil {
 		return explain(err)
 	}
 	if readOnly == "on" {

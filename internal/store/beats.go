@@ -60,11 +60,11 @@ func (s *Store) writeBeats(ctx context.Context, refs []domain.AttemptRef) ([]out
 	}
 	out := make([]outcome, len(refs))
 	var pending bool
-	err := s.hasty.writeOne(ctx, s.statements.beat, rows, []any{&pending}, func(n int) {
+	err := s.hasty.writeOne(ctx, call{s.statements.beat, rows, []any{&pending}, func(n int) {
 		if out[n] = done; pending {
 			out[n] = cancelled
 		}
-	})
+	}})
 	return unheld(out, err)
 }
 

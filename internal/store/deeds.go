@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -65,15 +64,14 @@ func (s *Store) push(ctx context.Context, p push) (outcome, error) {
 func (s *Store) writeDeeds(ctx context.Context, deeds []deed) ([]outcome, error) {
 	out := make([]outcome, len(deeds))
 	changed := map[watchKey]struct{}{}
-	err := s.durable.write(ctx, func(ctx context.Context, t gathered) error {
-		moves, err := s.writeReports(ctx, t, deeds, out)
+	err := s.durable.write(ctx, func(t gathered) error {
+		var moves []move
+		var values [][]any
+		err := t.do(append(s.reports(deeds, out, &moves), s.fences(deeds, out, &values))...)
 		if err != nil {
 			return err
 		}
-		if err := s.writeMoves(ctx, t, moves, changed); err != nil {
-			return err
-		}
-		return s.writePushes(ctx, t, deeds, out)
+		return s.writeRest(t, moves, values, changed)
 	})
 	for key := range changed { // after a commit that may have been made, too
 		s.watches.wake(key)
@@ -88,9 +86,8 @@ type move struct {
 	cause             domain.Cause
 }
 
-// writeReports is report.apply for many.
-func (s *Store) writeReports(ctx context.Context, t gathered, deeds []deed, out []outcome) ([]move, error) {
-	var moves []move
+// reports are what report.apply does, for many. They tell of the moves.
+func (s *Store) reports(deeds []deed, out []outcome, moves *[]move) (calls []call) {
 	for _, state := range domain.TaskStateQueued.Next() {
 		var rows [][]any
 		var of []int
@@ -100,15 +97,13 @@ func (s *Store) writeReports(ctx context.Context, t gathered, deeds []deed, out 
 			}
 		}
 		var m move
-		err := t.do(ctx, s.statements.report[state], rows, []any{&m.taskPk, &m.runPk, &m.at, &m.cause}, func(n int) {
-			m.report = deeds[of[n]].report
-			moves, out[of[n]] = append(moves, m), done
-		})
-		if err != nil {
-			return nil, err
-		}
+		var cause string
+		calls = append(calls, call{s.statements.report[state], rows, []any{&m.taskPk, &m.runPk, &m.at, &cause}, func(n int) {
+			m.report, m.cause = deeds[of[n]].report, domain.Cause(cause)
+			*moves, out[of[n]] = append(*moves, m), done
+		}})
 	}
-	return moves, nil
+	return calls
 }
 
 // row has the columns of newReport.
@@ -159,8 +154,12 @@ func (s *Store) newReport(state domain.TaskState) *many {
 	return w.update(attempt.Table, set...).own().and(takes(state)).done(returning(w, attempt.FieldEndedAt)...)
 }
 
-// writeMoves is txn.moved for many.
-func (s *Store) writeMoves(ctx context.Context, t gathered, moves []move, changed map[watchKey]struct{}) error {
+// writeRest is txn.moved for many, stores the values of those that may push, and commits.
+func (s *Store) writeRest(t gathered, moves []move, values [][]any, changed map[watchKey]struct{}) error {
+	value := call{of: s.statements.value, rows: values}
+	if len(moves) == 0 {
+		return t.last(value)
+	}
 	tasks := make([][]any, len(moves))
 	runs := map[int64]*[]move{}
 	for i, m := range moves {
@@ -171,9 +170,6 @@ func (s *Store) writeMoves(ctx context.Context, t gathered, moves []move, change
 		*runs[m.runPk] = append(*runs[m.runPk], m)
 		changed[watchKey{m.ref.TenantID, domain.RunKey{DagID: m.ref.DagID, RunID: m.ref.RunID}}] = struct{}{}
 	}
-	if err := t.do(ctx, s.statements.task, tasks, nil, nil); err != nil {
-		return err
-	}
 	pks := slices.Sorted(maps.Keys(runs))
 	rows := make([][]any, len(pks))
 	for i, pk := range pks {
@@ -182,16 +178,19 @@ func (s *Store) writeMoves(ctx context.Context, t gathered, moves []move, change
 	}
 	var last int64
 	var changes [][]any
-	err := t.do(ctx, s.statements.run, rows, []any{&last}, func(n int) {
+	run := call{s.statements.run, rows, []any{&last}, func(n int) {
 		of := *runs[pks[n]]
 		for i, m := range of {
 			changes = append(changes, m.change(last-int64(len(of)-1-i)))
 		}
-	})
-	if err == nil && len(changes) != len(moves) {
-		err = errors.New("run of a task instance is missing")
+	}}
+	if err := t.do(call{of: s.statements.task, rows: tasks}, run); err != nil {
+		return err
 	}
-	return cmp.Or(err, t.do(ctx, s.statements.change, changes, nil, nil))
+	if len(changes) != len(moves) {
+		return errors.New("run of a task instance is missing")
+	}
+	return t.last(call{of: s.statements.change, rows: changes}, value)
 }
 
 // change is the entry of a move in the history.
@@ -203,20 +202,19 @@ func (m move) change(revision int64) []any {
 	return []any{m.ref.TenantID, m.runPk, revision, m.ref.TaskID, int64(m.ref.TryNumber), string(m.state), string(m.cause), int64(exitCode), message, m.at}
 }
 
-// writePushes fences many pushes, and stores the values of those that may.
-func (s *Store) writePushes(ctx context.Context, t gathered, deeds []deed, out []outcome) error {
+// fences are of the attempts that push, for many. Of those that may it tells the values.
+func (s *Store) fences(deeds []deed, out []outcome, values *[][]any) call {
 	var of []int
-	var fences, values [][]any
+	var rows [][]any
 	for i, d := range deeds {
 		if d.push != nil {
-			fences, of = append(fences, refRow(d.push.from)), append(of, i)
+			rows, of = append(rows, refRow(d.push.from)), append(of, i)
 		}
 	}
-	err := t.do(ctx, s.statements.fence, fences, []any{new(int64)}, func(n int) {
+	return call{s.statements.fence, rows, []any{new(int64)}, func(n int) {
 		out[of[n]] = done
-		values = append(values, deeds[of[n]].push.row())
-	})
-	return cmp.Or(err, t.do(ctx, s.statements.value, values, nil, nil))
+		*values = append(*values, deeds[of[n]].push.row())
+	}}
 }
 
 func (p *push) row() []any {

@@ -3,11 +3,14 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"entgo.io/ent/dialect/sql/schema"
@@ -52,10 +55,42 @@ func emptying() string {
 	return text.String()
 }
 
+// Fresh is a directory with an SQLite file that has all tables, and nothing in them: to
+// copy it takes less time than to make them.
+func Fresh(t testing.TB) Config {
+	t.Helper()
+	file, err := migratedFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, databaseFile), file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Config{Dir: dir}
+}
+
+// migratedFile is an SQLite file with all tables.
+var migratedFile = sync.OnceValues(func() (file []byte, err error) {
+	dir, err := os.MkdirTemp("", "leoflow-store-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := Open(context.Background(), Config{Dir: dir})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil { // it leaves nothing beside the file
+		return nil, err
+	}
+	return os.ReadFile(filepath.Join(dir, databaseFile)) //nolint:gosec // made above
+})
+
 // places are where a store may keep its data, by their dialects: each returns an empty
 // one, whose tables a test leaves as they are.
 var places = map[string]func(testing.TB) Config{
-	"sqlite":   func(t testing.TB) Config { return Config{Dir: t.TempDir()} },
+	"sqlite":   Fresh,
 	"postgres": func(t testing.TB) Config { return Config{DSN: migrated.Shared(t)} },
 }
 
@@ -70,7 +105,7 @@ func OnEach(t *testing.T, test func(t *testing.T, fresh func(testing.TB) Config)
 func OnEachWay(t *testing.T, test func(t *testing.T, fresh func(testing.TB) Config)) {
 	OnEach(t, test)
 	t.Run("sqlite direct", func(t *testing.T) {
-		test(t, func(t testing.TB) Config { return Config{Dir: t.TempDir(), WritePath: Direct} })
+		test(t, func(t testing.TB) Config { return Config{Dir: Fresh(t).Dir, WritePath: Direct} })
 	})
 }
 

@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/neochaotic/leoflow/ent/attempt"
@@ -24,16 +26,15 @@ const (
 func (s *Store) newFetch() *many {
 	w := s.forMany(append(append([]column(nil), refColumns...), textColumn(colSourceDag), textColumn(colSourceRun),
 		textColumn(colSourceTask), textColumn(xcomentry.FieldKey), intColumn(xcomentry.FieldExpiresAt))...)
-	w.one = true
-	w.WriteString("SELECT ")
-	for i, name := range []string{xcomentry.FieldValue, xcomentry.FieldContentType, xcomentry.FieldCreatedAt} {
-		if i > 0 {
-			w.Comma()
-		}
-		w.WriteString(w.in(xcomentry.Table, name))
+	w.WriteString("SELECT " + strings.Join(w.numbered([]string{
+		w.in(xcomentry.Table, xcomentry.FieldValue), w.in(xcomentry.Table, xcomentry.FieldContentType), w.in(xcomentry.Table, xcomentry.FieldCreatedAt),
+	}), ", ") + " FROM ")
+	if s.postgres {
+		w.rows()
+	} else {
+		w.WriteString("(SELECT 1) AS b")
 	}
-	w.WriteString(" FROM ")
-	w.rows().WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
+	w.WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
 	w.own().and(liveState())
 	w.WriteString(" JOIN ").Ident(taskinstance.Table).WriteString(" ON ")
 	w.equal(taskinstance.Table, taskinstance.FieldTenant)
@@ -42,7 +43,8 @@ func (s *Store) newFetch() *many {
 	w.equal(xcomentry.Table, xcomentry.FieldTenant, xcomentry.FieldKey)
 	w.source(xcomentry.Table).WriteString(
 		" AND " + w.in(xcomentry.Table, xcomentry.FieldTry) + " = " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) +
-			" AND " + w.in(xcomentry.Table, xcomentry.FieldExpiresAt) + " > " + w.of(xcomentry.FieldExpiresAt))
+			" AND " + w.in(xcomentry.Table, xcomentry.FieldExpiresAt) + " > " + w.of(xcomentry.FieldExpiresAt) +
+			fmt.Sprintf(" AND length(%s) <= %d", w.in(xcomentry.Table, xcomentry.FieldValue), maxGathered))
 	m := w.done()
 	m.returns = true
 	return m
@@ -58,18 +60,44 @@ func (w *writing) source(table string) *writing {
 	return w
 }
 
-// fetch is GetXCom for an attempt that awaits its outcome and a value that is there;
-// false: it may be otherwise.
-func (s *Store) fetch(ctx context.Context, key xcom.Key, by domain.AttemptRef, now time.Time) (out xcom.Entry, found bool, err error) {
+// wanted is a value that an attempt asks for.
+type wanted struct {
+	key xcom.Key
+	by  domain.AttemptRef
+	now time.Time
+}
+
+// fetched is what was found; nil: nothing.
+type fetched *xcom.Entry
+
+// fetch is GetXCom for an attempt that awaits its outcome and a value that is there, and
+// not large, among others; false: it may be otherwise.
+func (s *Store) fetch(ctx context.Context, w wanted) (xcom.Entry, bool, error) {
 	end, err := s.begin()
 	if err != nil {
 		return xcom.Entry{}, false, err
 	}
 	defer end()
-	row := append(refRow(by), key.DagID, key.RunID, key.TaskID, key.Name, now.UnixMicro())
+	got, err := s.fetches.Do(ctx, w)
+	if err != nil || got == nil {
+		return xcom.Entry{}, false, explain(err)
+	}
+	return *got, true, nil
+}
+
+// readWanted reads many values, each of which was there at a moment after it was asked for.
+func (s *Store) readWanted(ctx context.Context, all []wanted) ([]fetched, error) {
+	rows := make([][]any, len(all))
+	for i, w := range all {
+		rows[i] = append(refRow(w.by), w.key.DagID, w.key.RunID, w.key.TaskID, w.key.Name, w.now.UnixMicro())
+	}
+	out := make([]fetched, len(all))
+	var e xcom.Entry
 	var created int64
-	err = s.fetching.readOne(ctx, s.statements.fetch, row, []any{&out.Value, &out.ContentType, &created}, func() {
-		out.SizeBytes, out.CreatedAt, found = len(out.Value), instant(created), true
-	})
-	return out, found, explain(err)
+	err := s.fetching.writeOne(ctx, call{s.statements.fetch, rows, []any{&e.Value, &e.ContentType, &created}, func(n int) {
+		found := e
+		found.SizeBytes, found.CreatedAt = len(e.Value), instant(created)
+		out[n] = &found
+	}})
+	return out, err
 }

@@ -30,22 +30,23 @@ const (
 	heldTimeout = 100 * time.Millisecond
 )
 
-// openGathering begins to gather writes. The commits over hasty need not wait for the disk.
-func (s *Store) openGathering(ctx context.Context, durable, hasty *gathering) error {
-	s.durable, s.hasty = durable, hasty
-	if err := errors.Join(
-		hasty.prepare(ctx, s.statements.beat),
-		durable.prepare(ctx, s.statements.durable()...),
-	); err != nil {
-		return err
-	}
+// maxFetched is how many values are read together.
+const maxFetched = 64
+
+// openGathering begins to gather what is written over those connections, and read. The
+// commits over hasty need not wait for the disk.
+func (s *Store) openGathering(durable, hasty, fetching *gathering) {
+	s.statements = s.newStatements()
+	s.durable, s.hasty, s.fetching = durable, hasty, fetching
 	s.beats = batch.New(batch.Config[domain.AttemptRef, outcome]{
 		Write: s.writeBeats, Key: keyOf, Judge: judge, Timeout: beatsWithin, Linger: linger,
 	})
 	s.deeds = batch.New(batch.Config[deed, outcome]{
 		Write: s.writeDeeds, Key: deed.key, Judge: judge, Linger: linger,
 	})
-	return nil
+	s.fetches = batch.New(batch.Config[wanted, fetched]{
+		Write: s.readWanted, Judge: judge, MaxBatch: maxFetched, Linger: linger,
+	})
 }
 
 // closeGathering ends it, when no call is under way any more.
@@ -56,6 +57,9 @@ func (s *Store) closeGathering() error {
 	}
 	if s.deeds != nil {
 		errs = append(errs, s.deeds.Close(context.Background()))
+	}
+	if s.fetches != nil {
+		errs = append(errs, s.fetches.Close(context.Background()))
 	}
 	for _, g := range []*gathering{s.hasty, s.durable, s.fetching} {
 		if g != nil {

@@ -3,181 +3,215 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+
+	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// gathering is a connection that statements for many rows go over.
+// gathering is a connection that statements for many rows go over. They go past
+// database/sql, which takes more time for a row than the database does.
 type gathering struct {
 	db       *sql.DB
 	postgres bool
+	plain    bool // PostgreSQL, with nothing prepared: what is between may not bear it
 	turns    turns
-	borrowed bool                // db is somebody else's to close
-	prepared map[*many]*sql.Stmt // on SQLite
+	borrowed bool // db is somebody else's to close
+
+	// What is prepared, and on which connection. Whoever has the turn has them.
+	on       any
+	prepared map[*many]driver.Stmt // on SQLite
+	named    map[*many]string      // on PostgreSQL
 }
 
-// prepare readies statements.
-func (g *gathering) prepare(ctx context.Context, statements ...*many) (err error) {
-	if g.postgres {
-		return nil // its driver does, when first they are sent
-	}
-	g.prepared = map[*many]*sql.Stmt{}
-	for _, m := range statements {
-		if g.prepared[m], err = g.db.PrepareContext(ctx, m.text); err != nil { //nolint:sqlclosecheck // close does
-			return fmt.Errorf("prepare %s: %w", m.text, err)
-		}
-	}
-	return nil
-}
-
-// close closes the connection, after what was prepared on it.
-func (g *gathering) close() error {
-	var errs []error
-	for _, statement := range g.prepared {
-		errs = append(errs, statement.Close())
-	}
-	if !g.borrowed {
-		errs = append(errs, g.db.Close())
-	}
-	return errors.Join(errs...)
+// call is a statement for rows. Of each row that it has written or found, what the
+// statement returns is read into those variables, and got is called: it was the nth,
+// from 0.
+type call struct {
+	of   *many
+	rows [][]any
+	into []any
+	got  func(n int)
 }
 
 // gathered is a transaction of many rows.
-type gathered struct {
-	*gathering
-	tx *sql.Tx // nil: each statement is one
+type gathered interface {
+	// do makes calls, one after the other. Those that have no rows it leaves out.
+	do(calls ...call) error
+	// last is do, and commits.
+	last(calls ...call) error
 }
 
-// write runs fn in a transaction.
-func (g *gathering) write(ctx context.Context, fn func(context.Context, gathered) error) error {
+// write runs fn in a transaction. What fn has not committed is rolled back.
+func (g *gathering) write(ctx context.Context, fn func(gathered) error) error {
 	end, err := g.turns.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer end()
-	tx, err := g.db.BeginTx(ctx, nil)
+	return g.raw(ctx, func(on any) error {
+		if g.postgres {
+			return g.writePostgres(ctx, on, fn)
+		}
+		return g.writeSQLite(ctx, on, fn)
+	})
+}
+
+// writeOne makes a call in a transaction of its own.
+func (g *gathering) writeOne(ctx context.Context, c call) error {
+	return g.write(ctx, func(t gathered) error { return t.last(c) })
+}
+
+// raw runs fn on the connection.
+func (g *gathering) raw(ctx context.Context, fn func(on any) error) (err error) {
+	conn, err := g.db.Conn(ctx)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error of fn tells more
-	if err := fn(ctx, gathered{g, tx}); err != nil {
+	defer func() {
+		if closed := conn.Close(); !errors.Is(closed, sql.ErrConnDone) { // fn may have found it broken
+			err = errors.Join(err, closed)
+		}
+	}()
+	return conn.Raw(fn)
+}
+
+// close closes the connection, after what was prepared on it.
+func (g *gathering) close() error {
+	err := g.forget()
+	if !g.borrowed {
+		err = errors.Join(err, g.db.Close())
+	}
+	return err
+}
+
+// forget closes what was prepared.
+func (g *gathering) forget() error {
+	var errs []error
+	for _, statement := range g.prepared {
+		errs = append(errs, statement.Close())
+	}
+	g.on, g.prepared, g.named = nil, nil, nil
+	return errors.Join(errs...)
+}
+
+// sqliteConn is what a connection of SQLite's driver does.
+type sqliteConn interface {
+	driver.ConnBeginTx
+	driver.ConnPrepareContext
+}
+
+// sqliteTx is a transaction on SQLite.
+type sqliteTx struct {
+	ctx   context.Context //nolint:containedctx // of the write that it is
+	g     *gathering
+	conn  sqliteConn
+	tx    driver.Tx
+	ended bool
+	args  []driver.NamedValue
+}
+
+func (g *gathering) writeSQLite(ctx context.Context, on any, fn func(gathered) error) (err error) {
+	conn, ok := on.(sqliteConn)
+	if !ok {
+		return fmt.Errorf("connection is a %T", on)
+	}
+	if g.on != on {
+		if err := g.forget(); err != nil {
+			return err
+		}
+		g.on, g.prepared = on, map[*many]driver.Stmt{}
+	}
+	t := &sqliteTx{ctx: ctx, g: g, conn: conn}
+	if t.tx, err = conn.BeginTx(ctx, driver.TxOptions{}); err != nil {
 		return err
 	}
-	return tx.Commit()
+	panicked := true
+	defer func() {
+		if !t.ended {
+			err = errors.Join(err, t.tx.Rollback())
+		}
+		if panicked { // the connection is not used again
+			err = errors.Join(err, g.forget())
+		}
+	}()
+	err = fn(t)
+	panicked = false
+	return err
 }
 
-// writeOne runs a statement in a transaction of its own.
-func (g *gathering) writeOne(ctx context.Context, m *many, rows [][]any, into []any, got func(n int)) error {
-	if g.postgres {
-		return gathered{g, nil}.do(ctx, m, rows, into, got)
+// last implements gathered.
+func (t *sqliteTx) last(calls ...call) error {
+	if err := t.do(calls...); err != nil {
+		return err
 	}
-	return g.write(ctx, func(ctx context.Context, t gathered) error { return t.do(ctx, m, rows, into, got) })
+	t.ended = true
+	return t.tx.Commit()
 }
 
-// do runs a statement for rows. Of each row that it has written, it reads what the
-// statement returns into those variables and calls got: it was the nth, from 0.
-func (t gathered) do(ctx context.Context, m *many, rows [][]any, into []any, got func(n int)) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	if t.postgres {
-		return t.atOnce(ctx, m, rows, into, got)
-	}
-	statement := t.tx.StmtContext(ctx, t.prepared[m]) //nolint:sqlclosecheck // the transaction's end closes it
-	for n, row := range rows {
-		args := append(row[:len(row):len(row)], m.args...)
-		if !m.returns {
-			if _, err := statement.ExecContext(ctx, args...); err != nil {
-				return err
-			}
+// do implements gathered: it runs each statement for one row after the other. There are
+// no journeys to be saved.
+func (t *sqliteTx) do(calls ...call) error {
+	for _, c := range calls {
+		if len(c.rows) == 0 {
 			continue
 		}
-		result, err := statement.QueryContext(ctx, args...)
+		statement, err := t.statement(c.of)
 		if err != nil {
 			return err
 		}
-		if err := each(result, into, func() { got(n) }); err != nil {
-			return err
+		for n := range c.rows {
+			if err := t.ctx.Err(); err != nil {
+				return err
+			}
+			if err := t.row(statement, c, n); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
 }
 
-// atOnce is do on PostgreSQL.
-func (t gathered) atOnce(ctx context.Context, m *many, rows [][]any, into []any, got func(n int)) error {
-	var on interface {
-		ExecContext(context.Context, string, ...any) (sql.Result, error)
-		QueryContext(context.Context, string, ...any) (*sql.Rows, error)
-	} = t.db
-	if t.tx != nil {
-		on = t.tx
+func (t *sqliteTx) statement(m *many) (driver.Stmt, error) {
+	statement, ok := t.g.prepared[m]
+	if ok {
+		return statement, nil
 	}
-	args := append(arrays(m.columns, rows), m.args...)
-	if !m.returns {
-		_, err := on.ExecContext(ctx, m.text, args...)
+	statement, err := t.conn.PrepareContext(t.ctx, m.text)
+	if err != nil {
+		return nil, fmt.Errorf("prepare %s: %w", m.text, err)
+	}
+	t.g.prepared[m] = statement
+	return statement, nil
+}
+
+// row runs a statement for a row. It is on no context, which would take a goroutine: it
+// has the lock, and waits for nothing.
+func (t *sqliteTx) row(statement driver.Stmt, c call, n int) (err error) {
+	t.args = t.args[:0]
+	for _, values := range [][]any{c.rows[n], c.of.args} {
+		for _, v := range values {
+			t.args = append(t.args, driver.NamedValue{Ordinal: len(t.args) + 1, Value: v})
+		}
+	}
+	if !c.of.returns {
+		_, err := statement.(driver.StmtExecContext).ExecContext(context.Background(), t.args) //nolint:forcetypeassert // it does
 		return err
 	}
-	result, err := on.QueryContext(ctx, m.text, args...)
+	rows, err := statement.(driver.StmtQueryContext).QueryContext(context.Background(), t.args) //nolint:forcetypeassert // it does
 	if err != nil {
 		return err
 	}
-	var nth int
-	return each(result, append([]any{&nth}, into...), func() { got(nth - 1) })
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	return each(rows, c, n)
 }
 
-// readOne reads what a statement finds for one row.
-func (g *gathering) readOne(ctx context.Context, m *many, row []any, into []any, got func()) error {
-	args := append(row, m.args...)
-	var result *sql.Rows
-	var err error
-	if g.postgres {
-		result, err = g.db.QueryContext(ctx, m.text, args...)
-	} else {
-		result, err = g.prepared[m].QueryContext(ctx, args...)
+// postgresConn is the connection that PostgreSQL's driver has.
+func postgresConn(on any) (*stdlib.Conn, error) {
+	conn, ok := on.(*stdlib.Conn)
+	if !ok {
+		return nil, fmt.Errorf("connection is a %T", on)
 	}
-	if err != nil {
-		return err
-	}
-	return each(result, into, got)
-}
-
-// each reads each row of a result, and closes it.
-func each(result *sql.Rows, into []any, got func()) (err error) {
-	defer func() { err = errors.Join(err, result.Close()) }()
-	for result.Next() {
-		if err := result.Scan(into...); err != nil {
-			return err
-		}
-		got()
-	}
-	return result.Err()
-}
-
-// arrays has the columns of rows as PostgreSQL takes them.
-func arrays(columns []column, rows [][]any) []any {
-	out := make([]any, len(columns))
-	for i, c := range columns {
-		switch c.array {
-		case textArray:
-			out[i] = array[string](rows, i)
-		case bytesArray:
-			out[i] = array[[]byte](rows, i)
-		default:
-			out[i] = array[int64](rows, i)
-		}
-	}
-	return out
-}
-
-// array is a column; nil where a row has none.
-func array[T any](rows [][]any, i int) []*T {
-	out := make([]*T, len(rows))
-	values := make([]T, len(rows))
-	for n, row := range rows {
-		if v, ok := row[i].(T); ok {
-			values[n] = v
-			out[n] = &values[n]
-		}
-	}
-	return out
+	return conn, nil
 }

@@ -1,7 +1,9 @@
 package store
 
 import (
+	"database/sql/driver"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,8 +19,8 @@ import (
 // statement takes the tenant of each row from that row, and matches or writes it; a test
 // reads them all.
 //
-// On PostgreSQL a statement takes its rows as arrays, and does all at once. On SQLite it
-// is prepared, and run for each row: there are no journeys to be saved.
+// On PostgreSQL a statement takes its rows as arrays, called b, and does all at once. On
+// SQLite it is run for each row, whose columns are its first arguments.
 
 // column is one that rows bring along, and its type in arrays.
 type column struct{ name, array string }
@@ -56,11 +58,10 @@ type many struct {
 // nth is the number of a row on PostgreSQL, from 1.
 const nth = "b.nth"
 
-// writing is a many in the making. Its rows are called b.
+// writing is a many in the making.
 type writing struct {
 	entsql.Builder
 	columns []column
-	one     bool // for one row at a time on PostgreSQL too, which plans better for it
 }
 
 // forMany begins a statement for rows of those columns.
@@ -82,31 +83,24 @@ func (s *Store) timed(columns ...column) []column {
 	return append(slices.Clone(columns), intColumn(colNow))
 }
 
-// rows writes where the rows come from. On PostgreSQL they are numbered from 1.
+// rows writes where the rows of PostgreSQL come from. They are numbered from 1.
 func (w *writing) rows() *writing {
 	names := make([]string, len(w.columns))
 	sources := make([]string, len(w.columns))
 	for i, c := range w.columns {
-		names[i] = w.Quote(c.name)
-		switch {
-		case w.Dialect() == dialect.SQLite:
-			sources[i] = fmt.Sprintf("?%d AS %s", i+1, names[i])
-		case w.one:
-			sources[i] = fmt.Sprintf("$%d::%s AS %s", i+1, strings.TrimSuffix(c.array, "[]"), names[i])
-		default:
-			sources[i] = fmt.Sprintf("$%d::%s", i+1, c.array)
-		}
-	}
-	if w.one || w.Dialect() == dialect.SQLite {
-		w.WriteString("(SELECT " + strings.Join(sources, ", ") + ") AS b")
-		return w
+		names[i], sources[i] = w.Quote(c.name), fmt.Sprintf("$%d::%s", i+1, c.array)
 	}
 	w.WriteString("unnest(" + strings.Join(sources, ", ") + ") WITH ORDINALITY AS b(" + strings.Join(names, ", ") + ", nth)")
 	return w
 }
 
 // of writes a column of the rows.
-func (w *writing) of(name string) string { return "b." + w.Quote(name) }
+func (w *writing) of(name string) string {
+	if w.Dialect() == dialect.Postgres {
+		return "b." + w.Quote(name)
+	}
+	return fmt.Sprintf("?%d", 1+slices.IndexFunc(w.columns, func(c column) bool { return c.name == name }))
+}
 
 // equal writes that columns of a table are those of the rows.
 func (w *writing) equal(table string, columns ...string) *writing {
@@ -120,7 +114,7 @@ func (w *writing) equal(table string, columns ...string) *writing {
 }
 
 // update begins to write an update of a table that sets columns to expressions. The
-// constants among those are no arguments: on SQLite the rows' come first.
+// constants among those are no arguments: the rows' come first.
 func (w *writing) update(table string, set ...[2]string) *writing {
 	w.WriteString("UPDATE ").Ident(table).WriteString(" SET ")
 	for i, s := range set {
@@ -129,8 +123,11 @@ func (w *writing) update(table string, set ...[2]string) *writing {
 		}
 		w.Ident(s[0]).WriteString(" = " + s[1])
 	}
-	w.WriteString(" FROM ")
-	w.rows().WriteString(" WHERE ")
+	if w.Dialect() == dialect.Postgres {
+		w.WriteString(" FROM ")
+		w.rows()
+	}
+	w.WriteString(" WHERE ")
 	return w
 }
 
@@ -141,10 +138,13 @@ func (w *writing) insert(table string) *writing {
 	for i, c := range w.columns {
 		names[i], values[i] = w.Quote(c.name), w.of(c.name)
 	}
-	w.WriteString("INSERT INTO ").Ident(table).
-		WriteString(" (" + strings.Join(names, ", ") + ") SELECT " + strings.Join(values, ", ") + " FROM ")
-	w.rows().WriteString(" WHERE TRUE") // SQLite would read an ON CONFLICT as one of a join
-	return w
+	w.WriteString("INSERT INTO ").Ident(table).WriteString(" (" + strings.Join(names, ", ") + ") ")
+	if w.Dialect() == dialect.SQLite {
+		w.WriteString("VALUES (" + strings.Join(values, ", ") + ")")
+		return w
+	}
+	w.WriteString("SELECT " + strings.Join(values, ", ") + " FROM ")
+	return w.rows()
 }
 
 // orReplace writes that a row of the same key takes those columns over.
@@ -190,13 +190,39 @@ func (w *writing) now() string {
 
 // done is the statement. It returns those columns of a row that it has written.
 func (w *writing) done(returning ...string) *many {
-	m := &many{columns: w.columns, returns: len(returning) > 0}
-	if m.returns {
-		if w.Dialect() == dialect.Postgres {
-			returning = append([]string{nth}, returning...)
-		}
-		w.WriteString(" RETURNING " + strings.Join(returning, ", "))
+	if len(returning) > 0 {
+		w.WriteString(" RETURNING " + strings.Join(w.numbered(returning), ", "))
 	}
-	m.text, m.args = w.Query()
+	text, args := w.Query()
+	m := &many{columns: w.columns, text: text, returns: len(returning) > 0}
+	for _, arg := range args {
+		value, err := driver.DefaultParameterConverter.ConvertValue(arg)
+		if err != nil {
+			panic(err) // an argument of ours that no database takes
+		}
+		m.args = append(m.args, value)
+	}
+	if w.Dialect() == dialect.SQLite {
+		m.text = numberArgs(text, len(w.columns))
+	}
 	return m
+}
+
+// numbered are columns, and before them which row they are of, where that has to be told.
+func (w *writing) numbered(columns []string) []string {
+	if w.Dialect() == dialect.Postgres {
+		return append([]string{nth}, columns...)
+	}
+	return columns
+}
+
+// numberArgs gives the arguments of SQLite that have no number the next ones.
+func numberArgs(text string, used int) string {
+	return regexp.MustCompile(`\?\d*`).ReplaceAllStringFunc(text, func(arg string) string {
+		if arg != "?" {
+			return arg
+		}
+		used++
+		return fmt.Sprintf("?%d", used)
+	})
 }

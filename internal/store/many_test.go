@@ -4,6 +4,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/neochaotic/leoflow/ent/attempt"
 )
 
 // all are the statements for many rows.
@@ -14,14 +16,17 @@ func (s statements) all() []*many { return append(s.durable(), s.beat, s.fetch) 
 // one only with it.
 func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 	update := regexp.MustCompile(`^UPDATE (\w+) SET .* WHERE (\w+)\.tenant = b\.tenant AND [^|]*$`)
-	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, .* FROM .* WHERE TRUE`)
+	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, `)
 	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
 		all := s.newStatements().all()
 		if len(all) != 11 {
 			t.Errorf("%s: %d statements", name, len(all))
 		}
 		for _, m := range all {
-			text := strings.NewReplacer("`", "", `"`, "").Replace(m.text)
+			if m.columns[0].name != attempt.FieldTenant {
+				t.Errorf("%s: the first column is %s: %s", name, m.columns[0].name, m.text)
+			}
+			text := strings.NewReplacer("`", "", `"`, "", "VALUES (", "SELECT ", "?1 ", "b.tenant ", "?1,", "b.tenant,").Replace(m.text)
 			found := update.FindStringSubmatch(text)
 			if m == all[len(all)-1] {
 				for _, table := range regexp.MustCompile(`JOIN (\w+) ON`).FindAllStringSubmatch(text, -1) {

@@ -112,6 +112,7 @@ func TestMain(m *testing.M) {
 	}
 	dir := os.Getenv(helperDir)
 	if dir == "" {
+		hasten()
 		goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 			if err := migrated.Drop(); err != nil {
 				fmt.Println(err)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"runtime"
@@ -65,12 +66,8 @@ func (s *Store) openPostgres(ctx context.Context, dir, dsn string) error {
 		return err
 	}
 	if s.path == Batched {
-		s.statements = s.newStatements()
-		s.fetching = &gathering{db: db, postgres: true, borrowed: true}
-		if err := s.openGathering(ctx,
-			&gathering{db: one(cfg, durable), postgres: true}, &gathering{db: one(cfg, hasty), postgres: true}); err != nil {
-			return err
-		}
+		s.openGathering(&gathering{db: one(cfg, durable), postgres: true},
+			&gathering{db: one(cfg, hasty), postgres: true}, &gathering{db: one(cfg, hasty), postgres: true})
 	}
 	s.wakes = openWakes(ctx, s.watches, cfg, s.logger)
 	if dir == "" {
@@ -79,10 +76,19 @@ func (s *Store) openPostgres(ctx context.Context, dir, dsn string) error {
 	return markPlace(dir, placeOf(cfg))
 }
 
+// rowByRow has a statement for many rows find each by its key, whatever the database knows
+// of its tables, and plan that once: it knows nothing of how few rows the arrays bring, and
+// would read whole tables for them.
+var rowByRow = map[string]string{
+	"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off",
+	"join_collapse_limit": "1", "jit": "off",
+}
+
 // one is a connection for many rows at once, which do not wait for one of them.
 func one(cfg *pgx.ConnConfig, after func(context.Context, *pgx.Conn) error) *sql.DB {
 	cfg = cfg.Copy()
 	cfg.RuntimeParams["lock_timeout"] = fmt.Sprint(heldTimeout.Milliseconds())
+	maps.Copy(cfg.RuntimeParams, rowByRow)
 	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(after))
 	db.SetMaxOpenConns(1)
 	db.SetMaxIdleConns(1)

@@ -50,20 +50,16 @@ func (s *Store) openSQLite(ctx context.Context, dir string) (err error) {
 	if s.path == Direct {
 		return nil
 	}
-	s.statements = s.newStatements()
 	fetching, err := connect(ctx, path, "deferred", 1, readerPragmas...) // several were slower
 	if err != nil {
 		return err
 	}
-	s.fetching = &gathering{db: fetching}
-	if err := s.fetching.prepare(ctx, s.statements.fetch); err != nil {
-		return err
-	}
 	hasty, err := connect(ctx, path, "immediate", 1, hastyPragmas...)
 	if err != nil {
-		return err
+		return errors.Join(err, fetching.Close())
 	}
-	return s.openGathering(ctx, &gathering{db: writer, turns: turns, borrowed: true}, &gathering{db: hasty, turns: turns})
+	s.openGathering(&gathering{db: writer, turns: turns, borrowed: true}, &gathering{db: hasty, turns: turns}, &gathering{db: fetching})
+	return nil
 }
 
 var (

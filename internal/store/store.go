@@ -84,7 +84,8 @@ type Store struct {
 	hasty      *gathering                                // of heartbeats
 	beats      *batch.Writer[domain.AttemptRef, outcome] // nil: each is written by itself
 	deeds      *batch.Writer[deed, outcome]              // nil: likewise
-	fetching   *gathering                                // of values; nil: by ent alone
+	fetching   *gathering                                // of what reads values
+	fetches    *batch.Writer[wanted, fetched]            // nil: each is read by itself
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls
