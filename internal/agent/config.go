@@ -153,8 +153,8 @@ func (c Config) completed() Config {
 type pace struct {
 	firstWait, maxWait time.Duration // between two tries of a call, growing
 	try                time.Duration // one try of a call
-	start              time.Duration // all tries of a call before the task starts, or of a push
-	report             time.Duration // all tries of a terminal report (A-NET-1)
+	start              time.Duration // all tries of a call before the task starts
+	report             time.Duration // all tries of a terminal report (A-NET-1), or of a push
 	hurry              time.Duration // what is left for reports and logs once the agent is asked to stop
 	beat               time.Duration // between heartbeats, until the server says otherwise (A-BEAT-1)
 	minBeat, maxBeat   time.Duration // what a server may ask for

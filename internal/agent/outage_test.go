@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"os"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -28,6 +29,7 @@ type plane struct {
 	listens *bufconn.Listener // nil: it is down
 	server  *grpc.Server
 	kept    []*report
+	pushed  []*agentv1.PushXComRequest
 }
 
 // up has it serve until down is called.
@@ -69,6 +71,13 @@ func (p *plane) ReportState(_ context.Context, in *report) (*agentv1.ReportState
 	return &agentv1.ReportStateResponse{Acknowledged: true}, nil
 }
 
+func (p *plane) PushXCom(_ context.Context, in *agentv1.PushXComRequest) (*agentv1.PushXComResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pushed = append(p.pushed, in)
+	return &agentv1.PushXComResponse{Accepted: true}, nil
+}
+
 // reporter returns an attempt whose task has ended, with the agent's own pace.
 func (p *plane) reporter(t *testing.T) *attempt {
 	t.Helper()
@@ -107,6 +116,27 @@ func TestNet1ReportOutlivesAnOutageOfAMinute(t *testing.T) {
 		}
 		if len(p.kept) != 1 || p.kept[0].GetExitCode() != 3 || !p.kept[0].GetOccurredAt().AsTime().Equal(began) {
 			t.Errorf("kept %v; want the time at which the task ended, %v", p.kept, began.UTC())
+		}
+		p.down()
+	})
+}
+
+// TestRun4AValueOutlivesAnOutageAsItsReportDoes: a value that is given up makes a failure
+// of the success, so that it is tried for as long.
+func TestRun4AValueOutlivesAnOutageAsItsReportDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p plane
+		a := p.reporter(t)
+		a.dir, a.beats = t.TempDir(), &beats{wanted: t.Context()}
+		if err := os.WriteFile(a.returnPath(), []byte("42"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(70*time.Second, p.up)
+		if out := a.deliver(t.Context(), outcome{state: success}); out.state != success {
+			t.Errorf("the task ends as %+v", out)
+		}
+		if len(p.pushed) != 1 || string(p.pushed[0].GetValue()) != "42" {
+			t.Errorf("pushed %v", p.pushed)
 		}
 		p.down()
 	})

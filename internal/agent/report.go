@@ -90,14 +90,14 @@ func (a *attempt) deliver(ctx context.Context, out outcome) outcome {
 	case err != nil:
 		return failed(0, "the return value could not be read: %v", err)
 	}
-	ctx, cancel := hasty(ctx, a.pace.start+a.pace.try, a.pace.hurry)
+	ctx, cancel := hasty(ctx, a.pace.report+a.pace.try, a.pace.hurry)
 	defer cancel()
 	defer context.AfterFunc(a.beats.wanted, func() {
 		if a.beats.pointless() {
 			cancel()
 		}
 	})()
-	reply, err := call(ctx, a.calls, patience{budget: a.pace.start, answered: -1}, a.client.PushXCom, &agentv1.PushXComRequest{
+	reply, err := call(ctx, a.calls, patience{budget: a.pace.report, answered: -1}, a.client.PushXCom, &agentv1.PushXComRequest{
 		Key: domain.DefaultXComKey, Value: value, ContentType: contentType(value),
 	})
 	switch {

@@ -66,11 +66,12 @@ func TestBeat2PostgresAwayEndsNoTask(t *testing.T) {
 // goesAway runs tasks while the database is away.
 func (r *rig) goesAway(begin func() (end func()), meanwhile func(*rig)) {
 	r.t.Helper()
-	tasks := []string{"runs", "ends", "fails", "begins", "deployed-runs", "deployed-too", "deployed-ends", "lost"}
-	r.create(r.waiting("runs"), r.waiting("ends"), r.task("fails", "arrive fails; exit 3"), r.waiting("begins"),
+	tasks := []string{"runs", "ends", "yields", "fails", "begins", "deployed-runs", "deployed-too", "deployed-ends", "lost"}
+	r.create(r.waiting("runs"), r.waiting("ends"), r.task("yields", `arrive yields; printf 42 >"$LEOFLOW_RETURN_VALUE_PATH"`), r.task("fails", "arrive fails; exit 3"), r.waiting("begins"),
 		r.waiting("deployed-runs"), r.waiting("deployed-too"), r.waiting("deployed-ends"), r.waiting("lost"))
 	runs, atRuns := r.begin("runs")
 	ends, atEnds := r.begin("ends")
+	yields, atYields := r.begin("yields")
 	fails, atFails := r.begin("fails")
 	doomed, _ := r.begin("lost")
 	deployedRuns, deployedEnds, deployedToo := r.deployed("deployed-runs"), r.deployed("deployed-ends"), r.deployed("deployed-too")
@@ -79,14 +80,15 @@ func (r *rig) goesAway(begin func() (end func()), meanwhile func(*rig)) {
 	passed := r.log.more(r.t, 10, "silence is observed anew", "reason=store") // eight make a window
 	end := begin()
 	atEnds.pass()
+	atYields.pass()
 	atFails.pass()
-	late := r.agent(r.addr, begins)
 	passed()
 	meanwhile(r)
 	r.wantHealth(controlv1.ControlService_ServiceDesc.ServiceName, health.HealthCheckResponse_NOT_SERVING)
 	reported := deployedEnds.ends() // such a report waits for a minute
 	deployedRuns.wantUndisturbed(3)
 	r.stays(*away)
+	late := r.agent(r.addr, begins) // it comes again and again, though for less than a minute
 	r.wantHealth("", health.HealthCheckResponse_SERVING)
 	r.wantHealth(agentv1.AgentService_ServiceDesc.ServiceName, health.HealthCheckResponse_SERVING)
 	end()
@@ -106,13 +108,16 @@ func (r *rig) goesAway(begin func() (end func()), meanwhile func(*rig)) {
 			r.t.Error(err)
 		}
 	}
-	for _, a := range []*agent{runs, ends, fails, late} {
+	for _, a := range []*agent{runs, ends, yields, fails, late} {
 		a.wantExit(0) // each report was acknowledged
 	}
-	for _, task := range []string{"runs", "ends", "begins", "deployed-runs", "deployed-too", "deployed-ends"} {
+	for _, task := range []string{"runs", "ends", "yields", "begins", "deployed-runs", "deployed-too", "deployed-ends"} {
 		r.wantEnd(task, success, none, 0)
 	}
 	r.wantEnd("fails", failed, exitNonzero, 3)
+	if value := r.value("yields"); value != "42" {
+		r.t.Errorf("the value is %q", value)
+	}
 	r.wantChanges(3 * len(tasks)) // queued, running and ended, each once
 }
 

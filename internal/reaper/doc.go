@@ -5,9 +5,11 @@
 // started when no agent came for it. Either takes an uninterrupted observation: this
 // reaper, on its own monotonic clock, saw the same at every look of the window, while
 // the store could be read and written. A restart, a failing store, a step of the wall
-// clock or a look that came late is not silence: every observation begins anew. When
-// most attempts fall silent at once, the fault is likely on this side: nothing is
-// reaped until that is over, and an alarm is raised.
+// clock or a look that came late is not silence: every observation begins anew. Nor is
+// it where another transaction has an attempt's row: before it is lost, the row has been
+// written, and time was left for its next beats. When most attempts fall silent at once,
+// the fault is likely on this side: nothing is reaped until that is over, and an alarm is
+// raised.
 //
 // An attempt that outlives its time-out, or the deadline of its cancel, by a grace
 // is settled though it beats. One that is silent past the deadline of its cancel is

@@ -2,7 +2,7 @@ package server
 
 import (
 	"context"
-	"sync"
+	"errors"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,11 +31,13 @@ func (s *Server) newReady() error {
 }
 
 // lookAtStore tells the health of ControlService, which is that of the store, until stop
-// is called.
-func (s *Server) lookAtStore() (stop func()) {
+// is called, which waits for its end, or returns an error where the store does not let go
+// of it.
+func (s *Server) lookAtStore() (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var looking sync.WaitGroup
-	looking.Go(func() {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
 		next := time.NewTicker(readyEvery)
 		defer next.Stop()
 		for was := true; ctx.Err() == nil; {
@@ -45,8 +47,14 @@ func (s *Server) lookAtStore() (stop func()) {
 			case <-ctx.Done():
 			}
 		}
-	})
-	return func() { cancel(); looking.Wait() }
+	}()
+	return func() error {
+		cancel()
+		if !endsInTime(ended) {
+			return errors.New("the look at the store does not end: the store hangs")
+		}
+		return nil
+	}
 }
 
 // look looks once, and says where it is otherwise than it was.

@@ -218,8 +218,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 	case err = <-failed:
 	}
-	stopLooking()
-	stuck := errors.Join(stopReaping(), stopRotating()) // while the server drains, nobody can beat
+	stuck := errors.Join(stopReaping(), stopRotating(), stopLooking()) // while the server drains, nobody can beat
 	if page != nil {
 		err = errors.Join(err, page.Close())
 	}
