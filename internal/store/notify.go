@@ -33,7 +33,7 @@ const (
 	// keysWaiting is how many runs wait to be announced, before it is said instead that any may have changed.
 	keysWaiting = 30_000
 	// announceGap is the least time between two announcements: what changes meanwhile goes together.
-	announceGap = 5 * time.Millisecond
+	announceGap = 20 * time.Millisecond
 	// farewell bounds the last announcement.
 	farewell = time.Second
 	// quiet is how long nothing may come before the connection is asked whether it is there.
