@@ -58,7 +58,7 @@ func TestLoadOnAServerThatIsThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	rows := parsed[[]map[string]any](t, "load", "--addr", s.hello.Addr, "--tokens", file(t, strings.Join(tokens, "\n")),
-		"--workers", "2", "--conns", "1", "--for", "30ms")
+		"--workers", "2", "--conns", "1", "--for", "100ms")
 	var ops []string
 	for _, r := range rows {
 		ops = append(ops, r["op"].(string))
@@ -88,7 +88,7 @@ func TestLoadOnNobody(t *testing.T) {
 
 func TestComparedWithBare(t *testing.T) {
 	rows := parsed[[]row](t, "compare", "--target", "sqlite", "--target", "sqlite-direct",
-		"--workers", "2", "--conns", "1", "--live", "2", "--rounds", "1", "--for", "20ms", "--op", "heartbeat", "--op", "logs")
+		"--workers", "2", "--conns", "1", "--live", "2", "--rounds", "1", "--for", "150ms", "--op", "heartbeat", "--op", "logs")
 	var names []string
 	for _, r := range rows {
 		names = append(names, string(r.Op)+" "+r.Target)
