@@ -169,6 +169,10 @@ func (r *beatsReport) judge() error {
 	if r.Lost > 0 || len(r.Fleet.Ended) > 0 {
 		errs = append(errs, fmt.Errorf("%d of %d attempts are not live any more though all of them beat; told to end: %v", r.Lost, r.Attempts, r.Fleet.Ended))
 	}
+	if r.Fleet.Behind > r.Every {
+		errs = append(errs, fmt.Errorf("beats were sent up to %v after they were due, so attempts were silent: "+
+			"this machine is too slow or too busy for so many; give fewer --attempts", r.Fleet.Behind.Round(time.Second)))
+	}
 	if r.Fleet.Failed > 0 {
 		errs = append(errs, fmt.Errorf("%d beats were not answered OK, the first with: %s", r.Fleet.Failed, r.Fleet.FirstFailure))
 	}
@@ -182,6 +186,7 @@ func (r *beatsReport) sheet() *sheet {
 	out.add("interval, for", fmt.Sprintf("%v, %v", r.Every, r.Fleet.Took.Round(time.Second)))
 	out.add("beats", fmt.Sprintf("%d, %.0f/s", r.Fleet.Beats, r.PerSecond))
 	out.add("from due to answer, p50, p99, max ms", fmt.Sprintf("%s, %s, %s", ms(r.Fleet.P50), ms(r.Fleet.P99), ms(r.Fleet.Most)))
+	out.add("sent after it was due, at most ms", ms(r.Fleet.Behind))
 	out.add("answered over "+lateAfter.String()+" late", fmt.Sprint(r.Fleet.Late))
 	out.add("answered not OK", fmt.Sprint(r.Fleet.Failed))
 	out.add("falsely lost", fmt.Sprint(r.Lost))
