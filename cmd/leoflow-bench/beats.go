@@ -108,13 +108,14 @@ func (c *beatsCmd) profile(args ...string) []string {
 	return append(args, "--profile", filepath.Join(c.Profile, "beats-"+c.On+".pprof"))
 }
 
-// launch launches the attempts, spread over the tenants, and reports that they run.
+// launch launches the attempts, spread over the tenants. None is reported to run, since it
+// would have to beat from then on; with its first beat it has to as well.
 func (c *beatsCmd) launch(ctx context.Context, s *oursServer) ([]bench.Attempt, error) {
 	var tokens []string
 	for n, operator := range s.hello.Operators {
 		share := c.Attempts/c.Tenants + min(1, max(0, c.Attempts%c.Tenants-n))
 		got, err := bench.Population{
-			Conn: s.conns[0], OperatorToken: operator, Name: "beats", Attempts: share, Entrypoint: "true", Running: true,
+			Conn: s.conns[0], OperatorToken: operator, Name: "beats", Attempts: share, Entrypoint: "true",
 		}.Make(ctx)
 		if err != nil {
 			return nil, err
@@ -150,15 +151,15 @@ func (c *beatsCmd) beat(ctx context.Context, s *oursServer, attempts []bench.Att
 	out.PerSecond = out.Fleet.PerSecond()
 	beats := time.Duration(max(1, out.Fleet.Beats))
 	out.PerBeat, out.DatabasePerBeat = out.Server.CPU/beats, out.Database.CPU/beats
-	running := 0
+	live := 0
 	for _, operator := range s.hello.Operators {
 		standing, err := bench.Standing(ctx, s.conns[0], operator)
 		if err != nil {
 			return nil, err
 		}
-		running += standing[policyv1.TaskState_TASK_STATE_RUNNING]
+		live += standing[policyv1.TaskState_TASK_STATE_QUEUED]
 	}
-	out.Lost = c.Attempts - running
+	out.Lost = c.Attempts - live
 	return out, nil
 }
 
@@ -166,7 +167,11 @@ func (c *beatsCmd) beat(ctx context.Context, s *oursServer, attempts []bench.Att
 func (r *beatsReport) judge() error {
 	var errs []error
 	if r.Lost > 0 || len(r.Fleet.Ended) > 0 {
-		errs = append(errs, fmt.Errorf("%d of %d attempts do not run any more though all of them beat; told to end: %v", r.Lost, r.Attempts, r.Fleet.Ended))
+		errs = append(errs, fmt.Errorf("%d of %d attempts are not live any more though all of them beat; told to end: %v", r.Lost, r.Attempts, r.Fleet.Ended))
+	}
+	if r.Fleet.Behind > r.Every {
+		errs = append(errs, fmt.Errorf("beats were sent up to %v after they were due, so attempts were silent: "+
+			"this machine is too slow or too busy for so many; give fewer --attempts", r.Fleet.Behind.Round(time.Second)))
 	}
 	if r.Fleet.Failed > 0 {
 		errs = append(errs, fmt.Errorf("%d beats were not answered OK, the first with: %s", r.Fleet.Failed, r.Fleet.FirstFailure))
@@ -181,6 +186,7 @@ func (r *beatsReport) sheet() *sheet {
 	out.add("interval, for", fmt.Sprintf("%v, %v", r.Every, r.Fleet.Took.Round(time.Second)))
 	out.add("beats", fmt.Sprintf("%d, %.0f/s", r.Fleet.Beats, r.PerSecond))
 	out.add("from due to answer, p50, p99, max ms", fmt.Sprintf("%s, %s, %s", ms(r.Fleet.P50), ms(r.Fleet.P99), ms(r.Fleet.Most)))
+	out.add("sent after it was due, at most ms", ms(r.Fleet.Behind))
 	out.add("answered over "+lateAfter.String()+" late", fmt.Sprint(r.Fleet.Late))
 	out.add("answered not OK", fmt.Sprint(r.Fleet.Failed))
 	out.add("falsely lost", fmt.Sprint(r.Lost))

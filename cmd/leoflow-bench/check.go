@@ -168,12 +168,10 @@ func ratiosOf(op bench.Op, bare, ours, direct *rival) []bench.Ratios {
 	out := make([]bench.Ratios, len(ours.rounds[op]))
 	for i, one := range ours.rounds[op] {
 		base := bare.rounds[op][i]
-		out[i].OfBare = one.PerSecond / base.PerSecond
-		if base.CPU > 0 {
-			out[i].CPU = float64(one.CPU+one.Database) / float64(base.CPU)
-		}
+		out[i].OfBare = quotient(one.PerSecond, base.PerSecond)
+		out[i].CPU = quotient(float64(one.CPU+one.Database), float64(base.CPU))
 		if direct != nil && i < len(direct.rounds[op]) {
-			out[i].OfDirect = one.PerSecond / direct.rounds[op][i].PerSecond
+			out[i].OfDirect = quotient(one.PerSecond, direct.rounds[op][i].PerSecond)
 		}
 	}
 	return out

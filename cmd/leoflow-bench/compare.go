@@ -285,16 +285,24 @@ func table(ops []bench.Op, rivals []*rival) []row {
 		bare := median(rivals[0].rounds[op])
 		for _, r := range rivals {
 			one := median(r.rounds[op])
-			one.OfBare = one.PerSecond / bare.PerSecond
+			one.OfBare = quotient(one.PerSecond, bare.PerSecond)
 			for _, other := range rivals {
 				if other.name == r.name+"-direct" {
-					one.OfDirect = one.PerSecond / median(other.rounds[op]).PerSecond
+					one.OfDirect = quotient(one.PerSecond, median(other.rounds[op]).PerSecond)
 				}
 			}
 			out = append(out, one)
 		}
 	}
 	return out
+}
+
+// quotient is 0 where there is nothing to divide by: a round in which nothing was answered.
+func quotient(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
 }
 
 func median(rows []row) row {

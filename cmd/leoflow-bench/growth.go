@@ -210,7 +210,7 @@ func (c *growthCmd) axis(ctx context.Context, con *console, a axis) (out []grown
 		if call == reaperReads {
 			small, large = small/float64(g.Small.Size), large/float64(g.Large.Size)
 		}
-		g.Ratio = large / small
+		g.Ratio = quotient(large, small)
 		out = append(out, g)
 	}
 	return out, nil

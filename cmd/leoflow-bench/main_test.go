@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -18,7 +19,7 @@ func TestMain(m *testing.M) {
 		if method := os.Getenv(slowEnv); method != "" {
 			beforeHandler = func(_ context.Context, called string) {
 				if strings.HasSuffix(called, "/"+method) {
-					spin(20 * time.Millisecond)
+					spin(200 * time.Millisecond)
 				}
 			}
 		}
@@ -34,10 +35,28 @@ func spin(d time.Duration) {
 	}
 }
 
-// bench runs the program.
+// shared is written to by the children of a run, all at once.
+type shared struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *shared) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// benchRun runs the program.
 func benchRun(t *testing.T, args ...string) (code int, out, errOut string) {
 	t.Helper()
-	var stdout, stderr bytes.Buffer
+	var stdout, stderr shared
 	code = run(args, &stdout, &stderr)
 	return code, stdout.String(), stderr.String()
 }

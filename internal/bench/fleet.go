@@ -38,6 +38,9 @@ type FleetResult struct {
 	P50   time.Duration `json:"p50_ns"`
 	P99   time.Duration `json:"p99_ns"`
 	Most  time.Duration `json:"max_ns"`
+	// Behind is how long after it was due a beat was sent at most: of an agent that is late
+	// itself, nobody can say that it was lost falsely.
+	Behind time.Duration `json:"behind_ns"`
 	// Failed is how many were not answered OK, and FirstFailure how the first was not.
 	Failed       int    `json:"failed"`
 	FirstFailure string `json:"first_failure,omitempty"`
@@ -69,6 +72,7 @@ func (f Fleet) Run(ctx context.Context) (FleetResult, error) {
 		work.Go(func() {
 			client := agentv1.NewAgentServiceClient(f.Conns[w%len(f.Conns)])
 			for b := range due {
+				reports[w].behind = max(reports[w].behind, time.Since(b.due))
 				reports[w].add(f.beat(ctx, client, b))
 			}
 		})
@@ -124,6 +128,7 @@ func (f Fleet) beat(ctx context.Context, client agentv1.AgentServiceClient, b be
 // fleetReport is what one worker saw.
 type fleetReport struct {
 	took   []time.Duration
+	behind time.Duration
 	failed int
 	first  error
 	ended  map[string]int
@@ -151,6 +156,7 @@ func (f Fleet) sum(reports []fleetReport, took time.Duration) FleetResult {
 	for _, r := range reports {
 		all = append(all, r.took...)
 		out.Failed += r.failed
+		out.Behind = max(out.Behind, r.behind)
 		if r.first != nil && out.FirstFailure == "" {
 			out.FirstFailure = fmt.Sprint(r.first)
 		}

@@ -124,7 +124,7 @@ func TestFleetBeatsWhenItIsDue(t *testing.T) {
 	if err != nil || got.Beats != 250 || got.Late != 0 || got.Failed != 0 || len(got.Ended) != 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	if got.Took < 80*time.Millisecond || got.P50 > got.P99 || got.P99 > got.Most || got.P50 <= 0 {
+	if got.Took < 80*time.Millisecond || got.P50 > got.P99 || got.P99 > got.Most || got.P50 <= 0 || got.Behind <= 0 || got.Behind > got.Most {
 		t.Errorf("%+v", got)
 	}
 }
