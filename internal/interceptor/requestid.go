@@ -20,16 +20,16 @@ const maxRequestIDBytes = 128
 // it back to who chose it, on every stream, and with every failure; a call that went well and
 // that nobody named is not looked for, and there are very many of them.
 func (c Chain) requestID() step {
-	make := c.newID
-	if make == nil {
-		make = newRequestID
+	name := c.newID
+	if name == nil {
+		name = newRequestID
 	}
 	return step{
 		enter: func(ctx context.Context, p *pass) (context.Context, error) {
 			id := chosenRequestID(ctx)
 			chosen := id != ""
 			if !chosen {
-				id = make()
+				id = name()
 			}
 			if chosen || !p.unary {
 				tellRequestID(ctx, id)

@@ -59,7 +59,7 @@ func (w watchedRegistrar) RegisterService(desc *grpc.ServiceDesc, implementation
 }
 
 func (t *Refusals) watch(handler grpc.MethodHandler) grpc.MethodHandler {
-	return func(service any, ctx context.Context, receive func(any) error, through grpc.UnaryServerInterceptor) (any, error) { //nolint:revive // the order is grpc's
+	return func(service any, ctx context.Context, receive func(any) error, through grpc.UnaryServerInterceptor) (any, error) {
 		return handler(service, ctx, func(message any) error {
 			err := receive(message)
 			if err != nil {

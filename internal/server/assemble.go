@@ -50,8 +50,6 @@ const (
 func TransportOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.NumStreamWorkers(handlersReady),
-		// A connection holds a buffer for what it sends only while it sends.
-		grpc.SharedWriteBuffer(true),
 		grpc.MaxConcurrentStreams(streamsAtOnce),
 	}
 }
