@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -43,6 +44,28 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 			if !held || strings.Contains(text, " OR ") {
 				t.Errorf("%s: %s", name, m.text)
 			}
+		}
+	}
+}
+
+// TestManyRowsAreFoundByTheirKeys has PostgreSQL plan each statement while it knows nothing
+// of its tables, when it would rather read them whole.
+func TestManyRowsAreFoundByTheirKeys(t *testing.T) {
+	s := mustOpen(t, places["postgres"](t))
+	key := regexp.MustCompile(`Index Cond: \(\(\(tenant\)::text = \(b\.tenant\)::text\) AND \(\(instance_id\)::text = \(b\.instance_id\)::text\) AND \(try = b\.try\)\)`)
+	for i, m := range s.statements.all() {
+		nulls := strings.Repeat(", NULL", len(m.columns)+len(m.args))[2:]
+		if _, err := s.hasty.db.Exec(fmt.Sprintf("PREPARE plan_%d AS %s", i, m.text)); err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.hasty.db.Query(fmt.Sprintf("EXPLAIN EXECUTE plan_%d(%s)", i, nulls))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan := strings.Join(texts(t, rows), "\n")
+		ofAttempts := strings.Contains(plan, "Scan using attempt_") || strings.Contains(plan, "on attempts")
+		if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Hash") || ofAttempts && !key.MatchString(plan) {
+			t.Errorf("%s\n%s", m.text, plan)
 		}
 	}
 }
