@@ -36,7 +36,8 @@ var carried = map[string]map[string][]string{
 		"20261128220747_live_attempts_index.sql":   nil,
 	},
 	"postgres": {
-		"20261128220750_initial.sql": nil,
+		"20261128220750_initial.sql":             nil,
+		"20261129022800_room_for_heartbeats.sql": nil,
 	},
 }
 

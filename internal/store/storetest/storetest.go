@@ -29,6 +29,8 @@ type Store interface {
 	ReportState(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, exitCode int, errMsg string) error
 	ReportStateAt(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, exitCode int, errMsg string, at time.Time) error
 	RecordHeartbeat(ctx context.Context, id auth.AgentIdentity) error
+	PromptHeartbeat(ctx context.Context, id auth.AgentIdentity) (decided bool, err error)
+	Ready(ctx context.Context) error
 	RegisterAgent(ctx context.Context, id auth.AgentIdentity, info domain.AgentInfo) error
 	StopBy(ctx context.Context, id auth.AgentIdentity) (time.Time, bool, error)
 	MayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, error)

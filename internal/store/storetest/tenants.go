@@ -51,6 +51,12 @@ var calls = []call{
 	{"RecordHeartbeat", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		return s.RecordHeartbeat(ctx, id)
 	}},
+	{"PromptHeartbeat", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		if decided, err := s.PromptHeartbeat(ctx, id); decided {
+			return err
+		}
+		return s.RecordHeartbeat(ctx, id)
+	}},
 	{"PutXCom", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		e := xcom.Entry{Value: []byte("of " + id.TenantID), CreatedAt: begin}
 		return s.PutXCom(ctx, id.Attempt(), "return_value", e, begin.Add(time.Hour))
@@ -194,6 +200,7 @@ func testEveryMethod(t *testing.T, _ *bed) {
 		"Close":             true, // of no tenant
 		"DeleteExpiredXCom": true, // of every tenant: testExpiredXCom
 		"LiveAttempts":      true, // of every tenant: testReapSeesEveryTenant
+		"Ready":             true, // of no tenant
 		"RunChanged":        true, // returns no error: testChangedWakes
 
 		"ResealSecrets":        true, // of every tenant: rotateTests
