@@ -23,6 +23,9 @@ const (
 	// lateAfter is how long after it was due a beat may be answered: far less than what
 	// an attempt's life hangs on.
 	lateAfter = time.Second
+	// fellBehind is how long after it was due a beat may be sent: a quarter of the window of
+	// silence. Beyond that attempts are silent by themselves.
+	fellBehind = 30 * time.Second
 	// usageEvery is how often a process is looked at, and looksEvery the page of metrics.
 	usageEvery = time.Second
 	looksEvery = 500 * time.Millisecond
@@ -169,7 +172,7 @@ func (r *beatsReport) judge() error {
 	if r.Lost > 0 || len(r.Fleet.Ended) > 0 {
 		errs = append(errs, fmt.Errorf("%d of %d attempts are not live any more though all of them beat; told to end: %v", r.Lost, r.Attempts, r.Fleet.Ended))
 	}
-	if r.Fleet.Behind > r.Every {
+	if r.Fleet.Behind > fellBehind {
 		errs = append(errs, fmt.Errorf("beats were sent up to %v after they were due, so attempts were silent: "+
 			"this machine is too slow or too busy for so many; give fewer --attempts", r.Fleet.Behind.Round(time.Second)))
 	}
