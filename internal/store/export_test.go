@@ -84,7 +84,7 @@ var migratedFile = sync.OnceValues(func() (file []byte, err error) {
 	if err := s.Close(); err != nil { // it leaves nothing beside the file
 		return nil, err
 	}
-	return os.ReadFile(filepath.Join(dir, databaseFile)) //nolint:gosec // made above
+	return os.ReadFile(filepath.Join(dir, databaseFile))
 })
 
 // places are where a store may keep its data, by their dialects: each returns an empty

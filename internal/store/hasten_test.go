@@ -20,7 +20,7 @@ const room = 2 << 30
 // courses than without it, unless somebody says how many.
 func hasten() {
 	var fs syscall.Statfs_t
-	if os.Getenv("TMPDIR") == "" && syscall.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) >= room { //nolint:gosec // a size
+	if os.Getenv("TMPDIR") == "" && syscall.Statfs(memory, &fs) == nil && fs.Bavail*uint64(fs.Bsize) >= room {
 		if err := os.Setenv("TMPDIR", memory); err != nil {
 			fmt.Println(err)
 		}
