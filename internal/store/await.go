@@ -89,7 +89,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	if err != nil {
 		return explain(err)
 	}
-	defer rows.Close() //nolint:errcheck // what was read is read
+	defer rows.Close()
 	readOnly, err := sql.ScanString(rows)
 	if err != nil {
 		return explain(err)
