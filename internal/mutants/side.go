@@ -62,9 +62,11 @@ func onBenches(context.Context) (matrix.Judge, func() error, error) {
 		}
 		confidential := m.Way != plaintext || m.Name != "" // without the fault, what claims to speak plaintext does
 		if benches[confidential] == nil {
-			if benches[confidential], err = NewBench(ctx, confidential); err != nil {
+			bench, err := NewBench(ctx, confidential)
+			if err != nil {
 				return nil, err
 			}
+			benches[confidential] = bench
 		}
 		return benches[confidential].JudgeMutant(ctx, mutant, suite.Options{Seed: 1, Only: checks, TimeScale: patience})
 	}
