@@ -27,10 +27,7 @@ func (g *gathering) writePostgres(ctx context.Context, on any, fn func(gathered)
 	if err != nil {
 		return err
 	}
-	if g.on != on {
-		g.on, g.named = on, map[*many]string{}
-		g.plain = conn.Conn().Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
-	}
+	g.plain = conn.Conn().Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
 	t := &postgresTx{ctx: ctx, g: g, conn: conn.Conn().PgConn()}
 	defer func() { err = errors.Join(err, t.rollback()) }()
 	return fn(t)

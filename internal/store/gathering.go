@@ -17,7 +17,6 @@ type gathering struct {
 	postgres bool
 	plain    bool // PostgreSQL, with nothing prepared: what is between may not bear it
 	turns    turns
-	borrowed bool // db is somebody else's to close
 
 	// What is prepared, and on which connection. Whoever has the turn has them.
 	on       any
@@ -74,16 +73,36 @@ func (g *gathering) raw(ctx context.Context, fn func(on any) error) (err error) 
 			err = errors.Join(err, closed)
 		}
 	}()
-	return conn.Raw(fn)
+	return conn.Raw(func(on any) (err error) {
+		if g.on != on { // what was prepared went with the connection that it was on
+			g.on, g.prepared, g.named = on, map[*many]driver.Stmt{}, map[*many]string{}
+		}
+		panicked := true
+		defer func() {
+			if panicked || !usable(on, err) {
+				err = errors.Join(err, g.forget())
+			}
+		}()
+		err = fn(on)
+		panicked = false
+		return err
+	})
+}
+
+// usable reports whether database/sql keeps the connection that fn ended so on. One that
+// it does not it closes, and on SQLite nothing can be closed that was prepared on that.
+func usable(on any, err error) bool {
+	v, ok := on.(driver.Validator)
+	return !errors.Is(err, driver.ErrBadConn) && (!ok || v.IsValid())
 }
 
 // close closes the connection, after what was prepared on it.
 func (g *gathering) close() error {
-	err := g.forget()
-	if !g.borrowed {
-		err = errors.Join(err, g.db.Close())
+	var err error
+	if !g.postgres { // which may be away, and closes all by itself
+		err = g.raw(context.Background(), func(any) error { return g.forget() })
 	}
-	return err
+	return errors.Join(err, g.db.Close())
 }
 
 // forget closes what was prepared.
@@ -117,28 +136,16 @@ func (g *gathering) writeSQLite(ctx context.Context, on any, fn func(gathered) e
 	if !ok {
 		return fmt.Errorf("connection is a %T", on)
 	}
-	if g.on != on {
-		if err := g.forget(); err != nil {
-			return err
-		}
-		g.on, g.prepared = on, map[*many]driver.Stmt{}
-	}
 	t := &sqliteTx{ctx: ctx, g: g, conn: conn}
 	if t.tx, err = conn.BeginTx(ctx, driver.TxOptions{}); err != nil {
 		return err
 	}
-	panicked := true
 	defer func() {
 		if !t.ended {
 			err = errors.Join(err, t.tx.Rollback())
 		}
-		if panicked { // the connection is not used again
-			err = errors.Join(err, g.forget())
-		}
 	}()
-	err = fn(t)
-	panicked = false
-	return err
+	return fn(t)
 }
 
 // last implements gathered.

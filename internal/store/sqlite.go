@@ -58,7 +58,11 @@ func (s *Store) openSQLite(ctx context.Context, dir string) (err error) {
 	if err != nil {
 		return errors.Join(err, fetching.Close())
 	}
-	s.openGathering(&gathering{db: writer, turns: turns, borrowed: true}, &gathering{db: hasty, turns: turns}, &gathering{db: fetching})
+	durable, err := connect(ctx, path, "immediate", 1, writerPragmas...)
+	if err != nil {
+		return errors.Join(err, hasty.Close(), fetching.Close())
+	}
+	s.openGathering(&gathering{db: durable, turns: turns}, &gathering{db: hasty, turns: turns}, &gathering{db: fetching})
 	return nil
 }
 
