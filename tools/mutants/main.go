@@ -47,6 +47,7 @@ type config struct {
 	full, missing, verbose bool
 	side, table            string
 	mutant, check          *regexp.Regexp
+	atOnce                 int
 }
 
 func flags() (config, error) {
@@ -57,6 +58,7 @@ func flags() (config, error) {
 	flag.StringVar(&c.side, "side", "", "only the mutants of this `side`: server or agent")
 	flag.Func("mutant", "only the mutants whose names match this `regexp`; no table is written", pattern(&c.mutant))
 	flag.Func("check", "with -full: only the checks whose ids match this `regexp`; no table is written", pattern(&c.check))
+	flag.IntVar(&c.atOnce, "at-once", 0, "how `many` mutants are judged at once; 0: what suits the side")
 	flag.StringVar(&c.table, "table", tablePath, "the table's `file`")
 	flag.Parse()
 	switch {
@@ -64,6 +66,8 @@ func flags() (config, error) {
 		return c, fmt.Errorf("%q is no flag; see -help", flag.Arg(0))
 	case !slices.Contains([]string{"", "server", "agent"}, c.side):
 		return c, fmt.Errorf("-side %q: it is server or agent", c.side)
+	case c.atOnce < 0:
+		return c, fmt.Errorf("-at-once %d: give at least 1, or leave it out", c.atOnce)
 	case c.missing && (!c.full || c.some()):
 		return c, errors.New("-missing goes with -full, and without -mutant and -check")
 	}
@@ -159,6 +163,9 @@ func (c config) judge(ctx context.Context, s *matrix.Side, before, after *matrix
 			so = so.With(s, v)
 			kept = with(before, after, so, s.Side).Write(c.table)
 		}
+	}
+	if c.atOnce > 0 {
+		s.AtOnce = c.atOnce
 	}
 	report, err := s.Run(ctx, o)
 	if err := errors.Join(err, kept); err != nil {
