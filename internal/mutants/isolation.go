@@ -67,6 +67,7 @@ var isoMutants = []Mutant{
 	},
 	{
 		Name: "from a third value on, each is readable one read late", Rule: "ISO-5", Check: "ISO-5/at-once",
+		Also: matrix.Because("it reads a value as soon as that is pushed, too", "ISO-5/readers"),
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
 				reply, err := pass(c)

@@ -138,7 +138,8 @@ var stateMutants = []Mutant{
 	},
 	{
 		Name: "who loses the race is told that it won", Rule: "STATE-7", Check: "STATE-7/race",
-		Also: matrix.Because("it reports against an outcome, too", "STATE-4/settled"),
+		Also: matrix.Because("it reports against an outcome, too", "STATE-4/settled").
+			And("one of those who report at once comes too late", "STATE-9/race"),
 		server: reports(func(_ *server, _ *call, r *agentv1.ReportStateRequest, pass func() (*agentv1.ReportStateResponse, error)) (*agentv1.ReportStateResponse, error) {
 			reply, err := pass()
 			if r.GetState() != sayRunning && reply.GetReason() == agentv1.TerminationReason_TERMINATION_REASON_FINISHED {
