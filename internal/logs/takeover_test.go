@@ -100,6 +100,22 @@ func TestLog13AServerThatHangsLosesTheLog(t *testing.T) {
 	equal(t, upTo(5), numbersOf(readAll(t, b)))
 }
 
+// lockAtRest locks a log whose owner has given the right to write free: that comes after
+// the ack.
+func lockAtRest(t *testing.T, l *attemptLog) {
+	t.Helper()
+	if err := await(testContext(t), func() (bool, error) {
+		l.mu.Lock()
+		if !l.holding {
+			return true, nil
+		}
+		l.mu.Unlock()
+		return false, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestLog13AnIdleOwnerNoticesThatItIsNone takes a log by force from a server that has
 // nothing to write.
 func TestLog13AnIdleOwnerNoticesThatItIsNone(t *testing.T) {
@@ -109,9 +125,12 @@ func TestLog13AnIdleOwnerNoticesThatItIsNone(t *testing.T) {
 	awaitAck(t, old, "stdout", 1)
 	l := a.logs[testRef]
 	b.patience = 50 * time.Millisecond
-	l.mu.Lock() // it can answer nobody
-	next := begin(t, b)
+	lockAtRest(t, l) // it can answer nobody
+	next, err := b.OpenLines(testContext(t), testRef)
 	l.mu.Unlock()
+	if err != nil {
+		t.Fatal(err)
+	}
 	wait(t, old.Superseded())
 	mustClose(t, old)
 	put(t, next, "stdout", 2)
