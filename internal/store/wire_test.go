@@ -163,6 +163,7 @@ func (m *muted) Write(p []byte) (int, error) {
 // readyForQuery ends the database's answer; its byte tells of the transaction.
 const (
 	readyForQuery   = 'Z'
+	rowDescription  = 'T'
 	commandComplete = 'C'
 	noTransaction   = 'I' // no transaction is open
 )
@@ -171,6 +172,7 @@ const (
 func (w *wire) answers(client, server net.Conn) {
 	var answer bytes.Buffer
 	begun, wrote := false, false
+	tells := false // other servers of changes: that comes whenever it likes, and is no write
 	for {
 		header := make([]byte, 5)
 		if _, err := io.ReadFull(server, header); err != nil {
@@ -182,7 +184,8 @@ func (w *wire) answers(client, server net.Conn) {
 		}
 		answer.Write(header)
 		answer.Write(body)
-		wrote = wrote || header[0] == commandComplete && changes(body)
+		tells = tells || header[0] == rowDescription && bytes.Contains(body, []byte("pg_notify\x00"))
+		wrote = wrote || header[0] == commandComplete && changes(body) && !tells
 		ready := header[0] == readyForQuery
 		if begun && ready && body[0] == noTransaction && wrote && w.due() {
 			if tcp, ok := client.(*net.TCPConn); ok {
