@@ -10,6 +10,7 @@ import (
 )
 
 func TestOurAgentPassesEveryCheck(t *testing.T) {
+	t.Parallel()
 	program := filepath.Join(t.TempDir(), "leoflow-agent")
 	build := exec.Command("go", "build", "-race=false", "-o", program, "github.com/neochaotic/leoflow/cmd/leoflow-agent")
 	if out, err := build.CombinedOutput(); err != nil {

@@ -12,10 +12,12 @@ import (
 // TestOurServerPassesEveryCheck is over TLS, and over fixtures that kill the server and
 // start it again. What takes plaintext is the next test's.
 func TestOurServerPassesEveryCheck(t *testing.T) {
+	t.Parallel()
 	for name, database := range map[string]func(testing.TB) string{
 		"SQLite": func(testing.TB) string { return "" }, "PostgreSQL": pgtest.Database,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits a lot
 			o := conformance.Options{TimeScale: slowly}
 			if partly {
 				o.Rules = []string{"STATE-9", "LOG-3", "ISO-5"}
