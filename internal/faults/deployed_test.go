@@ -18,6 +18,7 @@ type deployed struct {
 	agentv1.AgentServiceClient
 	t      *testing.T
 	ctx    context.Context //nolint:containedctx // without a deadline, as they make calls
+	cancel context.CancelFunc
 	logs   agentv1.AgentService_StreamLogsClient
 	over   chan struct{}
 	beaten sync.WaitGroup
@@ -30,14 +31,19 @@ type deployed struct {
 func (r *rig) deployed(task string) *deployed {
 	r.t.Helper()
 	client, ctx := r.wire(r.launch(task, 1))
-	d := &deployed{AgentServiceClient: client, t: r.t, ctx: context.WithoutCancel(ctx), over: make(chan struct{})}
+	d := &deployed{AgentServiceClient: client, t: r.t, over: make(chan struct{})}
+	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, d.cancel) // who waits for a call waits no longer than the rig
+	r.t.Cleanup(func() {
+		d.cancel()
+		d.rest()
+	})
 	d.logs = must[agentv1.AgentService_StreamLogsClient](r.t)(d.StreamLogs(d.ctx))
 	must[*agentv1.RegisterResponse](r.t)(d.Register(d.ctx, &agentv1.RegisterRequest{AgentVersion: "deployed", Hostname: "host"}))
 	must[*agentv1.TaskSpec](r.t)(d.GetTaskSpec(d.ctx, &agentv1.GetTaskSpecRequest{}))
 	must[*agentv1.ReportStateResponse](r.t)(d.ReportState(d.ctx, &agentv1.ReportStateRequest{State: agentv1.TaskState_TASK_STATE_RUNNING}))
 	d.log(1)
 	d.beaten.Go(d.beatOn)
-	r.t.Cleanup(d.rest)
 	return d
 }
 
