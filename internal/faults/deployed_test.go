@@ -27,8 +27,9 @@ type deployed struct {
 	wrong  []string // what a heartbeat must not bring
 }
 
-// deployed launches a task's first try, and begins it as such an agent does.
-func (r *rig) deployed(task string) *deployed {
+// deployed launches a task's first try, and begins it as such an agent does, which is to beat
+// so often.
+func (r *rig) deployed(task string, every time.Duration) *deployed {
 	r.t.Helper()
 	client, ctx := r.wire(r.launch(task, 1))
 	d := &deployed{AgentServiceClient: client, t: r.t, over: make(chan struct{})}
@@ -43,14 +44,13 @@ func (r *rig) deployed(task string) *deployed {
 	must[*agentv1.TaskSpec](r.t)(d.GetTaskSpec(d.ctx, &agentv1.GetTaskSpecRequest{}))
 	must[*agentv1.ReportStateResponse](r.t)(d.ReportState(d.ctx, &agentv1.ReportStateRequest{State: agentv1.TaskState_TASK_STATE_RUNNING}))
 	d.log(1)
-	d.beaten.Go(d.beatOn)
+	d.beaten.Go(func() { d.beatOn(every) })
 	return d
 }
 
-// beatOn beats until the task is over, so seldom that after an outage the reaper looks
-// first, and often enough to be late.
-func (d *deployed) beatOn() {
-	next := time.NewTicker(3 * window / 8)
+// beatOn beats until the task is over.
+func (d *deployed) beatOn(every time.Duration) {
+	next := time.NewTicker(every)
 	defer next.Stop()
 	for {
 		select {
