@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -186,7 +185,7 @@ func answered[R any](ctx context.Context, call func(context.Context) (R, error))
 		one, cancel := context.WithTimeout(ctx, 20*time.Second)
 		resp, err := call(one)
 		cancel()
-		if err == nil || ctx.Err() != nil || errors.Is(err, io.EOF) {
+		if err == nil || ctx.Err() != nil {
 			return resp, err
 		}
 		switch status.Code(err) { //nolint:exhaustive // all others are answers
