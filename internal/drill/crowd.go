@@ -26,13 +26,13 @@ const (
 	// at any time, or the reapers would take it for an outage.
 	crowdSize = 14
 	// silence is how long an agent may be silent before its attempt is lost.
-	silence = 5 * time.Second
+	silence = 15 * time.Second
 	// beatEvery is how often those beat which are not to fall silent.
 	beatEvery = 250 * time.Millisecond
 	// again is how long who got no answer waits before asking again.
 	again = 30 * time.Millisecond
 	// reached bounds the wait for what is on its way to the watcher.
-	reached = 10 * time.Second
+	reached = time.Minute
 )
 
 // crowd is a load of agents without processes: it does what agents and operators do to
