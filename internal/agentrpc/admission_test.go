@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -145,6 +146,40 @@ func TestAuth10OnlyADefinitiveWordEndsAnOpenStream(t *testing.T) {
 		wantCode(t, <-r.run(openStream(ctx, 0)), codes.FailedPrecondition)
 		if took := time.Since(began); took != 3*readmitQuietEvery {
 			t.Errorf("ended after %v, want the third look", took)
+		}
+	})
+}
+
+// TestLog5AcksComeWhileTheAttemptIsLookedAt has the store hang at the second look.
+func TestLog5AcksComeWhileTheAttemptIsLookedAt(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		stream := openStream(ctx, 0)
+		ended := r.run(stream)
+		stream.in <- line("stdout", 1, "a")
+		synctest.Wait()
+		r.at("MayLog", func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		<-time.After(readmitEvery) // on the bubble's clock
+		synctest.Wait()
+		if n := r.count("MayLog"); n != 2 {
+			t.Fatalf("looked %d times, want the second look under way", n)
+		}
+		stream.in <- line("stdout", 2, "b")
+		synctest.Wait()
+		if got := stream.sent(); !slices.Equal(got, []string{"stdout:1", "stdout:2"}) {
+			t.Errorf("acks %v while the store hangs", got)
+		}
+		close(stream.in)
+		synctest.Wait()
+		select {
+		case err := <-ended:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Error("the end waits for the store")
 		}
 	})
 }

@@ -29,10 +29,7 @@ func (s *Server) Heartbeat(ctx context.Context, req *agentv1.HeartbeatRequest) (
 }
 
 func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
-	verdict, decided := s.askPromptly(ctx, id)
-	if !decided {
-		verdict = s.beats.record(ctx, id, s.lookAt)
-	}
+	verdict := s.ask(ctx, id)
 	if verdict.fault != nil {
 		return nil, verdict.fault
 	}
@@ -57,13 +54,25 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 	return resp, nil
 }
 
+// ask asks the store, promptly where it can, and aside where that decides nothing: both
+// together within the time that there is for its word.
+func (s *Server) ask(ctx context.Context, id auth.AgentIdentity) verdict {
+	until := time.Now().Add(s.beats.wait)
+	if v, decided := s.askPromptly(ctx, id, until); decided {
+		return v
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return s.beats.record(ctx, id, s.lookAt)
+}
+
 // askPromptly asks a store that keeps to the time it is given. That the caller is gone does
 // not end the question: the attempt has beaten all the same.
-func (s *Server) askPromptly(ctx context.Context, id auth.AgentIdentity) (_ verdict, decided bool) {
+func (s *Server) askPromptly(ctx context.Context, id auth.AgentIdentity, until time.Time) (_ verdict, decided bool) {
 	if s.prompt == nil {
 		return verdict{}, false
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.beats.wait)
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
 	defer cancel()
 	decided, err := s.prompt.PromptHeartbeat(ctx, id)
 	return verdict{err: err}, decided
@@ -112,7 +121,7 @@ func (s *Server) lookAt(ctx context.Context, id auth.AgentIdentity) (v verdict) 
 			v = verdict{fault: s.guard.Panicked(ctx, interceptor.CallFrom(ctx), p)}
 		}
 	}()
-	v.err = s.store.RecordHeartbeat(ctx, id)
+	v.err = s.lone(ctx, id)
 	if s.cancels == nil || !errors.Is(v.err, domain.ErrCancelled) {
 		return v
 	}
@@ -145,19 +154,17 @@ type flight struct {
 	verdict verdict // read after done
 }
 
+// record waits for the store's answer until ctx ends.
 func (b *beats) record(ctx context.Context, id auth.AgentIdentity, look func(context.Context, auth.AgentIdentity) verdict) verdict {
 	f, joined := b.join(ctx, id, look)
-	timer := time.NewTimer(b.wait)
-	defer timer.Stop()
 	select {
 	case <-f.done:
 		v := f.verdict
 		v.shared = joined
 		return v
-	case <-timer.C:
 	case <-ctx.Done():
+		return verdict{err: errNoAnswer}
 	}
-	return verdict{err: errNoAnswer}
 }
 
 // join returns the attempt's question under way, or asks it. joined: it was under way.

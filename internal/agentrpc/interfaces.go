@@ -91,8 +91,11 @@ type Renewer interface {
 // is told to, so that they need no goroutine of their own.
 type PromptStore interface {
 	// PromptHeartbeat is RecordHeartbeat, but that it returns as soon as ctx ends, whatever
-	// its database does. decided is false where RecordHeartbeat is to be asked for the answer.
+	// its database does. decided is false where LoneHeartbeat is to be asked for the answer.
 	PromptHeartbeat(ctx context.Context, id auth.AgentIdentity) (decided bool, err error)
+	// LoneHeartbeat is RecordHeartbeat of an attempt of which PromptHeartbeat decided
+	// nothing: it does not try again what that did.
+	LoneHeartbeat(ctx context.Context, id auth.AgentIdentity) error
 }
 
 // Registrar is a Store that records what an agent says about itself, and tells

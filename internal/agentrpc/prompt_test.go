@@ -11,7 +11,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// promptStore decides as the script's PromptHeartbeat says: undecided leaves it to RecordHeartbeat.
+// promptStore decides as the script's PromptHeartbeat says: undecided leaves it to LoneHeartbeat.
 type promptStore struct{ plainStore }
 
 var errUndecided = errors.New("undecided")
@@ -24,6 +24,10 @@ func (s promptStore) PromptHeartbeat(ctx context.Context, id auth.AgentIdentity)
 	return true, err
 }
 
+func (s promptStore) LoneHeartbeat(ctx context.Context, id auth.AgentIdentity) error {
+	return s.called(ctx, "LoneHeartbeat", id)
+}
+
 func newPromptRig() *rig {
 	s := newScript()
 	return rigOf(s, promptStore{plainStore{s}}, plainXCom{s})
@@ -32,8 +36,8 @@ func newPromptRig() *rig {
 func TestBeat1APromptStoreIsAskedOnce(t *testing.T) {
 	r := newPromptRig()
 	wantIndefinite(t, r.beat(t, good(t)))
-	if got := r.last("PromptHeartbeat"); got != testIdentity || r.count("RecordHeartbeat") != 0 {
-		t.Errorf("asked for %v, and RecordHeartbeat %d times", got, r.count("RecordHeartbeat"))
+	if got := r.last("PromptHeartbeat"); got != testIdentity || r.count("LoneHeartbeat") != 0 {
+		t.Errorf("asked for %v, and LoneHeartbeat %d times", got, r.count("LoneHeartbeat"))
 	}
 	r.fail("PromptHeartbeat", errors.New(secret))
 	wantIndefinite(t, r.beat(t, good(t)))
@@ -42,13 +46,38 @@ func TestBeat1APromptStoreIsAskedOnce(t *testing.T) {
 	}
 }
 
-func TestBeat3WhatAPromptStoreDoesNotDecideIsAskedOfTheStore(t *testing.T) {
+func TestBeat3WhatAPromptStoreDoesNotDecideIsAskedOfItAlone(t *testing.T) {
 	r := newPromptRig()
 	r.fail("PromptHeartbeat", errUndecided)
-	r.fail("RecordHeartbeat", domain.ErrSuperseded)
+	r.fail("LoneHeartbeat", domain.ErrSuperseded)
 	if resp := r.beat(t, good(t)); !resp.GetShouldTerminate() {
 		t.Errorf("answer %v, want the store's word", resp)
 	}
+	if n := r.count("RecordHeartbeat"); r.last("LoneHeartbeat") != testIdentity || n != 0 {
+		t.Errorf("asked for %v, and RecordHeartbeat %d times, which begins anew", r.last("LoneHeartbeat"), n)
+	}
+}
+
+func TestBeat2APromptStoreThatDecidesNothingInTheEndIsGivenNoMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newPromptRig()
+		r.at("PromptHeartbeat", func(context.Context) error {
+			<-time.After(definitiveWithin - time.Millisecond) // on the bubble's clock
+			return errUndecided
+		})
+		hang := func(ctx context.Context) error {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		r.at("LoneHeartbeat", hang)
+		r.at("RecordHeartbeat", hang)
+		began := time.Now()
+		wantIndefinite(t, r.beat(t, good(t)))
+		if took := time.Since(began); took != definitiveWithin {
+			t.Errorf("took %v, want %v", took, definitiveWithin)
+		}
+		<-time.After(definitiveWithin) // the question, which others may have joined, has all its time
+	})
 }
 
 func TestBeat2APromptStoreIsGivenADeadlineThatOutlivesItsCaller(t *testing.T) {

@@ -49,6 +49,9 @@ type Server struct {
 	drain     chan struct{} // closed: log streams end (LOG-10)
 	drainOnce sync.Once
 
+	// lone records a heartbeat that was not decided promptly.
+	lone func(ctx context.Context, id auth.AgentIdentity) error
+
 	// What the given parts can do beyond their interfaces; nil: they cannot.
 	renewer   Renewer
 	prompt    PromptStore
@@ -78,6 +81,7 @@ func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 		guard:   interceptor.Guard{Policies: policies(), AuthenticateAgent: authn.AuthenticateAgent},
 		now:     time.Now,
 		store:   store,
+		lone:    store.RecordHeartbeat,
 		xcoms:   xcomSvc,
 		beats:   beats{wait: definitiveWithin},
 		every:   domain.BeatInterval,
@@ -85,7 +89,9 @@ func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 		drain:   make(chan struct{}),
 	}
 	s.renewer, _ = authn.(Renewer)
-	s.prompt, _ = store.(PromptStore)
+	if prompt, ok := store.(PromptStore); ok {
+		s.prompt, s.lone = prompt, prompt.LoneHeartbeat
+	}
 	s.registrar, _ = store.(Registrar)
 	s.reporter, _ = store.(TimedReporter)
 	s.cancels, _ = store.(CancelReader)

@@ -129,6 +129,7 @@ func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, acks *acki
 	readmit := time.NewTicker(s.readmit)
 	defer readmit.Stop()
 	looked := time.Now()
+	var look chan error // of the look that is under way: the store may take its time, and acks may not
 	for {
 		select {
 		case err := <-ended:
@@ -142,16 +143,14 @@ func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, acks *acki
 		case err := <-acks.done:
 			acks.sending, acks.failed = false, err
 		case <-readmit.C:
-			if !sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
+			if look != nil || !sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
 				continue
 			}
-			looked = time.Now()
+			looked, look = time.Now(), make(chan error, 1)
+			go s.guardedGo(ctx, look, func() error { return s.admit(ctx, id) })
+		case err := <-look:
 			// Only a definitive word ends a stream: a store that fails says nothing.
-			var err error
-			if fault := s.aside(ctx, func() { err = s.admit(ctx, id) }); fault != nil {
-				return fault
-			}
-			if errors.Is(err, domain.ErrNotLive) {
+			if look = nil; err != nil {
 				return err
 			}
 		}

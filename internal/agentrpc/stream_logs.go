@@ -80,12 +80,14 @@ func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
 	if s.admitter == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, definitiveWithin)
+	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
 	defer cancel()
-	until, err := s.admitter.MayLog(ctx, id)
+	until, err := s.admitter.MayLog(bounded, id)
 	switch {
 	case errors.Is(err, domain.ErrNotLive):
 		return err
+	case err != nil && ctx.Err() != nil:
+		return nil // the call has ended, and needs no answer any more
 	case err != nil:
 		s.guard.Log().WarnContext(ctx, "end of logging not looked up", "task_id", id.TaskID, "cause", err.Error())
 		return nil

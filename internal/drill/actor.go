@@ -89,12 +89,10 @@ func (a *actor) beat(times int) (agentv1.TerminationReason, bool, error) {
 
 // undisturbed is the life of an agent that nobody has reason to end.
 func (a *actor) undisturbed(state agentv1.TaskState, exit int32) error {
+	if end, err := a.report(running, 0, ""); err != nil || end {
+		return ended(err, a, "reported RUNNING")
+	}
 	for n := range 4 {
-		if n == 0 {
-			if end, err := a.report(running, 0, ""); err != nil || end {
-				return ended(err, a, "reported RUNNING")
-			}
-		}
 		if taken, err := a.push(fmt.Sprintf(`"%v value %d"`, a, n)); err != nil || !taken {
 			return ended(err, a, "pushed a value")
 		}
@@ -116,10 +114,10 @@ func ended(err error, a *actor, when string) error {
 }
 
 // plain succeeds.
-func (c *crowd) plain(task string) error { return c.succeed(task, 1, false) }
+func (c *crowd) plain(task string) error { return c.succeed(task, 1) }
 
-func (c *crowd) succeed(task string, try int32, supersede bool) error {
-	a, err := c.launch(task, try, supersede)
+func (c *crowd) succeed(task string, try int32) error {
+	a, err := c.launch(task, try, false)
 	if err != nil {
 		return err
 	}
@@ -146,7 +144,7 @@ func (c *crowd) another(task string) error {
 	if err != nil {
 		return fmt.Errorf("retry: %w", err)
 	}
-	return c.succeed(task, 2, false)
+	return c.succeed(task, 2)
 }
 
 // begin launches a try that runs and has pushed a value.
@@ -232,24 +230,23 @@ func (c *crowd) late(task string) error {
 
 // tooLate does what changes nothing any more.
 func (a *actor) tooLate() error {
-	if taken, err := a.push(`"late"`); err != nil || taken {
-		return fmt.Errorf("%v: its late value was taken: %v, %w", a, taken, orNone(err))
+	taken, err := a.push(`"late"`)
+	if err != nil {
+		return err
+	}
+	if taken {
+		return fmt.Errorf("%v: its late value was taken", a)
 	}
 	for _, state := range []agentv1.TaskState{running, success} {
-		if end, err := a.report(state, 0, "late"); err != nil || !end {
-			return fmt.Errorf("%v: its late report of %v was taken: %v, %w", a, state, !end, orNone(err))
+		end, err := a.report(state, 0, "late")
+		if err != nil {
+			return err
+		}
+		if !end {
+			return fmt.Errorf("%v: its late report of %v was taken", a, state)
 		}
 	}
 	return nil
-}
-
-var errNone = fmt.Errorf("and no error")
-
-func orNone(err error) error {
-	if err == nil {
-		return errNone
-	}
-	return err
 }
 
 // silent falls silent until a reaper ends it, comes back too late, and is tried again.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,13 +26,13 @@ const (
 	// at any time, or the reapers would take it for an outage.
 	crowdSize = 14
 	// silence is how long an agent may be silent before its attempt is lost.
-	silence = 5 * time.Second
+	silence = 15 * time.Second
 	// beatEvery is how often those beat which are not to fall silent.
 	beatEvery = 250 * time.Millisecond
 	// again is how long who got no answer waits before asking again.
 	again = 30 * time.Millisecond
 	// reached bounds the wait for what is on its way to the watcher.
-	reached = 10 * time.Second
+	reached = time.Minute
 )
 
 // crowd is a load of agents without processes: it does what agents and operators do to
@@ -186,7 +185,7 @@ func answered[R any](ctx context.Context, call func(context.Context) (R, error))
 		one, cancel := context.WithTimeout(ctx, 20*time.Second)
 		resp, err := call(one)
 		cancel()
-		if err == nil || ctx.Err() != nil || errors.Is(err, io.EOF) {
+		if err == nil || ctx.Err() != nil {
 			return resp, err
 		}
 		switch status.Code(err) { //nolint:exhaustive // all others are answers

@@ -22,7 +22,7 @@ func TestCrash(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), deadline)
 	defer cancel()
 	dir := t.TempDir()
-	program, err := Build(ctx, dir)
+	program, err := built()
 	if err != nil {
 		t.Fatal(err)
 	}

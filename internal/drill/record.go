@@ -80,10 +80,8 @@ func NewRecorder() *Recorder {
 	return &Recorder{seen: map[Attempt]*Seen{}, changed: make(chan struct{})}
 }
 
-// Seen is the record, once all calls have ended: it is not a copy.
-func (r *Recorder) Seen() map[Attempt]*Seen { return r.seen }
-
-// Of is what of the record is of one DAG.
+// Of is what of the record is of one DAG, once all calls have ended: what is seen of an
+// attempt is not a copy.
 func (r *Recorder) Of(dag string) map[Attempt]*Seen {
 	of := maps.Clone(r.seen)
 	maps.DeleteFunc(of, func(a Attempt, _ *Seen) bool { return a.Dag != dag })

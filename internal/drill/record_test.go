@@ -52,7 +52,7 @@ func TestRecorderKeepsWhatWasAcknowledged(t *testing.T) {
 		Values:  map[string][]byte{returnValue: []byte("second"), "other": []byte("third")},
 		Streams: map[string]*Stream{},
 	}}
-	if diff := cmp.Diff(want, r.Seen()); diff != "" {
+	if diff := cmp.Diff(want, r.seen); diff != "" {
 		t.Error(diff)
 	}
 	if got := r.Progress(); got != (Progress{Reports: 4, Values: 4}) {
@@ -87,7 +87,7 @@ func TestRecorderKeepsLinesAndAcks(t *testing.T) {
 		},
 		Faults: []string{`line 2 of stdout was sent as "two", then as "forged"`},
 	}}
-	if diff := cmp.Diff(want, r.Seen()); diff != "" {
+	if diff := cmp.Diff(want, r.seen); diff != "" {
 		t.Error(diff)
 	}
 	if got := r.Progress(); got != (Progress{Lines: 2}) {

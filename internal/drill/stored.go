@@ -37,7 +37,10 @@ func ReadBack(ctx context.Context, client controlv1.ControlServiceClient, dag, r
 	if err := s.readTasks(ctx, client); err != nil {
 		return nil, fmt.Errorf("the tasks of %s: %w", run, err)
 	}
-	for id := range s.Tasks {
+	for id, task := range s.Tasks {
+		if !begun(task) {
+			continue // an attempt of it that somebody has seen is missed all the same
+		}
 		if err := s.readTask(ctx, client, id); err != nil {
 			return nil, fmt.Errorf("task %s: %w", id, err)
 		}
@@ -46,6 +49,11 @@ func ReadBack(ctx context.Context, client controlv1.ControlServiceClient, dag, r
 		return nil, fmt.Errorf("the changes of %s: %w", run, err)
 	}
 	return s, nil
+}
+
+// begun reports whether a task was ever to run: of a crowd most are not.
+func begun(task *controlv1.Task) bool {
+	return task.GetState() != policyv1.TaskState_TASK_STATE_NONE || task.GetTryNumber() > 0
 }
 
 func (s *Stored) readTasks(ctx context.Context, client controlv1.ControlServiceClient) error {

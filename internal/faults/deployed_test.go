@@ -18,6 +18,7 @@ type deployed struct {
 	agentv1.AgentServiceClient
 	t      *testing.T
 	ctx    context.Context //nolint:containedctx // without a deadline, as they make calls
+	cancel context.CancelFunc
 	logs   agentv1.AgentService_StreamLogsClient
 	over   chan struct{}
 	beaten sync.WaitGroup
@@ -26,25 +27,30 @@ type deployed struct {
 	wrong  []string // what a heartbeat must not bring
 }
 
-// deployed launches a task's first try, and begins it as such an agent does.
-func (r *rig) deployed(task string) *deployed {
+// deployed launches a task's first try, and begins it as such an agent does, which is to beat
+// so often.
+func (r *rig) deployed(task string, every time.Duration) *deployed {
 	r.t.Helper()
 	client, ctx := r.wire(r.launch(task, 1))
-	d := &deployed{AgentServiceClient: client, t: r.t, ctx: context.WithoutCancel(ctx), over: make(chan struct{})}
+	d := &deployed{AgentServiceClient: client, t: r.t, over: make(chan struct{})}
+	d.ctx, d.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, d.cancel) // who waits for a call waits no longer than the rig
+	r.t.Cleanup(func() {
+		d.cancel()
+		d.rest()
+	})
 	d.logs = must[agentv1.AgentService_StreamLogsClient](r.t)(d.StreamLogs(d.ctx))
 	must[*agentv1.RegisterResponse](r.t)(d.Register(d.ctx, &agentv1.RegisterRequest{AgentVersion: "deployed", Hostname: "host"}))
 	must[*agentv1.TaskSpec](r.t)(d.GetTaskSpec(d.ctx, &agentv1.GetTaskSpecRequest{}))
 	must[*agentv1.ReportStateResponse](r.t)(d.ReportState(d.ctx, &agentv1.ReportStateRequest{State: agentv1.TaskState_TASK_STATE_RUNNING}))
 	d.log(1)
-	d.beaten.Go(d.beatOn)
-	r.t.Cleanup(d.rest)
+	d.beaten.Go(func() { d.beatOn(every) })
 	return d
 }
 
-// beatOn beats until the task is over, so seldom that after an outage the reaper looks
-// first, and often enough to be late.
-func (d *deployed) beatOn() {
-	next := time.NewTicker(3 * window / 8)
+// beatOn beats until the task is over.
+func (d *deployed) beatOn(every time.Duration) {
+	next := time.NewTicker(every)
 	defer next.Stop()
 	for {
 		select {

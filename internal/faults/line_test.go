@@ -40,7 +40,7 @@ func TestState3NoLineToPostgresLosesOrDoubles(t *testing.T) {
 			for _, task := range tasks[:2*each] {
 				tokens = append(tokens, r.launch(task.GetTaskId(), 1))
 			}
-			runs := r.deployed("runs")
+			runs := r.deployed("runs", 3*window/8)
 			came := n.log.count("Accepted client")
 			for _, x := range toxics {
 				x.Toxicity = 1

@@ -79,7 +79,7 @@ func (c Chain) metrics() step {
 			p.method.meters().started.Inc()
 			return ctx, nil
 		},
-		message: func(_ context.Context, p *pass, _ any) error {
+		message: func(p *pass, _ any) error {
 			p.method.meters().received.Inc()
 			return nil
 		},
@@ -153,6 +153,6 @@ func (c Chain) validation() step {
 			CallFrom(ctx).validated = true
 			return ctx, nil
 		},
-		message: func(_ context.Context, _ *pass, message any) error { return validate(message) },
+		message: func(_ *pass, message any) error { return validate(message) },
 	}
 }

@@ -2,8 +2,6 @@ package interceptor
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"time"
 
@@ -14,13 +12,10 @@ import (
 // finished writes one line for a finished call: method, code, duration, peer and
 // request id, never a payload, and of metadata nothing but the request id (AUTH-8).
 func (c Chain) finished(ctx context.Context, p *pass, err error) {
-	if errors.Is(err, io.EOF) {
-		err = nil
-	}
 	code := codeOf(err)
 	level := levelOf(code)
-	call := CallFrom(ctx)
-	if call != nil && call.overRate {
+	call := CallFrom(ctx) // rather than of the pass: who logs has to be inside of what names the call
+	if call.overRate {
 		level = slog.LevelDebug // the log is no way to starve the others; the first of them is told by Rates
 	}
 	if !c.Logger.Enabled(ctx, level) {
@@ -34,9 +29,7 @@ func (c Chain) finished(ctx context.Context, p *pass, err error) {
 		slog.String("grpc.method_type", string(p.method.kind)),
 		slog.String("grpc.start_time", p.began.Format(time.RFC3339)),
 		slog.String("grpc.code", code.String()),
-	}
-	if call != nil {
-		attrs = append(attrs, slog.String("request_id", call.RequestID))
+		slog.String("request_id", call.RequestID),
 	}
 	if from, ok := peer.FromContext(ctx); ok {
 		attrs = append(attrs, slog.String("peer.address", from.Addr.String()))

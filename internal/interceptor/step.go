@@ -9,14 +9,14 @@ import (
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
-// step is one concern of the chain. Each function may be nil. The context of each is the
-// one that the step's own enter returned.
+// step is one concern of the chain. Each function may be nil. The context of leave and rescue
+// is the one that the step's own enter returned.
 type step struct {
 	// enter runs before what is further in, and may refuse the call.
 	enter func(context.Context, *pass) (context.Context, error)
 	// message runs for each message from the client, and may refuse it; sent for each
 	// that went to a client on a stream.
-	message func(context.Context, *pass, any) error
+	message func(*pass, any) error
 	sent    func(*pass)
 	// leave runs after what is further in, with its error, once enter has let the call
 	// through, and returns what becomes of the error.
@@ -59,7 +59,7 @@ func (p *pass) enter(ctx context.Context, request any) (_ context.Context, err e
 		p.contexts[i] = ctx
 		p.entered++
 		if p.unary && s.message != nil {
-			if err := s.message(ctx, p, request); err != nil {
+			if err := s.message(p, request); err != nil {
 				return nil, err
 			}
 		}
@@ -71,7 +71,7 @@ func (p *pass) enter(ctx context.Context, request any) (_ context.Context, err e
 func (p *pass) taken(message any) error {
 	for i := range p.steps {
 		if look := p.steps[i].message; look != nil {
-			if err := look(p.contexts[i], p, message); err != nil {
+			if err := look(p, message); err != nil {
 				return err
 			}
 		}

@@ -10,10 +10,11 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// Refusals counts the calls that never reach the chain: the transport itself refuses an
+// Refusals counts calls that never reach the chain: the transport itself refuses an
 // undecodable or oversized message and an unknown method. It sees them where services are
 // registered, rather than by a handler of statistics, for which gRPC copies the metadata
-// of every call.
+// of every call; so it does not count what gRPC answers before it looks for a handler, as
+// it does a message in an encoding that it does not know (grpc-encoding).
 type Refusals struct {
 	counted *prometheus.CounterVec
 }
@@ -22,7 +23,7 @@ type Refusals struct {
 func NewRefusals(r prometheus.Registerer) (*Refusals, error) {
 	t := &Refusals{counted: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "leoflow_transport_refused_total",
-		Help: "Calls that the transport refused before any interceptor saw them, by status code.",
+		Help: "Calls that the transport refused before any interceptor saw them, by status code; but for those in an encoding unknown to it.",
 	}, []string{"grpc_code"})}
 	return t, r.Register(t.counted)
 }

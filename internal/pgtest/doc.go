@@ -12,6 +12,6 @@
 //
 // Where there is no PostgreSQL, tests fail and say what to install: none is skipped.
 //
-// It imports nothing of ours. It is test equipment: only tests import it, and the
-// generator of migrations.
+// It imports nothing of ours. It is test equipment: tests import it, and the commands that
+// are equipment too, for crash drills and measurements, and the generator of migrations.
 package pgtest

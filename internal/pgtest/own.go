@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
-	"syscall"
 	"testing"
 	"time"
 )
@@ -22,8 +21,7 @@ import (
 type Own struct {
 	t      testing.TB
 	server *server
-	bin    string
-	as     *syscall.Credential
+	files  installation
 	addr   string
 	cmd    *exec.Cmd // nil: it is stopped
 }
@@ -56,29 +54,15 @@ func NewOwn(t testing.TB) *Own {
 	return o
 }
 
-func newOwn(t testing.TB) (_ *Own, err error) {
-	o := &Own{t: t}
-	if o.bin, err = binaries(); err != nil {
-		return nil, err
-	}
-	if o.as, err = runAs(); err != nil {
-		return nil, err
-	}
+func newOwn(t testing.TB) (*Own, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	dir, err := makeDir(o.as)
-	if err != nil {
-		return nil, err
-	}
-	o.addr = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	o.server = &server{dir: dir}
-	o.server.dsn = o.Through(o.addr, "postgres")
-	if err := initialize(o.bin, dir, o.as, fmt.Sprintf(settings+ownSettings, dir, port)); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	return o, nil
+	o := &Own{t: t, addr: net.JoinHostPort("127.0.0.1", strconv.Itoa(port))}
+	o.files, err = install(func(dir string) string { return fmt.Sprintf(settings+ownSettings, dir, port) })
+	o.server = &server{dir: o.files.dir, dsn: o.Through(o.addr, "postgres")}
+	return o, err
 }
 
 // freePort returns a port that nobody has, and that the system gives to nobody who asks
@@ -129,7 +113,7 @@ func (o *Own) Start() {
 		return
 	}
 	var err error
-	if o.cmd, o.server.own, err = run(o.bin, o.server.dir, o.as); err != nil {
+	if o.cmd, o.server.own, err = o.files.run(); err != nil {
 		o.t.Fatal(err)
 	}
 	if err := o.server.await(); err != nil {

@@ -61,41 +61,48 @@ log_min_messages = fatal
 `
 
 // start starts a private server.
-func start() (_ *server, err error) {
-	bin, err := binaries()
+func start() (*server, error) {
+	i, err := install(func(dir string) string { return fmt.Sprintf(settings, dir) })
 	if err != nil {
 		return nil, err
 	}
-	as, err := runAs()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := makeDir(as)
-	if err != nil {
-		return nil, err
-	}
-	s := &server{dir: dir, dsn: dsnAt(dir, "postgres")}
-	defer func() {
-		if err != nil && s.own == nil {
-			err = errors.Join(err, os.RemoveAll(dir))
-		}
-	}()
-	if err := initialize(bin, dir, as, fmt.Sprintf(settings, dir)); err != nil {
-		return nil, err
-	}
-	if _, s.own, err = run(bin, dir, as); err != nil { // never closed by hand: it is, when the process ends
-		return nil, err
+	s := &server{dir: i.dir, dsn: dsnAt(i.dir, "postgres")}
+	if _, s.own, err = i.run(); err != nil { // never closed by hand: it is, when the process ends
+		return nil, errors.Join(err, os.RemoveAll(i.dir))
 	}
 	return s, s.await()
 }
 
-// run runs the server in dir until nobody holds the file any more.
-func run(bin, dir string, as *syscall.Credential) (*exec.Cmd, *os.File, error) {
+// installation is the files of a server that is to run, and what runs it.
+type installation struct {
+	bin, dir string
+	as       *syscall.Credential // nil: this user
+}
+
+// install makes the files of a server with the settings of its directory.
+func install(settings func(dir string) string) (i installation, err error) {
+	if i.bin, err = binaries(); err != nil {
+		return i, err
+	}
+	if i.as, err = runAs(); err != nil {
+		return i, err
+	}
+	if i.dir, err = makeDir(i.as); err != nil {
+		return i, err
+	}
+	if err := i.initialize(settings(i.dir)); err != nil {
+		return i, errors.Join(err, os.RemoveAll(i.dir))
+	}
+	return i, nil
+}
+
+// run runs the server until nobody holds the file any more.
+func (i installation) run() (*exec.Cmd, *os.File, error) {
 	reads, writes, err := os.Pipe()
 	if err != nil {
 		return nil, nil, err
 	}
-	cmd := command(dir, as, "sh", "-c", supervise, "sh", bin, dir)
+	cmd := i.command("sh", "-c", supervise, "sh", i.bin, i.dir)
 	cmd.Stdin = reads
 	if err := errors.Join(cmd.Start(), reads.Close()); err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("start PostgreSQL: %w", err), writes.Close())
@@ -103,18 +110,18 @@ func run(bin, dir string, as *syscall.Credential) (*exec.Cmd, *os.File, error) {
 	return cmd, writes, nil
 }
 
-// initialize makes the files of a server. Its databases sort as people do, not by
+// initialize makes the files of the server. Its databases sort as people do, not by
 // bytes: what must not depend on that is found out.
-func initialize(bin, dir string, as *syscall.Credential, settings string) error {
-	common := []string{"-D", filepath.Join(dir, "data"), "-U", "leoflow", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"}
-	out, err := command(dir, as, filepath.Join(bin, "initdb"), append(common, "--locale-provider=icu", "--icu-locale=en-US")...).CombinedOutput()
+func (i installation) initialize(settings string) error {
+	common := []string{"-D", filepath.Join(i.dir, "data"), "-U", "leoflow", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "--no-instructions"}
+	out, err := i.command(filepath.Join(i.bin, "initdb"), append(common, "--locale-provider=icu", "--icu-locale=en-US")...).CombinedOutput()
 	if err != nil { // before version 15, or built without ICU
-		out, err = command(dir, as, filepath.Join(bin, "initdb"), common...).CombinedOutput()
+		out, err = i.command(filepath.Join(i.bin, "initdb"), common...).CombinedOutput()
 	}
 	if err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "data", "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	f, err := os.OpenFile(filepath.Join(i.dir, "data", "postgresql.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -122,13 +129,13 @@ func initialize(bin, dir string, as *syscall.Credential, settings string) error 
 	return errors.Join(err, f.Close())
 }
 
-// command is a command of a server's user, with nothing of the caller's environment
+// command is a command of the server's user, with nothing of the caller's environment
 // that PostgreSQL reads.
-func command(dir string, as *syscall.Credential, name string, args ...string) *exec.Cmd {
+func (i installation) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...) //nolint:gosec // binaries that were looked for on this machine
-	cmd.Dir = dir
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TMPDIR=" + dir, "LC_ALL=C"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: as, Setpgid: true} // out of the way of Ctrl-C
+	cmd.Dir = i.dir
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + i.dir, "TMPDIR=" + i.dir, "LC_ALL=C"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: i.as, Setpgid: true} // out of the way of Ctrl-C
 	return cmd
 }
 

@@ -12,7 +12,7 @@ import (
 
 // PromptHeartbeat is RecordHeartbeat as far as it only waits among others for an answer, and
 // so never longer than its context. Where that does not decide it, decided is false and
-// RecordHeartbeat is to be asked: what a pending cancel and an end are told by takes the
+// LoneHeartbeat is to be asked: what a pending cancel and an end are told by takes the
 // database.
 func (s *Store) PromptHeartbeat(ctx context.Context, id auth.AgentIdentity) (decided bool, err error) {
 	if s.beats == nil {
@@ -26,4 +26,13 @@ func (s *Store) PromptHeartbeat(ctx context.Context, id auth.AgentIdentity) (dec
 		err = fmt.Errorf("%w: %w", domain.ErrUnavailable, err)
 	}
 	return err != nil || got == done, err
+}
+
+// LoneHeartbeat is RecordHeartbeat of an attempt of which PromptHeartbeat decided nothing: it
+// is not put among others once more.
+func (s *Store) LoneHeartbeat(ctx context.Context, id auth.AgentIdentity) error {
+	if err := within(ctx, id.TenantID); err != nil {
+		return err
+	}
+	return s.beatAlone(ctx, id)
 }

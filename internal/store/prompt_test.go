@@ -9,7 +9,7 @@ import (
 )
 
 // TestBeat3APromptHeartbeatDecidesNothingOfAnEnd: why an attempt is not live is for
-// RecordHeartbeat to say.
+// LoneHeartbeat to say.
 func TestBeat3APromptHeartbeatDecidesNothingOfAnEnd(t *testing.T) {
 	onCrowd(t, 2, func(t *testing.T, c crowd) {
 		live, ended := c.ids[0], c.ids[1]

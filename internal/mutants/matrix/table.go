@@ -60,14 +60,19 @@ func ReadTable(path string) (*Table, error) {
 	return t, nil
 }
 
-// Write writes a table's file.
+// Write writes a table's file, beside the one that is there and then in its place: a run
+// that is killed meanwhile leaves a whole one.
 func (t *Table) Write(path string) error {
 	var out strings.Builder
 	out.WriteString(header)
 	for _, r := range t.Rows {
 		fmt.Fprintf(&out, "%s\t%s\t%s\t%s\t%s\n", r.Side, r.Mutant, r.Check, r.How, r.Why)
 	}
-	return os.WriteFile(path, []byte(out.String()), 0o644) //nolint:gosec // a page of the repository
+	beside := path + ".new"
+	if err := os.WriteFile(beside, []byte(out.String()), 0o644); err != nil { //nolint:gosec // a page of the repository
+		return err
+	}
+	return os.Rename(beside, path)
 }
 
 // Of is the rows of one side.

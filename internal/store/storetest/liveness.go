@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
@@ -12,8 +14,30 @@ var livenessTests = []test{
 	{"TestBeat3NotLive", testBeatNotLive},
 	{"TestBeat4AfterTheEnd", testBeatAfterEnd},
 	{"TestBeat6CancelPending", testBeatCancel},
+	{"TestBeat1MovesTheStampPromptly", promptly(testBeat)},
+	{"TestBeat3NotLivePromptly", promptly(testBeatNotLive)},
+	{"TestBeat4AfterTheEndPromptly", promptly(testBeatAfterEnd)},
+	{"TestBeat6CancelPendingPromptly", promptly(testBeatCancel)},
 	{"TestReg2AndReg3Register", testRegister},
 	{"TestLog9MayLog", testMayLog},
+}
+
+// promptly has the heartbeats of a test take the way on which none waits long.
+func promptly(do func(*testing.T, *bed)) func(*testing.T, *bed) {
+	return func(t *testing.T, b *bed) {
+		b.Store = prompt{b.Store}
+		do(t, b)
+	}
+}
+
+// prompt is a store whose heartbeats are prompt, and alone where that decides nothing.
+type prompt struct{ Store }
+
+func (p prompt) RecordHeartbeat(ctx context.Context, id auth.AgentIdentity) error {
+	if decided, err := p.PromptHeartbeat(ctx, id); decided {
+		return err
+	}
+	return p.LoneHeartbeat(ctx, id)
 }
 
 func testBeat(t *testing.T, b *bed) {

@@ -30,6 +30,7 @@ type Store interface {
 	ReportStateAt(ctx context.Context, id auth.AgentIdentity, state domain.TaskState, exitCode int, errMsg string, at time.Time) error
 	RecordHeartbeat(ctx context.Context, id auth.AgentIdentity) error
 	PromptHeartbeat(ctx context.Context, id auth.AgentIdentity) (decided bool, err error)
+	LoneHeartbeat(ctx context.Context, id auth.AgentIdentity) error
 	Ready(ctx context.Context) error
 	RegisterAgent(ctx context.Context, id auth.AgentIdentity, info domain.AgentInfo) error
 	StopBy(ctx context.Context, id auth.AgentIdentity) (time.Time, bool, error)

@@ -52,10 +52,10 @@ var calls = []call{
 		return s.RecordHeartbeat(ctx, id)
 	}},
 	{"PromptHeartbeat", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
-		if decided, err := s.PromptHeartbeat(ctx, id); decided {
-			return err
-		}
-		return s.RecordHeartbeat(ctx, id)
+		return prompt{s}.RecordHeartbeat(ctx, id)
+	}},
+	{"LoneHeartbeat", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
+		return s.LoneHeartbeat(ctx, id)
 	}},
 	{"PutXCom", true, func(ctx context.Context, s Store, id auth.AgentIdentity) error {
 		e := xcom.Entry{Value: []byte("of " + id.TenantID), CreatedAt: begin}
