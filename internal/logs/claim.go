@@ -8,10 +8,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/neochaotic/leoflow/internal/domain"
 )
 
 // How a log of a shared root comes to the process that opens it: what its owners do is
 // told at the locks.
+
+// writePatience is how many times the patience with an owner that was asked is waited for
+// one that is writing.
+const writePatience = 3
+
+// errBusy is what an opener gets who cannot have the log.
+var errBusy = fmt.Errorf("another server is writing the log: %w", domain.ErrUnavailable)
 
 // loadShared is load for an owner among several.
 func (l *attemptLog) loadShared(ctx context.Context) (*recovered, error) {
@@ -22,6 +31,35 @@ func (l *attemptLog) loadShared(ctx context.Context) (*recovered, error) {
 	l.file, l.base, l.holding = f, r.bases[len(r.bases)-1], false
 	l.records = r.headed
 	return r, nil
+}
+
+// confirm has the committer look whether the log is this process's still, and let go of it
+// if another asks. That one came first, so it is waited for a while. The caller has the
+// life token.
+func (l *attemptLog) confirm(ctx context.Context) error {
+	l.mu.Lock()
+	l.looking = true
+	l.work.Signal()
+	for l.looking || l.yielding {
+		looked := l.looked.wait()
+		l.mu.Unlock()
+		select {
+		case <-looked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		l.mu.Lock()
+	}
+	lost := errors.Is(l.err, errTakenOver)
+	l.mu.Unlock()
+	if !lost {
+		return nil
+	}
+	_, err := within(ctx, l.dir.patience, func() (bool, error) { // the committer does nothing any more
+		asked, err := lockedElsewhere(l.file, isAsked)
+		return !asked, err
+	})
+	return err
 }
 
 // claim makes this process the owner of the log, and reads it back. It returns the log
@@ -40,11 +78,17 @@ func (l *attemptLog) claim(ctx context.Context) (*recovered, file, error) {
 			if !errors.Is(err, fs.ErrExist) {
 				return nil, nil, err
 			}
+			if err := pause(ctx); err != nil {
+				return nil, nil, err
+			}
 			continue
 		}
 		r, f, err := l.claimAfter(ctx, bases)
 		if err != nil || r != nil {
 			return r, f, err
+		}
+		if err := pause(ctx); err != nil {
+			return nil, nil, err
 		}
 	}
 }
@@ -78,8 +122,12 @@ func (l *attemptLog) claimAfter(ctx context.Context, bases []int64) (r *recovere
 	if err := l.ask(ctx, f); err != nil {
 		return nil, nil, err
 	}
-	if err := await(ctx, func() (bool, error) { return tryLock(f, mayWrite) }); err != nil {
+	ok, err := within(ctx, writePatience*l.dir.patience, func() (bool, error) { return tryLock(f, mayWrite) })
+	if err != nil {
 		return nil, nil, fmt.Errorf("lock a log: %w", err)
+	}
+	if !ok {
+		return nil, nil, errBusy
 	}
 	if same, err := l.isLast(f, last); err != nil || !same {
 		return nil, nil, err
@@ -101,12 +149,8 @@ func (l *attemptLog) ask(ctx context.Context, f file) error {
 		return err
 	}
 	defer stop()
-	waiting, cancel := context.WithTimeout(ctx, l.dir.patience)
-	defer cancel()
-	if err := await(waiting, free); err != nil && (ctx.Err() != nil || waiting.Err() == nil) {
-		return err
-	}
-	return nil
+	_, err = within(ctx, l.dir.patience, free)
+	return err
 }
 
 // isLast reports whether f is the log's last segment still.
@@ -135,7 +179,11 @@ func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	r.end = last + info.Size()
+	size, err := l.dir.mendShared(l, f, last, info.Size())
+	if err != nil {
+		return nil, nil, err
+	}
+	r.end = last + size
 	if l.dir.wasLeft(l.ref, r.end) {
 		if again, err := tryLock(f, isOwned); err != nil || again {
 			err = errors.Join(err, unlock(f, isAsked), unlock(f, mayWrite), l.dir.readState(r))
@@ -145,7 +193,7 @@ func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
 			return r, f, nil
 		}
 	}
-	if err := l.dir.seal(r, f, info.Size()); err != nil {
+	if err := l.dir.seal(r, f, size); err != nil {
 		return nil, nil, err
 	}
 	if err := l.dir.readState(r); err != nil {
@@ -159,16 +207,36 @@ func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
 	return r, next, nil
 }
 
+// mendShared cuts off what suspect noted of the last segment, which has a size, and returns
+// what that is then. If another segment was begun meanwhile, then whoever did took it for stored.
+func (d *Dir) mendShared(l *attemptLog, f file, last, size int64) (int64, error) {
+	d.mu.Lock()
+	keep, ok := d.suspects[l.ref]
+	d.mu.Unlock()
+	if !ok {
+		return size, nil
+	}
+	if last <= keep && keep < last+size {
+		size = keep - last
+		if err := errors.Join(f.Truncate(size), f.Sync()); err != nil {
+			return 0, err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.suspects, l.ref)
+	return size, nil
+}
+
 // seal ends the last segment of r after its last whole line, durably.
 func (d *Dir) seal(r *recovered, f file, size int64) error {
 	last := r.bases[len(r.bases)-1]
-	keep := last
-	tail := segments{dir: r.dir, bases: []int64{last}, end: last + size}
-	if err := tail.each(last, func(_ []byte, next int64) bool { keep = next; return true }); err != nil {
+	keep, err := r.wholeLines(size)
+	if err != nil {
 		return err
 	}
 	if keep-last < size {
-		d.opts.Logger.Warn("cutting off the torn end of a log", "dir", r.dir, "segment", last, "bytes", last+size-keep)
+		d.warnTorn(r.dir, last, last+size-keep)
 		if err := f.Truncate(keep - last); err != nil {
 			return err
 		}
@@ -180,5 +248,10 @@ func (d *Dir) seal(r *recovered, f file, size int64) error {
 		return err
 	}
 	r.end = keep + int64(len(sealLine))
-	return sizeIs(f, r.end-last)
+	if err := sizeIs(f, r.end-last); errors.Is(err, errTakenOver) {
+		return errBusy // it is no older call that is told so
+	} else if err != nil {
+		return err
+	}
+	return nil
 }

@@ -81,6 +81,32 @@ func await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
+// within is await for no longer than some patience; false: in vain.
+func within(ctx context.Context, patience time.Duration, done func() (bool, error)) (bool, error) {
+	if ok, err := done(); ok || err != nil {
+		return ok, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := await(waiting, done)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// pause is what comes before another try.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(retryLock)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // sizeIs returns errTakenOver unless f has a size.
 func sizeIs(f file, size int64) error {
 	info, err := f.Stat()
@@ -113,7 +139,8 @@ func (l *attemptLog) writeShared(b *batch) error {
 	}
 	// What did not become durable must not be read as if it had.
 	if cut := errors.Join(l.file.Truncate(b.start-l.base), l.file.Sync()); cut != nil {
-		l.dir.opts.Logger.Error("unsynced lines stay in a log", "dir", l.path, "error", cut)
+		l.dir.suspect(l, b.start)
+		l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened here", "dir", l.path, "error", cut)
 	}
 	return err
 }
@@ -123,10 +150,23 @@ func (l *attemptLog) hold() error {
 	if l.holding {
 		return nil
 	}
-	if err := lock(l.file, mayWrite); err != nil {
-		return fmt.Errorf("lock a log: %w", err)
+	if err := l.dir.takeRight(l.file); err != nil {
+		return err
 	}
 	l.holding = true
+	return nil
+}
+
+// takeRight takes the right to write an owner's segment. Who has it is taking the log over:
+// that need not come to an end, for it may hang.
+func (d *Dir) takeRight(f file) error {
+	ok, err := within(context.Background(), d.patience, func() (bool, error) { return tryLock(f, mayWrite) })
+	if err != nil {
+		return fmt.Errorf("lock a log: %w", err)
+	}
+	if !ok {
+		return errTakenOver
+	}
 	return nil
 }
 
@@ -147,8 +187,8 @@ func (l *attemptLog) rollShared(base int64) error {
 	if err != nil {
 		return err
 	}
-	if err := lock(f, mayWrite); err != nil {
-		return errors.Join(fmt.Errorf("lock a log: %w", err), f.Close())
+	if err := l.dir.takeRight(f); err != nil {
+		return errors.Join(err, f.Close())
 	}
 	old := l.file
 	l.file, l.base = f, base
@@ -162,17 +202,30 @@ func (l *attemptLog) rollShared(base int64) error {
 // log that was taken over, or that another asks for. The lock is held.
 func (l *attemptLog) look() {
 	l.looking = false
+	defer l.looked.wake()
 	if l.err != nil || l.yielding {
 		return
 	}
-	if len(l.pending) == 0 && !l.holding {
+	if !l.holding {
 		if err := sizeIs(l.file, l.durable-l.base); errors.Is(err, errTakenOver) {
 			l.lose()
 			return
 		}
 	}
+	if l.isAsked() {
+		l.giveUp()
+	}
+}
+
+// isAsked reports whether another process asks for the log. Only the committer calls it.
+func (l *attemptLog) isAsked() bool {
 	asked, err := lockedElsewhere(l.file, isAsked)
-	if err != nil || !asked {
+	return err == nil && asked
+}
+
+// giveUp has the log go to who asks for it, once what is queued is stored. The lock is held.
+func (l *attemptLog) giveUp() {
+	if l.err != nil || l.yielding {
 		return
 	}
 	l.yielding = true
@@ -198,6 +251,7 @@ func (l *attemptLog) yield() {
 		l.dir.opts.Logger.Error("unlocking a log", "dir", l.path, "error", err)
 	}
 	l.changed.wake()
+	l.looked.wake()
 }
 
 // lose ends the writers of a log that was taken over. The lock is held.
@@ -235,7 +289,9 @@ func (l *attemptLog) unloadShared(failed bool) {
 	if failed {
 		return
 	}
-	if err := l.hold(); err != nil {
+	if err := l.hold(); errors.Is(err, errTakenOver) {
+		return
+	} else if err != nil {
 		l.dir.opts.Logger.Error("locking a log", "dir", l.path, "error", err)
 		return
 	}
