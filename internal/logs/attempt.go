@@ -57,6 +57,7 @@ type attemptLog struct {
 	work     sync.Cond // pending or stopping changed
 
 	looking  bool // the committer is told to look
+	looked   notifier
 	yielding bool // another process asked for the log: it gets it when nothing is queued
 
 	heldLines, heldBytes int // of all streams
@@ -94,6 +95,31 @@ func enter(ctx context.Context, ch chan struct{}) error {
 }
 
 func leave(ch chan struct{}) { ch <- struct{}{} }
+
+// prepare has the log loaded, and well, and no older call write it if the next one is one.
+// The caller has the life token.
+func (l *attemptLog) prepare(ctx context.Context, numbers bool) error {
+	if l.loaded && numbers {
+		if err := l.takeOver(ctx); err != nil {
+			return err
+		}
+	}
+	if l.loaded && l.dir.opts.Shared {
+		if err := l.confirm(ctx); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	failed := l.loaded && l.err != nil
+	l.mu.Unlock()
+	if failed {
+		l.unload()
+	}
+	if l.loaded {
+		return nil
+	}
+	return l.load(ctx)
+}
 
 // load reads the log back and starts its committer. The caller has the life token.
 func (l *attemptLog) load(ctx context.Context) error {

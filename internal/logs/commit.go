@@ -77,8 +77,12 @@ func (l *attemptLog) commit() {
 		if err == nil {
 			err = l.write(&b)
 		}
+		asked := l.dir.opts.Shared && err == nil && l.isAsked()
 		l.mu.Lock()
 		l.settle(&b, err)
+		if asked {
+			l.giveUp()
+		}
 		l.mu.Unlock()
 		giveBuffer(b.buf)
 	}

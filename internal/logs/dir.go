@@ -184,39 +184,40 @@ func (d *Dir) open(ctx context.Context, ref Ref, numbers bool) (*writer, error) 
 
 // begin opens a writer of l. The caller has the life token.
 func (d *Dir) begin(ctx context.Context, l *attemptLog, numbers bool) (*writer, error) {
-	if l.loaded && numbers {
-		if err := l.takeOver(ctx); err != nil {
+	for {
+		if err := l.prepare(ctx, numbers); err != nil {
 			return nil, err
 		}
-	}
-	l.mu.Lock()
-	failed := l.loaded && l.err != nil
-	l.mu.Unlock()
-	if failed {
-		l.unload()
-	}
-	if !l.loaded {
-		if err := l.load(ctx); err != nil {
-			return nil, err
+		w := newWriter(l, numbers)
+		if ok, err := d.register(w); ok || err != nil {
+			return w, err
 		}
 	}
-	w := newWriter(l, numbers)
+}
+
+// register has w write; false: its log is going to another process. The caller has the
+// life token, and the log is loaded.
+func (d *Dir) register(w *writer) (bool, error) {
+	l := w.log
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.closed {
-		return nil, errClosed
+		return false, errClosed
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.yielding || errors.Is(l.err, errTakenOver) {
+		return false, nil
 	}
 	d.writers[w] = struct{}{}
-	l.mu.Lock()
 	l.writers[w] = struct{}{}
-	if numbers {
+	if w.numbers {
 		l.active = w
 	}
 	l.changed.wake()
-	l.mu.Unlock()
 	d.shard(l.ref).wake()
 	d.wakeForeign(l.ref)
-	return w, nil
+	return true, nil
 }
 
 var errClosed = fmt.Errorf("log sink is closed: %w", domain.ErrUnavailable)

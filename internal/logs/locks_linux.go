@@ -13,11 +13,6 @@ const canShare = true
 // close, and so with the process, however that ends.
 const lockedFrom = int64(1) << 62
 
-// lock takes an exclusive lock, and waits for it.
-func lock(f file, which int64) error {
-	return setLock(f, unix.F_OFD_SETLKW, unix.F_WRLCK, which)
-}
-
 // tryLock takes an exclusive lock unless another open file has it.
 func tryLock(f file, which int64) (bool, error) {
 	err := setLock(f, unix.F_OFD_SETLK, unix.F_WRLCK, which)

@@ -1,12 +1,14 @@
 package logs
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 )
 
@@ -22,6 +24,8 @@ const (
 	lookEvery = 20
 	// watchFor is after how many of them who follows is woken anyway.
 	watchFor = 200
+	// maxTries is how often a segment is looked for that is listed.
+	maxTries = 20
 )
 
 // ring asks for the log at rel until stop is called.
@@ -42,20 +46,30 @@ func ringName(rel string) string {
 	return hex.EncodeToString(sum[:16])
 }
 
-// neighbours looks at what others do until the Dir closes.
+// neighbours looks at what others do until the Dir closes. Who asks for a log does not wait
+// for the looks at others, which may be many.
 func (d *Dir) neighbours() {
 	defer close(d.alone)
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		d.regularly(func(int) { d.watchForeign(false) })
+		d.watchForeign(true)
+	})
+	d.regularly(func(n int) { d.answerRings(n%lookEvery == 0) })
+	watching.Wait()
+}
+
+// regularly calls look, with how many times it did, until the Dir closes.
+func (d *Dir) regularly(look func(n int)) {
 	ticker := time.NewTicker(ringEvery)
 	defer ticker.Stop()
 	for n := 1; ; n++ {
 		select {
 		case <-ticker.C:
 		case <-d.stop:
-			d.watchForeign(true)
 			return
 		}
-		d.answerRings(n%lookEvery == 0)
-		d.watchForeign(false)
+		look(n)
 	}
 }
 
@@ -113,13 +127,15 @@ func (d *Dir) follow(ref Ref) <-chan struct{} {
 	seen := d.condition(ref) // before anybody reads
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.closed { // nobody looks any more, but who follows
+		changed := make(chan struct{})
+		time.AfterFunc(ringEvery, func() { close(changed) })
+		return changed
+	}
 	w, ok := d.foreign[ref]
 	if !ok {
 		w = &foreign{changed: make(chan struct{}), seen: seen}
 		d.foreign[ref] = w
-	}
-	if d.closed {
-		d.wakeForeign(ref) // nobody looks any more
 	}
 	return w.changed
 }
@@ -163,14 +179,15 @@ func (d *Dir) condition(ref Ref) condition {
 
 // lastOf tells where a log ends, and whether a process owns it; -1: there is none.
 func (d *Dir) lastOf(dir string) (end int64, owned bool, err error) {
-	for {
+	for tries := 1; ; tries++ {
 		bases, err := listSegments(dir)
 		if err != nil || len(bases) == 0 {
 			return -1, false, err
 		}
 		last := bases[len(bases)-1]
 		size, owned, err := lastIsOwned(dir, bases)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, fs.ErrNotExist) && tries < maxTries {
+			_ = pause(context.Background()) // never fails
 			continue
 		}
 		if err != nil || owned {
@@ -180,14 +197,16 @@ func (d *Dir) lastOf(dir string) (end int64, owned bool, err error) {
 		if again, err := listSegments(dir); err != nil || len(again) > 0 && again[len(again)-1] == last {
 			return last + size, false, err
 		}
+		_ = pause(context.Background()) // never fails
 	}
 }
 
 // lastIsOwned looks at the last segment, and at the one before: while a segment is
-// begun, its owner has that one still.
+// begun, its owner has that one still. Who has asked is as good as an owner, and becomes one
+// of that segment before it asks no more.
 func lastIsOwned(dir string, bases []int64) (size int64, owned bool, err error) {
 	n := len(bases)
-	size, owned, err = segmentLocked(dir, bases[n-1], isOwned)
+	size, owned, err = segmentLocked(dir, bases[n-1], isOwned, isAsked, isOwned)
 	if n == 1 || owned || err != nil {
 		return size, owned, err
 	}

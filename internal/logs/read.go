@@ -74,6 +74,9 @@ func (l *attemptLog) chunk(ctx context.Context, pos int64, size int) ([]byte, in
 		raw, start, err := l.unloadedChunk(pos, size)
 		leave(l.life)
 		if l.dir.opts.Shared && errors.Is(err, fs.ErrNotExist) {
+			if err := pause(ctx); err != nil {
+				return nil, pos, err
+			}
 			continue // its owner has removed an empty segment
 		}
 		return raw, start, err
@@ -113,7 +116,7 @@ func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
 	keep, failed := l.dir.suspects[l.ref]
 	l.dir.mu.Unlock()
 	switch {
-	case failed:
+	case failed && last <= keep: // else another process has gone on with what there was
 		segs.end = min(segs.end, keep)
 	case !l.dir.isVerified(l.ref, segs.end):
 		if err := l.dir.syncLog(l.rel, last); err != nil {
@@ -144,7 +147,7 @@ func (d *Dir) changedHere(ref Ref) <-chan struct{} {
 			return l.changed.wait()
 		}
 	}
-	if d.opts.Shared && !d.closed {
+	if d.opts.Shared {
 		return nil
 	}
 	return d.shard(ref).wait()

@@ -89,9 +89,8 @@ func (d *Dir) trimTail(r *recovered) error {
 		if err != nil {
 			return err
 		}
-		tail := segments{dir: r.dir, bases: []int64{last}, end: last + size}
-		keep := last
-		if err := tail.each(last, func(_ []byte, next int64) bool { keep = next; return true }); err != nil {
+		keep, err := r.wholeLines(size)
+		if err != nil {
 			return err
 		}
 		if keep > last || last == 0 {
@@ -106,11 +105,24 @@ func (d *Dir) trimTail(r *recovered) error {
 	return nil
 }
 
+// wholeLines returns where the last whole line of the last segment ends, which has a size.
+func (r *recovered) wholeLines(size int64) (int64, error) {
+	last := r.bases[len(r.bases)-1]
+	keep := last
+	tail := segments{dir: r.dir, bases: []int64{last}, end: last + size}
+	err := tail.each(last, func(_ []byte, next int64) bool { keep = next; return true })
+	return keep, err
+}
+
+func (d *Dir) warnTorn(dir string, base, bytes int64) {
+	d.opts.Logger.Warn("cutting off the torn end of a log", "dir", dir, "segment", base, "bytes", bytes)
+}
+
 func (d *Dir) truncate(dir string, base, keep, size int64) error {
 	if keep == size {
 		return nil
 	}
-	d.opts.Logger.Warn("cutting off the torn end of a log", "dir", dir, "segment", base, "bytes", size-keep)
+	d.warnTorn(dir, base, size-keep)
 	f, err := d.openFile(filepath.Join(dir, segmentName(base)), os.O_WRONLY)
 	if err != nil {
 		return err

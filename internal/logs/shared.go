@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -51,39 +50,6 @@ var sealLine = []byte(`{"mark":"` + markSeal + `"}` + "\n")
 // errTakenOver is what a former owner gets.
 var errTakenOver = fmt.Errorf("another server has taken the log over: %w", domain.ErrAborted)
 
-// claim makes this process the owner of the log, and reads it back. It returns the log
-// as found, and the segment that is to be written.
-func (l *attemptLog) claim(ctx context.Context) (*recovered, file, error) {
-	for {
-		bases, err := listSegments(l.path)
-		if err != nil {
-			return nil, nil, err
-		}
-		if len(bases) == 0 {
-			f, err := l.beginLog()
-			if err == nil {
-				return &recovered{segments: segments{dir: l.path, bases: []int64{0}}}, f, nil
-			}
-			if !errors.Is(err, fs.ErrExist) {
-				return nil, nil, err
-			}
-			continue
-		}
-		r, f, err := l.claimAfter(ctx, bases)
-		if err != nil || r != nil {
-			return r, f, err
-		}
-	}
-}
-
-// beginLog makes the first segment.
-func (l *attemptLog) beginLog() (file, error) {
-	if err := makeDir(l.dir.opts.Root, l.rel); err != nil {
-		return nil, err
-	}
-	return l.dir.own(l.path, 0)
-}
-
 // own makes a segment, and makes this process its owner.
 func (d *Dir) own(dir string, base int64) (file, error) {
 	f, err := d.openFile(filepath.Join(dir, segmentName(base)), sharedFlags|os.O_CREATE|os.O_EXCL)
@@ -97,58 +63,6 @@ func (d *Dir) own(dir string, base int64) (file, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// claimAfter claims a log that has segments; a nil result: they have changed meanwhile.
-func (l *attemptLog) claimAfter(ctx context.Context, bases []int64) (r *recovered, owned file, err error) {
-	last := bases[len(bases)-1]
-	f, err := l.dir.openFile(filepath.Join(l.path, segmentName(last)), sharedFlags)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	defer func() {
-		if owned != f {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	if err := share(f, isAsked); err != nil {
-		return nil, nil, fmt.Errorf("lock a log: %w", err)
-	}
-	if err := l.ask(ctx, f); err != nil {
-		return nil, nil, err
-	}
-	if err := await(ctx, func() (bool, error) { return tryLock(f, mayWrite) }); err != nil {
-		return nil, nil, fmt.Errorf("lock a log: %w", err)
-	}
-	if same, err := l.isLast(f, last); err != nil || !same {
-		return nil, nil, err
-	}
-	return l.succeed(f, bases)
-}
-
-// ask has the owner of a segment let go, if there is one, and waits for that a while.
-func (l *attemptLog) ask(ctx context.Context, f file) error {
-	free := func() (bool, error) {
-		owned, err := lockedElsewhere(f, isOwned)
-		return !owned, err
-	}
-	if done, err := free(); done || err != nil {
-		return err
-	}
-	stop, err := l.dir.ring(l.rel)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	waiting, cancel := context.WithTimeout(ctx, l.dir.patience)
-	defer cancel()
-	if err := await(waiting, free); err != nil && (ctx.Err() != nil || waiting.Err() == nil) {
-		return err
-	}
-	return nil
 }
 
 // await returns when done says so.
@@ -167,78 +81,30 @@ func await(ctx context.Context, done func() (bool, error)) error {
 	}
 }
 
-// isLast reports whether f is the log's last segment still.
-func (l *attemptLog) isLast(f file, base int64) (bool, error) {
-	bases, err := listSegments(l.path)
-	if err != nil || len(bases) == 0 || bases[len(bases)-1] != base {
-		return false, err
+// within is await for no longer than some patience; false: in vain.
+func within(ctx context.Context, patience time.Duration, done func() (bool, error)) (bool, error) {
+	if ok, err := done(); ok || err != nil {
+		return ok, err
 	}
-	held, err := f.Stat()
-	if err != nil {
-		return false, err
-	}
-	there, err := os.Stat(filepath.Join(l.path, segmentName(base)))
-	if errors.Is(err, fs.ErrNotExist) {
+	waiting, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	err := await(waiting, done)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		return false, nil
 	}
-	return err == nil && os.SameFile(held, there), err
+	return err == nil, err
 }
 
-// succeed makes this process the owner after another. It has the right to write f, the
-// last of the segments. The owner of before is oneself if nothing came since.
-func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
-	r := &recovered{segments: segments{dir: l.path, bases: bases}}
-	last := bases[len(bases)-1]
-	info, err := f.Stat()
-	if err != nil {
-		return nil, nil, err
+// pause is what comes before another try.
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(retryLock)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	r.end = last + info.Size()
-	if l.dir.wasLeft(l.ref, r.end) {
-		if again, err := tryLock(f, isOwned); err != nil || again {
-			err = errors.Join(err, unlock(f, isAsked), unlock(f, mayWrite), l.dir.readState(r))
-			if err != nil {
-				return nil, nil, err
-			}
-			return r, f, nil
-		}
-	}
-	if err := l.dir.seal(r, f, info.Size()); err != nil {
-		return nil, nil, err
-	}
-	if err := l.dir.readState(r); err != nil {
-		return nil, nil, err
-	}
-	next, err := l.dir.own(l.path, r.end)
-	if err != nil {
-		return nil, nil, err
-	}
-	r.bases = append(slices.Clone(bases), r.end)
-	return r, next, nil
-}
-
-// seal ends the last segment of r after its last whole line, durably.
-func (d *Dir) seal(r *recovered, f file, size int64) error {
-	last := r.bases[len(r.bases)-1]
-	keep := last
-	tail := segments{dir: r.dir, bases: []int64{last}, end: last + size}
-	if err := tail.each(last, func(_ []byte, next int64) bool { keep = next; return true }); err != nil {
-		return err
-	}
-	if keep-last < size {
-		d.opts.Logger.Warn("cutting off the torn end of a log", "dir", r.dir, "segment", last, "bytes", last+size-keep)
-		if err := f.Truncate(keep - last); err != nil {
-			return err
-		}
-	}
-	if _, err := f.Write(sealLine); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	r.end = keep + int64(len(sealLine))
-	return sizeIs(f, r.end-last)
 }
 
 // sizeIs returns errTakenOver unless f has a size.
@@ -248,17 +114,6 @@ func sizeIs(f file, size int64) error {
 		return errTakenOver
 	}
 	return err
-}
-
-// loadShared is load for an owner among several.
-func (l *attemptLog) loadShared(ctx context.Context) (*recovered, error) {
-	r, f, err := l.claim(ctx)
-	if err != nil {
-		return nil, err
-	}
-	l.file, l.base, l.holding = f, r.bases[len(r.bases)-1], false
-	l.records = r.headed
-	return r, nil
 }
 
 // writeShared is write for an owner among several. It keeps the right to write until
@@ -284,7 +139,8 @@ func (l *attemptLog) writeShared(b *batch) error {
 	}
 	// What did not become durable must not be read as if it had.
 	if cut := errors.Join(l.file.Truncate(b.start-l.base), l.file.Sync()); cut != nil {
-		l.dir.opts.Logger.Error("unsynced lines stay in a log", "dir", l.path, "error", cut)
+		l.dir.suspect(l, b.start)
+		l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened here", "dir", l.path, "error", cut)
 	}
 	return err
 }
@@ -294,10 +150,23 @@ func (l *attemptLog) hold() error {
 	if l.holding {
 		return nil
 	}
-	if err := lock(l.file, mayWrite); err != nil {
-		return fmt.Errorf("lock a log: %w", err)
+	if err := l.dir.takeRight(l.file); err != nil {
+		return err
 	}
 	l.holding = true
+	return nil
+}
+
+// takeRight takes the right to write an owner's segment. Who has it is taking the log over:
+// that need not come to an end, for it may hang.
+func (d *Dir) takeRight(f file) error {
+	ok, err := within(context.Background(), d.patience, func() (bool, error) { return tryLock(f, mayWrite) })
+	if err != nil {
+		return fmt.Errorf("lock a log: %w", err)
+	}
+	if !ok {
+		return errTakenOver
+	}
 	return nil
 }
 
@@ -318,8 +187,8 @@ func (l *attemptLog) rollShared(base int64) error {
 	if err != nil {
 		return err
 	}
-	if err := lock(f, mayWrite); err != nil {
-		return errors.Join(fmt.Errorf("lock a log: %w", err), f.Close())
+	if err := l.dir.takeRight(f); err != nil {
+		return errors.Join(err, f.Close())
 	}
 	old := l.file
 	l.file, l.base = f, base
@@ -333,17 +202,30 @@ func (l *attemptLog) rollShared(base int64) error {
 // log that was taken over, or that another asks for. The lock is held.
 func (l *attemptLog) look() {
 	l.looking = false
+	defer l.looked.wake()
 	if l.err != nil || l.yielding {
 		return
 	}
-	if len(l.pending) == 0 && !l.holding {
+	if !l.holding {
 		if err := sizeIs(l.file, l.durable-l.base); errors.Is(err, errTakenOver) {
 			l.lose()
 			return
 		}
 	}
+	if l.isAsked() {
+		l.giveUp()
+	}
+}
+
+// isAsked reports whether another process asks for the log. Only the committer calls it.
+func (l *attemptLog) isAsked() bool {
 	asked, err := lockedElsewhere(l.file, isAsked)
-	if err != nil || !asked {
+	return err == nil && asked
+}
+
+// giveUp has the log go to who asks for it, once what is queued is stored. The lock is held.
+func (l *attemptLog) giveUp() {
+	if l.err != nil || l.yielding {
 		return
 	}
 	l.yielding = true
@@ -369,6 +251,7 @@ func (l *attemptLog) yield() {
 		l.dir.opts.Logger.Error("unlocking a log", "dir", l.path, "error", err)
 	}
 	l.changed.wake()
+	l.looked.wake()
 }
 
 // lose ends the writers of a log that was taken over. The lock is held.
@@ -406,7 +289,9 @@ func (l *attemptLog) unloadShared(failed bool) {
 	if failed {
 		return
 	}
-	if err := l.hold(); err != nil {
+	if err := l.hold(); errors.Is(err, errTakenOver) {
+		return
+	} else if err != nil {
 		l.dir.opts.Logger.Error("locking a log", "dir", l.path, "error", err)
 		return
 	}

@@ -25,6 +25,7 @@ func openReplicas(t *testing.T, opts logs.Options) logstest.Sink {
 		if r.dirs[i], err = logs.NewDir(opts); err != nil {
 			t.Fatal(err)
 		}
+		r.dirs[i].SetPatience(logs.TestPatience)
 	}
 	t.Cleanup(func() { r.close(t) })
 	return r

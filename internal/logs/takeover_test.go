@@ -20,6 +20,8 @@ func twoDirs(t *testing.T) (a, b *Dir) {
 	t.Helper()
 	a = testDir(t, Options{Shared: true})
 	b = testDir(t, Options{Shared: true, Root: a.opts.Root})
+	a.SetPatience(TestPatience)
+	b.SetPatience(TestPatience)
 	return a, b
 }
 
