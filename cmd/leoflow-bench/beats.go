@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -82,7 +80,7 @@ func (c *beatsCmd) Run(con *console) (err error) {
 	if c.Tenants > c.Attempts {
 		return badUsage{fmt.Errorf("--tenants %d: there are only %d attempts; give fewer tenants, or more --attempts", c.Tenants, c.Attempts)}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	s, err := startOurs(ctx, con, ours{
 		on: c.On, postgres: c.Postgres, conns: c.Conns, dataDir: c.DataDir,

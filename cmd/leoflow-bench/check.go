@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/bench"
@@ -50,7 +48,7 @@ func (c *checkCmd) Run(con *console) (err error) {
 	if c.Rounds < 1 || c.For <= 0 || c.Workers < 1 || c.Conns < 1 || c.Live < c.Workers {
 		return badUsage{errors.New("--rounds, --for, --workers or --conns is 0 or less, or --live is less than --workers: give more, or leave it out")}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	scratch, err := os.MkdirTemp("", "leoflow-bench-")
 	if err != nil {

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -83,7 +82,7 @@ func (c *compareCmd) Run(con *console) (err error) {
 	if err := checkTargets(c.Target); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	scratch, err := os.MkdirTemp("", "leoflow-bench-")
 	if err != nil {

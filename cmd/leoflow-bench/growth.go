@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/bench"
@@ -120,7 +118,7 @@ func (c *growthCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	var all []grown
 	for _, a := range chosen {

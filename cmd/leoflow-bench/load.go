@@ -1,16 +1,13 @@
 package main
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -77,7 +74,7 @@ func (c *loadCmd) Run(con *console) error {
 		return badUsage{err}
 	}
 	defer hangUp(conns)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	var rows []row
 	slices.SortStableFunc(ops, func(a, b bench.Op) int { return settles(a) - settles(b) })

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 	"text/tabwriter"
 
 	"github.com/neochaotic/leoflow/internal/bench"
@@ -53,7 +51,7 @@ func (c *streamsCmd) Run(con *console) (err error) {
 	if err := checkTargets(c.Target); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	scratch, err := os.MkdirTemp("", "leoflow-bench-")
 	if err != nil {
