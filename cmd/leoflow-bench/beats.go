@@ -110,7 +110,7 @@ func (c *beatsCmd) launch(ctx context.Context, s *subject) ([]bench.Attempt, err
 		}
 		tokens = append(tokens, got...)
 	}
-	return attemptsOf(tokens), nil
+	return bench.NewAttempts(tokens), nil
 }
 
 // beat has them beat, while the server is looked at.

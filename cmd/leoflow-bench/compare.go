@@ -149,10 +149,10 @@ func (c *compareCmd) start(ctx context.Context, con *console, name string) (*riv
 // populate has fresh attempts; a bare server takes any.
 func (r *rival) populate(ctx context.Context, run string, n int) ([]bench.Attempt, error) {
 	if r.hello.Operator == "" {
-		return attemptsOf(make([]string, n)), nil
+		return bench.NewAttempts(make([]string, n)), nil
 	}
 	tokens, err := bench.Populate(ctx, r.conns[0], r.hello.Operator, run, n)
-	return attemptsOf(tokens), err
+	return bench.NewAttempts(tokens), err
 }
 
 // measure is one more round of one kind of call.
