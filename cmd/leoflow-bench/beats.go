@@ -4,19 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"path/filepath"
 	"slices"
-	"syscall"
 	"time"
-
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
 
 	policyv1 "github.com/neochaotic/leoflow/gen/leoflow/policy/v1"
 	"github.com/neochaotic/leoflow/internal/bench"
-	"github.com/neochaotic/leoflow/internal/store"
 )
 
 const (
@@ -82,12 +74,12 @@ func (c *beatsCmd) Run(con *console) (err error) {
 	if c.Tenants > c.Attempts {
 		return badUsage{fmt.Errorf("--tenants %d: there are only %d attempts; give fewer tenants, or more --attempts", c.Tenants, c.Attempts)}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
-	s, err := startOurs(ctx, con, ours{
-		on: c.On, postgres: c.Postgres, conns: c.Conns, dataDir: c.DataDir,
-		args: c.profile("--usual", "--tenants", fmt.Sprint(c.Tenants)),
-	})
+	s, err := setup{
+		on: c.On, postgres: c.Postgres, conns: c.Conns, dataDir: c.DataDir, args: []string{"--usual", "--tenants", fmt.Sprint(c.Tenants)},
+		profileDir: c.Profile, name: "beats-" + c.On,
+	}.start(ctx, con)
 	if err != nil {
 		return err
 	}
@@ -104,16 +96,9 @@ func (c *beatsCmd) Run(con *console) (err error) {
 	return errors.Join(c.show(con, report, report.sheet()), report.judge())
 }
 
-func (c *beatsCmd) profile(args ...string) []string {
-	if c.Profile == "" {
-		return args
-	}
-	return append(args, "--profile", filepath.Join(c.Profile, "beats-"+c.On+".pprof"))
-}
-
 // launch launches the attempts, spread over the tenants. None is reported to run, since it
 // would have to beat from then on; with its first beat it has to as well.
-func (c *beatsCmd) launch(ctx context.Context, s *oursServer) ([]bench.Attempt, error) {
+func (c *beatsCmd) launch(ctx context.Context, s *subject) ([]bench.Attempt, error) {
 	var tokens []string
 	for n, operator := range s.hello.Operators {
 		share := c.Attempts/c.Tenants + min(1, max(0, c.Attempts%c.Tenants-n))
@@ -125,11 +110,11 @@ func (c *beatsCmd) launch(ctx context.Context, s *oursServer) ([]bench.Attempt, 
 		}
 		tokens = append(tokens, got...)
 	}
-	return attemptsOf(tokens), nil
+	return bench.NewAttempts(tokens), nil
 }
 
 // beat has them beat, while the server is looked at.
-func (c *beatsCmd) beat(ctx context.Context, s *oursServer, attempts []bench.Attempt, launching time.Duration) (*beatsReport, error) {
+func (c *beatsCmd) beat(ctx context.Context, s *subject, attempts []bench.Attempt, launching time.Duration) (*beatsReport, error) {
 	out := &beatsReport{Attempts: c.Attempts, Every: c.Every, Tenants: c.Tenants, On: c.On, Launching: launching}
 	looks, err := bench.WatchLooks(ctx, s.hello.Metrics, looksEvery)
 	if err != nil {
@@ -200,74 +185,11 @@ func (r *beatsReport) sheet() *sheet {
 	return out
 }
 
-// ours says which server of ours is started.
-type ours struct {
-	on, postgres string
-	conns        int
-	dataDir      string // empty: for temporary files
-	args         []string
-}
-
-// oursServer is one of ours in another process, and its database.
-type oursServer struct {
-	server, database *child
-	hello            greeting
-	conns            []*grpc.ClientConn
-	scratch          string
-}
-
-// startOurs starts one.
-func startOurs(ctx context.Context, con *console, o ours) (_ *oursServer, err error) {
-	s := &oursServer{}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.end())
-		}
-	}()
-	if s.scratch, err = os.MkdirTemp(o.dataDir, "leoflow-bench-"); err != nil {
-		return nil, err
-	}
-	args := append([]string{"ours", "--data-dir", filepath.Join(s.scratch, "data"), "--write-path", string(store.Batched)}, o.args...)
-	if o.on == "postgres" {
-		var hello greeting
-		if s.database, hello, err = startChild(ctx, con, o.postgres, "postgres"); err != nil {
-			return nil, err
-		}
-		args = append(args, "--database", hello.Database)
-	}
-	if s.server, s.hello, err = startChild(ctx, con, "", args...); err != nil {
-		return nil, err
-	}
-	s.conns, err = dial(s.hello.Addr, insecure.NewCredentials(), o.conns)
-	return s, err
-}
-
 // watch watches the processes; the second is nil where the database is in the server.
-func (s *oursServer) watch(ctx context.Context) (server, database *bench.Watcher) {
+func (s *subject) watch(ctx context.Context) (server, database *bench.Watcher) {
 	server = bench.Watch(ctx, s.server.Process.Pid, usageEvery)
 	if s.database != nil {
 		database = bench.Watch(ctx, s.database.Process.Pid, usageEvery)
 	}
 	return server, database
-}
-
-// spent is what the server and its database have spent so far.
-func (s *oursServer) spent() (server, database bench.Spent, err error) {
-	server, err1 := s.server.spent()
-	database, err2 := s.database.spent()
-	return server, database, errors.Join(err1, err2)
-}
-
-func (s *oursServer) end() error {
-	hangUp(s.conns)
-	var errs []error
-	for _, c := range []*child{s.server, s.database} {
-		if c != nil {
-			errs = append(errs, c.end())
-		}
-	}
-	if s.scratch != "" {
-		errs = append(errs, os.RemoveAll(s.scratch))
-	}
-	return errors.Join(errs...)
 }

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/bench"
 )
 
-const directSuffix = "-direct"
+// tries is how often what breaks a bound is measured.
+const tries = 2
 
 type checkCmd struct {
 	Bounds   string        `placeholder:"FILE" help:"Bounds to hold our servers to; by default those of internal/bench/bounds.yaml."`
@@ -50,32 +49,24 @@ func (c *checkCmd) Run(con *console) (err error) {
 	if c.Rounds < 1 || c.For <= 0 || c.Workers < 1 || c.Conns < 1 || c.Live < c.Workers {
 		return badUsage{errors.New("--rounds, --for, --workers or --conns is 0 or less, or --live is less than --workers: give more, or leave it out")}
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
-	scratch, err := os.MkdirTemp("", "leoflow-bench-")
+	way := c.way()
+	all, err := way.startAll(ctx, con, serversOf(list))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	rivals := map[string]*rival{}
-	defer func() {
-		for _, r := range rivals {
-			err = errors.Join(err, r.end())
-		}
-	}()
-	way := c.way()
-	for _, name := range serversOf(list) {
-		if rivals[name], err = way.start(ctx, con, name, scratch); err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
-		}
-	}
+	defer func() { err = errors.Join(err, all.end()) }()
 	verdicts := make([]verdict, len(list))
-	var broken []error
+	for i, b := range list {
+		verdicts[i].Bound = b
+	}
 	for _, op := range bench.Ops() {
-		if err := c.judge(ctx, way, op, list, rivals, verdicts, 2); err != nil {
+		if err := c.judge(ctx, way, op, all, verdicts); err != nil {
 			return err
 		}
 	}
+	var broken []error
 	for _, v := range verdicts {
 		broken = append(broken, v.Broken(v.Got))
 	}
@@ -108,7 +99,7 @@ var ourServers = []string{"sqlite", "postgres"}
 
 // serversOf are the servers that bounds take, the bare one first.
 func serversOf(list []bench.Bound) []string {
-	out := []string{"bare"}
+	out := []string{bareName}
 	for _, name := range targets {
 		if slices.ContainsFunc(list, func(b bench.Bound) bool { return slices.Contains(needs(b), name) }) {
 			out = append(out, name)
@@ -125,36 +116,33 @@ func needs(b bench.Bound) []string {
 	return []string{b.Server}
 }
 
-// judge measures one kind of call, and what is broken again, so many times in all.
-func (c *checkCmd) judge(
-	ctx context.Context, way *compareCmd, op bench.Op, list []bench.Bound, rivals map[string]*rival, verdicts []verdict, times int,
-) error {
-	var mine []int
+// judge measures one kind of call, and what is broken again, for the verdicts on it.
+func (c *checkCmd) judge(ctx context.Context, way *compareCmd, op bench.Op, all rivals, verdicts []verdict) error {
+	var mine []*verdict
 	var bounds []bench.Bound
-	for i, b := range list {
-		if b.Op == op {
-			mine, bounds = append(mine, i), append(bounds, b)
+	for i := range verdicts {
+		if v := &verdicts[i]; v.Op == op {
+			mine, bounds = append(mine, v), append(bounds, v.Bound)
 		}
 	}
 	if len(mine) == 0 {
 		return nil
 	}
 	names := serversOf(bounds)
-	for range times {
+	for range tries {
 		for range c.Rounds {
 			for _, name := range names {
-				r := rivals[name]
-				if err := way.measure(ctx, r, op, len(r.rounds[op])); err != nil {
+				if err := way.measure(ctx, all.named(name), op); err != nil {
 					return fmt.Errorf("%s: %w", name, err)
 				}
 			}
 		}
 		good := true
-		for _, i := range mine {
-			got := ratiosOf(op, rivals["bare"], rivals[list[i].Server], rivals[list[i].Server+directSuffix])
-			median := bench.MedianRatios(got)
-			verdicts[i] = verdict{Bound: list[i], Got: median, Rounds: len(got), Held: list[i].Broken(median) == nil}
-			good = good && verdicts[i].Held
+		for _, v := range mine {
+			rounds := ratiosOf(op, all.named(bareName), all.named(v.Server), all.named(v.Server+directSuffix))
+			v.Got, v.Rounds = bench.MedianRatios(rounds), len(rounds)
+			v.Held = v.Broken(v.Got) == nil
+			good = good && v.Held
 		}
 		if good {
 			return nil

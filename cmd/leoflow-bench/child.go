@@ -9,10 +9,8 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"runtime/pprof"
-	"syscall"
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/auth"
@@ -50,7 +48,7 @@ type greeting struct {
 
 // Run serves.
 func (c *childCmd) Run(con *console) error {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	go func() {
 		defer stop() // its input's end is the parent's

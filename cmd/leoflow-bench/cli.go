@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"os/signal"
+	"syscall"
 
 	"github.com/alecthomas/kong"
 )
@@ -27,6 +30,11 @@ type cli struct {
 
 // console is where a command writes to.
 type console struct{ out, err io.Writer }
+
+// untilAsked is a context that ends when the program is asked to end.
+func untilAsked() (context.Context, context.CancelFunc) {
+	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+}
 
 // badUsage marks an error as one of the command line.
 type badUsage struct{ error }

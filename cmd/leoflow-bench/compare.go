@@ -1,27 +1,15 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials/insecure"
-
 	"github.com/neochaotic/leoflow/internal/bench"
-	"github.com/neochaotic/leoflow/internal/pgtest"
 	"github.com/neochaotic/leoflow/internal/store"
 )
 
@@ -37,6 +25,13 @@ type compareCmd struct {
 	Reports  int      `kong:"-"` // attempts of a round of reports, which uses them up
 	shape
 }
+
+// bareName is the server that the others are compared with, and directSuffix ends the name
+// of one that writes without batches.
+const (
+	bareName     = "bare"
+	directSuffix = "-direct"
+)
 
 // targets are what may be compared with bare gRPC, the way without batches before that
 // with them.
@@ -59,13 +54,31 @@ machine; put the same load on one after the other, in rounds, and print how they
 
 // rival is a server that is compared.
 type rival struct {
+	*subject
 	name     string
-	server   *child
-	database *child // nil: in the server, or elsewhere
-	conns    []*grpc.ClientConn
-	operator string
 	attempts []bench.Attempt
 	rounds   map[bench.Op][]row
+}
+
+// rivals are those that are compared with each other.
+type rivals []*rival
+
+// named is the one of that name; nil: there is none.
+func (all rivals) named(name string) *rival {
+	for _, r := range all {
+		if r.name == name {
+			return r
+		}
+	}
+	return nil
+}
+
+func (all rivals) end() error {
+	var errs []error
+	for _, r := range all {
+		errs = append(errs, r.end())
+	}
+	return errors.Join(errs...)
 }
 
 // Run compares.
@@ -83,150 +96,68 @@ func (c *compareCmd) Run(con *console) (err error) {
 	if err := checkTargets(c.Target); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
-	scratch, err := os.MkdirTemp("", "leoflow-bench-")
+	all, err := c.startAll(ctx, con, append([]string{bareName}, c.Target...))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	var rivals []*rival
-	defer func() {
-		for _, r := range rivals {
-			err = errors.Join(err, r.end())
-		}
-	}()
-	for _, name := range append([]string{"bare"}, c.Target...) {
-		r, err := c.start(ctx, con, name, scratch)
-		if err != nil {
-			return fmt.Errorf("start %s: %w", name, err)
-		}
-		rivals = append(rivals, r)
-	}
+	defer func() { err = errors.Join(err, all.end()) }()
 	for _, op := range ops {
-		for round := range c.Rounds {
-			for _, r := range rivals {
-				if err := c.measure(ctx, r, op, round); err != nil {
+		for range c.Rounds {
+			for _, r := range all {
+				if err := c.measure(ctx, r, op); err != nil {
 					return fmt.Errorf("%s: %w", r.name, err)
 				}
 			}
 		}
 	}
-	return c.show(con, table(ops, rivals))
+	return c.show(con, table(ops, all))
+}
+
+// startAll starts the servers of those names.
+func (c *compareCmd) startAll(ctx context.Context, con *console, names []string) (rivals, error) {
+	var all rivals
+	for _, name := range names {
+		r, err := c.start(ctx, con, name)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("start %s: %w", name, err), all.end())
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 // start starts a server, with its database, and populates it.
-func (c *compareCmd) start(ctx context.Context, con *console, name, scratch string) (r *rival, err error) {
-	r = &rival{name: name, rounds: map[bench.Op][]row{}}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.end())
-		}
-	}()
-	args := []string{"bare"}
-	if name != "bare" {
-		args = []string{"ours", "--data-dir", filepath.Join(scratch, name), "--write-path", string(store.Batched)}
-		if strings.HasSuffix(name, "-direct") {
-			args[len(args)-1] = string(store.Direct)
-		}
+func (c *compareCmd) start(ctx context.Context, con *console, name string) (*rival, error) {
+	on, direct := strings.CutSuffix(name, directSuffix)
+	u := setup{bare: name == bareName, on: on, postgres: c.Postgres, conns: c.Conns, profileDir: c.Profile, name: name}
+	if direct {
+		u.writePath = store.Direct
 	}
-	if strings.HasPrefix(name, "postgres") {
-		var hello greeting
-		if r.database, hello, err = startChild(ctx, con, c.Postgres, "postgres"); err != nil {
-			return r, err
-		}
-		args = append(args, "--database", hello.Database)
-	}
-	if c.Profile != "" {
-		args = append(args, "--profile", filepath.Join(c.Profile, name+".pprof"))
-	}
-	var hello greeting
-	if r.server, hello, err = startChild(ctx, con, "", args...); err != nil {
-		return r, err
-	}
-	r.operator = hello.Operator
-	if r.conns, err = dial(hello.Addr, insecure.NewCredentials(), c.Conns); err != nil {
-		return r, err
-	}
-	r.attempts, err = r.populate(ctx, "live", c.Live)
-	return r, err
-}
-
-// child is another process of this program.
-type child struct {
-	*exec.Cmd
-	input  io.WriteCloser
-	output *bufio.Reader
-}
-
-// startChild starts one, and returns what it greets with. postgres, if any, is where it
-// may make databases.
-func startChild(ctx context.Context, con *console, postgres string, args ...string) (*child, greeting, error) {
-	self, err := os.Executable()
+	s, err := u.start(ctx, con)
 	if err != nil {
-		return nil, greeting{}, err
+		return nil, err
 	}
-	c := &child{Cmd: exec.CommandContext(ctx, self, append([]string{"child"}, args...)...)} //nolint:gosec // this program
-	c.Stderr = con.err
-	c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-	if postgres != "" {
-		c.Env = append(os.Environ(), pgtest.Variable+"="+postgres)
+	r := &rival{subject: s, name: name, rounds: map[bench.Op][]row{}}
+	if r.attempts, err = r.populate(ctx, "live", c.Live); err != nil {
+		return nil, errors.Join(err, r.end())
 	}
-	if c.input, err = c.StdinPipe(); err != nil {
-		return nil, greeting{}, err
-	}
-	out, err := c.StdoutPipe()
-	if err != nil {
-		return nil, greeting{}, err
-	}
-	if err := c.Start(); err != nil {
-		return nil, greeting{}, err
-	}
-	c.output = bufio.NewReader(out)
-	var hello greeting
-	text, err := c.output.ReadBytes('\n')
-	if err == nil {
-		err = json.Unmarshal(text, &hello)
-	}
-	if err != nil {
-		return nil, greeting{}, errors.Join(fmt.Errorf("no greeting: %w", err), c.end())
-	}
-	return c, hello, nil
-}
-
-// collect has the child collect its garbage, and give back what it does not use.
-func (c *child) collect() error {
-	if _, err := fmt.Fprintln(c.input); err != nil {
-		return err
-	}
-	_, err := c.output.ReadString('\n')
-	return err
-}
-
-func (c *child) end() error {
-	_ = c.input.Close() // which is the sign to end
-	return c.Wait()
-}
-
-// spent is what a child has spent; nothing of none.
-func (c *child) spent() (bench.Spent, error) {
-	if c == nil {
-		return bench.Spent{}, nil
-	}
-	return bench.SpentBy(c.Process.Pid)
+	return r, nil
 }
 
 // populate has fresh attempts; a bare server takes any.
 func (r *rival) populate(ctx context.Context, run string, n int) ([]bench.Attempt, error) {
-	if r.operator == "" {
-		return attemptsOf(make([]string, n)), nil
+	if r.hello.Operator == "" {
+		return bench.NewAttempts(make([]string, n)), nil
 	}
-	tokens, err := bench.Populate(ctx, r.conns[0], r.operator, run, n)
-	return attemptsOf(tokens), err
+	tokens, err := bench.Populate(ctx, r.conns[0], r.hello.Operator, run, n)
+	return bench.NewAttempts(tokens), err
 }
 
-// measure is one round of one kind of call.
-func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op, round int) error {
+// measure is one more round of one kind of call.
+func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op) error {
+	round := len(r.rounds[op])
 	load := bench.Load{Op: op, Workers: c.Workers, Conns: r.conns, Attempts: r.attempts, For: c.For}
 	switch op {
 	case bench.Report:
@@ -243,53 +174,33 @@ func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op, round i
 		}
 		load.Attempts = fresh
 	}
-	before, err1 := r.server.spent()
-	beforeDB, err2 := r.database.spent()
-	if err := errors.Join(err1, err2); err != nil {
+	var got bench.Result
+	spent, err := r.during(func() (err error) {
+		got, err = bench.Run(ctx, load)
 		return err
-	}
-	got, err := bench.Run(ctx, load)
+	})
 	if err != nil {
 		return err
 	}
-	after, err1 := r.server.spent()
-	afterDB, err2 := r.database.spent()
-	if err := errors.Join(err1, err2); err != nil {
-		return err
-	}
+	calls := time.Duration(max(got.Calls, 1))
 	r.rounds[op] = append(r.rounds[op], row{
 		Op: op, Target: r.name, PerSecond: got.PerSecond(), Calls: got.Calls, P50: got.P50, P99: got.P99,
-		CPU:      (after.CPU - before.CPU) / time.Duration(max(got.Calls, 1)),
-		Database: (afterDB.CPU - beforeDB.CPU) / time.Duration(max(got.Calls, 1)), RSS: after.RSS,
+		CPU: spent.server / calls, Database: spent.database / calls, RSS: spent.rss,
 	})
 	return nil
 }
 
-// end ends the server, and then its database.
-func (r *rival) end() error {
-	hangUp(r.conns)
-	var errs []error
-	for _, c := range []*child{r.server, r.database} {
-		if c != nil {
-			errs = append(errs, c.end())
-		}
-	}
-	return errors.Join(errs...)
-}
-
 // table is the median round of each kind of call on each server, with its ratio to bare, and
 // to the way without batches.
-func table(ops []bench.Op, rivals []*rival) []row {
+func table(ops []bench.Op, all rivals) []row {
 	var out []row
 	for _, op := range ops {
-		bare := median(rivals[0].rounds[op])
-		for _, r := range rivals {
+		bare := median(all[0].rounds[op])
+		for _, r := range all {
 			one := median(r.rounds[op])
 			one.OfBare = quotient(one.PerSecond, bare.PerSecond)
-			for _, other := range rivals {
-				if other.name == r.name+"-direct" {
-					one.OfDirect = quotient(one.PerSecond, median(other.rounds[op]).PerSecond)
-				}
+			if direct := all.named(r.name + directSuffix); direct != nil {
+				one.OfDirect = quotient(one.PerSecond, median(direct.rounds[op]).PerSecond)
 			}
 			out = append(out, one)
 		}

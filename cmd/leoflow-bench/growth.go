@@ -5,10 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/bench"
@@ -46,7 +44,7 @@ type axis struct {
 	small, large int
 	calls        []string
 	// make makes a world of that size.
-	make func(ctx context.Context, s *oursServer, size, launches int) (*bench.World, error)
+	make func(ctx context.Context, s *subject, size, launches int) (*bench.World, error)
 }
 
 // agentsCalls and operatorsCalls are those that a growing work might make dearer.
@@ -68,11 +66,11 @@ var axes = []axis{
 	{"log", "lines of a log", 10, 1_000_000, []string{string(bench.Heartbeat), bench.OpenLog, bench.AppendLog, bench.ReadLog}, makeLog},
 }
 
-func makeTasks(ctx context.Context, s *oursServer, size, launches int) (*bench.World, error) {
+func makeTasks(ctx context.Context, s *subject, size, launches int) (*bench.World, error) {
 	return bench.MakeWorld(ctx, s.conns, s.hello.Operator, size, launches)
 }
 
-func makeLive(ctx context.Context, s *oursServer, size, launches int) (*bench.World, error) {
+func makeLive(ctx context.Context, s *subject, size, launches int) (*bench.World, error) {
 	_, err := bench.Population{
 		Conn: s.conns[0], OperatorToken: s.hello.Operator, Name: "crowd", Attempts: size, Tasks: min(size, usualTasks*10), Entrypoint: "true",
 	}.Make(ctx)
@@ -82,14 +80,14 @@ func makeLive(ctx context.Context, s *oursServer, size, launches int) (*bench.Wo
 	return bench.MakeWorld(ctx, s.conns, s.hello.Operator, usualTasks, launches)
 }
 
-func makeTenants(ctx context.Context, s *oursServer, _, launches int) (*bench.World, error) {
+func makeTenants(ctx context.Context, s *subject, _, launches int) (*bench.World, error) {
 	if err := bench.Crowd(ctx, s.conns[0], s.hello.Operators); err != nil {
 		return nil, err
 	}
 	return bench.MakeWorld(ctx, s.conns, s.hello.Operator, usualTasks, launches)
 }
 
-func makeLog(ctx context.Context, s *oursServer, size, launches int) (*bench.World, error) {
+func makeLog(ctx context.Context, s *subject, size, launches int) (*bench.World, error) {
 	w, err := bench.MakeWorld(ctx, s.conns, s.hello.Operator, usualTasks, launches)
 	if err == nil {
 		err = w.Log(ctx, size)
@@ -120,7 +118,7 @@ func (c *growthCmd) Run(con *console) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	var all []grown
 	for _, a := range chosen {
@@ -172,7 +170,7 @@ func (c *growthCmd) chosen() ([]axis, error) {
 
 // side is one of the two servers of an axis.
 type side struct {
-	*oursServer
+	*subject
 	size   int
 	world  *bench.World
 	looks  *bench.Looks
@@ -223,24 +221,24 @@ func (c *growthCmd) side(ctx context.Context, con *console, a axis, size int) (_
 		tenants = size
 	}
 	s := &side{size: size, rounds: map[string][]growthCost{}, made: map[string]int{}}
-	s.oursServer, err = startOurs(ctx, con, ours{
+	s.subject, err = setup{
 		on: c.On, postgres: c.Postgres, conns: 4, args: []string{"--usual", "--unlimited", "--tenants", fmt.Sprint(tenants)},
-	})
+	}.start(ctx, con)
 	if err != nil {
 		return nil, err
 	}
-	if s.world, err = a.make(ctx, s.oursServer, size, c.Launches*c.Rounds); err == nil {
+	if s.world, err = a.make(ctx, s.subject, size, c.Launches*c.Rounds); err == nil {
 		s.looks, err = bench.WatchLooks(ctx, s.hello.Metrics, looksEvery)
 	}
 	if err != nil {
-		return nil, errors.Join(err, s.oursServer.end())
+		return nil, errors.Join(err, s.subject.end())
 	}
 	return s, nil
 }
 
 func (s *side) end() error {
 	_, err := s.looks.End()
-	return errors.Join(err, s.oursServer.end())
+	return errors.Join(err, s.subject.end())
 }
 
 // measure is one round of one kind of call.
@@ -262,21 +260,17 @@ func (c *growthCmd) measure(ctx context.Context, s *side, call string) error {
 			return all(ctx, n)
 		}
 	}
-	server, database, err := s.spent()
+	var got bench.Result
+	spent, err := s.during(func() (err error) {
+		got, err = bench.Loop(ctx, workers, s.made[call], during, do)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	got, err := bench.Loop(ctx, workers, s.made[call], during, do)
-	if err != nil {
-		return err
-	}
-	serverAfter, databaseAfter, err := s.spent()
-	if err != nil {
-		return err
-	}
-	cpu := serverAfter.CPU - server.CPU + databaseAfter.CPU - database.CPU
+	cpu := (spent.server + spent.database) / time.Duration(max(1, got.Calls))
 	s.made[call] += got.Calls
-	s.rounds[call] = append(s.rounds[call], growthCost{s.size, cpu / time.Duration(max(1, got.Calls)), got.P50})
+	s.rounds[call] = append(s.rounds[call], growthCost{s.size, cpu, got.P50})
 	return nil
 }
 

@@ -1,16 +1,14 @@
 package main
 
 import (
-	"context"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"net"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"google.golang.org/grpc"
@@ -77,7 +75,7 @@ func (c *loadCmd) Run(con *console) error {
 		return badUsage{err}
 	}
 	defer hangUp(conns)
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
 	var rows []row
 	slices.SortStableFunc(ops, func(a, b bench.Op) int { return settles(a) - settles(b) })
@@ -119,15 +117,7 @@ func readTokens(path string) ([]bench.Attempt, error) {
 	if err != nil {
 		return nil, err
 	}
-	return attemptsOf(strings.Fields(string(data))), nil
-}
-
-func attemptsOf(tokens []string) []bench.Attempt {
-	out := make([]bench.Attempt, len(tokens))
-	for i, token := range tokens {
-		out[i] = bench.NewAttempt(token)
-	}
-	return out
+	return bench.NewAttempts(strings.Fields(string(data))), nil
 }
 
 func dial(addr string, creds credentials.TransportCredentials, n int) ([]*grpc.ClientConn, error) {
@@ -171,20 +161,13 @@ type row struct {
 func (s *shape) show(con *console, rows []row) error {
 	table := sheet{heads: []string{"op", "server", "ops/s", "p50 ms", "p99 ms", "÷ bare", "÷ direct", "server µs/op", "db µs/op", "RSS MiB"}}
 	for _, r := range rows {
-		table.add(string(r.Op), or(r.Target, "-"), fmt.Sprintf("%.0f", r.PerSecond), ms(r.P50), ms(r.P99),
+		table.add(string(r.Op), cmp.Or(r.Target, "-"), fmt.Sprintf("%.0f", r.PerSecond), ms(r.P50), ms(r.P99),
 			ratio(r.OfBare), ratio(r.OfDirect), micros(r.CPU), micros(r.Database), mebibytes(r.RSS))
 	}
 	return s.form.show(con, rows, &table)
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
-
-func or(text, otherwise string) string {
-	if text == "" {
-		return otherwise
-	}
-	return text
-}
 
 func ratio(x float64) string {
 	if x == 0 {

@@ -18,10 +18,10 @@ import (
 const within = 2 * time.Minute
 
 // ourServer starts one of ours in a process of its own.
-func ourServer(t *testing.T) *oursServer {
+func ourServer(t *testing.T) *subject {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), within)
-	s, err := startOurs(ctx, &console{io.Discard, io.Discard}, ours{on: "sqlite", conns: 1, dataDir: t.TempDir()})
+	s, err := setup{on: "sqlite", conns: 1, dataDir: t.TempDir()}.start(ctx, &console{io.Discard, io.Discard})
 	if err != nil {
 		cancel()
 		t.Fatal(err)

@@ -2,13 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-	"text/tabwriter"
 
 	"github.com/neochaotic/leoflow/internal/bench"
 )
@@ -46,35 +41,30 @@ type held struct {
 }
 
 // Run measures one server after the other.
-func (c *streamsCmd) Run(con *console) (err error) {
+func (c *streamsCmd) Run(con *console) error {
 	if c.Streams < 1 || c.Conns < 1 || c.Lines < 1 || c.Sample < 1 || c.Sample > c.Streams {
 		return badUsage{errors.New("--streams, --conns, --lines or --sample is 0 or less, or --sample is over --streams: give another")}
 	}
 	if err := checkTargets(c.Target); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilAsked()
 	defer stop()
-	scratch, err := os.MkdirTemp("", "leoflow-bench-")
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
 	var rows []held
-	for _, name := range append([]string{"bare"}, c.Target...) {
-		row, err := c.measure(ctx, con, name, scratch)
+	for _, name := range append([]string{bareName}, c.Target...) {
+		row, err := c.measure(ctx, con, name)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		rows = append(rows, row)
 	}
-	return c.tell(con, rows)
+	return form{c.Output}.show(con, rows, c.sheet(rows))
 }
 
 // measure is one server.
-func (c *streamsCmd) measure(ctx context.Context, con *console, name, scratch string) (_ held, err error) {
+func (c *streamsCmd) measure(ctx context.Context, con *console, name string) (_ held, err error) {
 	start := compareCmd{Postgres: c.Postgres, Live: c.Streams, shape: shape{Conns: c.Conns}}
-	r, err := start.start(ctx, con, name, scratch)
+	r, err := start.start(ctx, con, name)
 	if err != nil {
 		return held{}, err
 	}
@@ -118,18 +108,13 @@ func (r *rival) look(ctx context.Context, collected bool) (bench.Spent, error) {
 	return bench.Settled(ctx, r.server.Process.Pid)
 }
 
-func (c *streamsCmd) tell(con *console, rows []held) error {
-	if c.Output == "json" {
-		enc := json.NewEncoder(con.out)
-		enc.SetIndent("", "  ")
-		return enc.Encode(rows)
-	}
-	w := tabwriter.NewWriter(con.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(w, "server\tidle KiB\twithout garbage\tafter %d lines KiB\twithout garbage\tfiles\tafter lines\tRSS MiB\t\n", c.Lines)
+func (c *streamsCmd) sheet(rows []held) *sheet {
+	out := &sheet{heads: []string{
+		"server", "idle KiB", "without garbage", fmt.Sprintf("after %d lines KiB", c.Lines), "without garbage", "files", "after lines", "RSS MiB",
+	}}
 	kib := func(n int64) string { return fmt.Sprintf("%.1f", float64(n)/(1<<10)) }
 	for _, r := range rows {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t\n", r.Target, kib(r.Idle), kib(r.IdleLive), kib(r.Used), kib(r.UsedLive),
-			r.Files, r.FilesAfter, mebibytes(r.RSS))
+		out.add(r.Target, kib(r.Idle), kib(r.IdleLive), kib(r.Used), kib(r.UsedLive), fmt.Sprint(r.Files), fmt.Sprint(r.FilesAfter), mebibytes(r.RSS))
 	}
-	return w.Flush()
+	return out
 }

@@ -169,7 +169,8 @@ func (f Fleet) sum(reports []fleetReport, took time.Duration) FleetResult {
 		return out
 	}
 	slices.Sort(all)
-	out.P50, out.P99, out.Most = all[len(all)/2], all[len(all)*99/100], all[len(all)-1]
+	out.P50, out.P99 = percentiles(all)
+	out.Most = all[len(all)-1]
 	first, _ := slices.BinarySearch(all, f.Late+1)
 	out.Late = len(all) - first
 	return out

@@ -100,5 +100,10 @@ func (r *Result) sum(took [][]time.Duration) {
 		return
 	}
 	slices.Sort(all)
-	r.P50, r.P99 = all[len(all)/2], all[len(all)*99/100]
+	r.P50, r.P99 = percentiles(all)
+}
+
+// percentiles are the 50th and the 99th of what is sorted, and not empty.
+func percentiles(sorted []time.Duration) (p50, p99 time.Duration) {
+	return sorted[len(sorted)/2], sorted[len(sorted)*99/100]
 }

@@ -61,10 +61,6 @@ type stream struct {
 }
 
 func (s *stream) run(ctx context.Context, a Attempt, until time.Time) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	stop := context.AfterFunc(ctx, cancel)
-	defer stop()
 	call, err := s.client.StreamLogs(a.ctx)
 	if err != nil {
 		return err

@@ -27,14 +27,14 @@ const (
 // Ops are all kinds, in the order in which they are told.
 func Ops() []Op { return []Op{Heartbeat, Report, Spec, Push, Fetch, Logs} }
 
-// ValueBytes is the size of a value that is pushed or fetched.
-const ValueBytes = 1 << 10
+// valueBytes is the size of a value that is pushed or fetched.
+const valueBytes = 1 << 10
 
 // Source is the task whose value is fetched: every attempt declares it as an input.
 const Source = "source"
 
-// value is one of ValueBytes bytes, and JSON.
-var value = append(append([]byte(`"`), bytes.Repeat([]byte("x"), ValueBytes-2)...), '"')
+// value is one of valueBytes bytes, and JSON.
+var value = append(append([]byte(`"`), bytes.Repeat([]byte("x"), valueBytes-2)...), '"')
 
 // Attempt is one that load is put on.
 type Attempt struct {
@@ -44,6 +44,15 @@ type Attempt struct {
 // NewAttempt is an attempt by its agent's token.
 func NewAttempt(token string) Attempt {
 	return Attempt{metadata.AppendToOutgoingContext(context.Background(), "authorization", "Bearer "+token)}
+}
+
+// NewAttempts are the attempts of such tokens.
+func NewAttempts(tokens []string) []Attempt {
+	out := make([]Attempt, len(tokens))
+	for i, token := range tokens {
+		out[i] = NewAttempt(token)
+	}
+	return out
 }
 
 // within is the attempt's context, but that it ends with ctx.

@@ -26,13 +26,13 @@ const (
 	launchedAtOnce = 4 // of each run
 )
 
-// Dag is the DAG of all runs.
-const Dag = "bench"
+// dag is the DAG of all runs.
+const dag = "bench"
 
 // NewSpec is a specification like those that [Populate] makes.
 func NewSpec() *agentv1.TaskSpec {
 	return &agentv1.TaskSpec{
-		TenantId: "bench", DagId: Dag, DagVersion: "1", RunId: "run", TaskId: "task", TryNumber: 1,
+		TenantId: "bench", DagId: dag, DagVersion: "1", RunId: "run", TaskId: "task", TryNumber: 1,
 		Operator: "bash", Entrypoint: entrypoint, ExecutionTimeoutSeconds: 3600,
 		XcomInputMapping: map[string]*agentv1.XComUpstreams{"in": {TaskIds: []string{Source}}},
 	}
@@ -78,16 +78,16 @@ func (p Population) Make(ctx context.Context) ([]string, error) {
 	work.SetLimit(runsAtOnce)
 	for first := 0; first < p.Attempts; first += each {
 		tokens := out[first:min(first+each, p.Attempts)]
-		work.Go(func() error { return p.makeRun(ctx, p.Run(first), tokens) })
+		work.Go(func() error { return p.makeRun(ctx, p.run(first), tokens) })
 	}
 	return out, work.Wait()
 }
 
-// Run is the name of the run whose first attempt is the nth of all.
-func (p Population) Run(n int) string { return fmt.Sprintf("%s-%d", p.Name, n) }
+// run is the name of the run whose first attempt is the nth of all.
+func (p Population) run(n int) string { return fmt.Sprintf("%s-%d", p.Name, n) }
 
-// Task is the name of the nth task of a run.
-func Task(n int) string { return fmt.Sprintf("task-%d", n) }
+// taskName is the name of the nth task of a run.
+func taskName(n int) string { return fmt.Sprintf("task-%d", n) }
 
 // makeRun makes a run and launches an attempt for each of the tokens, which it sets.
 func (p Population) makeRun(ctx context.Context, run string, tokens []string) error {
@@ -107,7 +107,7 @@ func (p Population) makeRun(ctx context.Context, run string, tokens []string) er
 	work.SetLimit(launchedAtOnce)
 	for i := range tokens {
 		work.Go(func() (err error) {
-			if tokens[i], err = launch(ctx, plane, run, Task(i)); err == nil && p.Running {
+			if tokens[i], err = launch(ctx, plane, run, taskName(i)); err == nil && p.Running {
 				err = Report.call(agentv1.NewAgentServiceClient(p.Conn), NewAttempt(tokens[i]), 0)
 			}
 			return err
@@ -118,11 +118,11 @@ func (p Population) makeRun(ctx context.Context, run string, tokens []string) er
 
 // request is what creates a run with so many tasks.
 func (p Population) request(run string, tasks int) *controlv1.CreateRunRequest {
-	request := &controlv1.CreateRunRequest{DagId: Dag, RunId: run, DagVersion: "1"}
+	request := &controlv1.CreateRunRequest{DagId: dag, RunId: run, DagVersion: "1"}
 	request.Tasks = append(request.Tasks, &controlv1.TaskDefinition{TaskId: Source, Operator: "bash", Entrypoint: "true"})
 	for i := range tasks {
 		request.Tasks = append(request.Tasks, &controlv1.TaskDefinition{
-			TaskId: Task(i), Operator: "bash", Entrypoint: p.Entrypoint, ExecutionTimeoutSeconds: 3600,
+			TaskId: taskName(i), Operator: "bash", Entrypoint: p.Entrypoint, ExecutionTimeoutSeconds: 3600,
 			Inputs: map[string]*controlv1.InputSources{"in": {TaskIds: []string{Source}}},
 		})
 	}
@@ -135,7 +135,7 @@ func asOperator(ctx context.Context, token string) context.Context {
 
 // launch launches the first attempt of a task, and returns its agent's token.
 func launch(ctx context.Context, plane controlv1.ControlServiceClient, run, task string) (string, error) {
-	got, err := plane.LaunchAttempt(ctx, &controlv1.LaunchAttemptRequest{DagId: Dag, RunId: run, TaskId: task, TryNumber: 1})
+	got, err := plane.LaunchAttempt(ctx, &controlv1.LaunchAttemptRequest{DagId: dag, RunId: run, TaskId: task, TryNumber: 1})
 	if err != nil {
 		return "", fmt.Errorf("launch an attempt of %s: %w", task, err)
 	}

@@ -46,12 +46,10 @@ func MakeWorld(ctx context.Context, conns []*grpc.ClientConn, operatorToken stri
 	if err != nil {
 		return nil, err
 	}
-	w.run = p.Run(0)
-	for _, token := range tokens {
-		w.attempts = append(w.attempts, NewAttempt(token))
-	}
+	w.run = p.run(0)
+	w.attempts = NewAttempts(tokens)
 	plane := controlv1.NewControlServiceClient(conns[0])
-	got, err := plane.GetRun(asOperator(ctx, operatorToken), &controlv1.GetRunRequest{DagId: Dag, RunId: w.run})
+	got, err := plane.GetRun(asOperator(ctx, operatorToken), &controlv1.GetRunRequest{DagId: dag, RunId: w.run})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +66,7 @@ func (w *World) makeUnused(ctx context.Context, p Population, launches int) erro
 			return fmt.Errorf("create a run: %w", err)
 		}
 		for n := range min(p.Tasks, launches-len(w.unused)) {
-			w.unused = append(w.unused, task{run, Task(n)})
+			w.unused = append(w.unused, task{run, taskName(n)})
 		}
 	}
 	return nil
@@ -126,7 +124,7 @@ func (w *World) Call(name string) WorldCall {
 		return asked(func(ctx context.Context) error { return w.watch(ctx, plane) })
 	case GetRun:
 		return asked(func(ctx context.Context) error {
-			_, err := plane.GetRun(ctx, &controlv1.GetRunRequest{DagId: Dag, RunId: w.run})
+			_, err := plane.GetRun(ctx, &controlv1.GetRunRequest{DagId: dag, RunId: w.run})
 			return err
 		})
 	case ListRuns:
@@ -136,12 +134,12 @@ func (w *World) Call(name string) WorldCall {
 		})
 	case ListTasks:
 		return asked(func(ctx context.Context) error {
-			_, err := plane.ListTasks(ctx, &controlv1.ListTasksRequest{DagId: Dag, RunId: w.run, PageSize: pageSize})
+			_, err := plane.ListTasks(ctx, &controlv1.ListTasksRequest{DagId: dag, RunId: w.run, PageSize: pageSize})
 			return err
 		})
 	case ListAttempts:
 		return asked(func(ctx context.Context) error {
-			_, err := plane.ListAttempts(ctx, &controlv1.ListAttemptsRequest{DagId: Dag, RunId: w.run, TaskId: Task(0), PageSize: pageSize})
+			_, err := plane.ListAttempts(ctx, &controlv1.ListAttemptsRequest{DagId: dag, RunId: w.run, TaskId: taskName(0), PageSize: pageSize})
 			return err
 		})
 	case OpenLog:
@@ -181,7 +179,7 @@ func (w *World) finish(agents agentv1.AgentServiceClient) error {
 func (w *World) watch(ctx context.Context, plane controlv1.ControlServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changes, err := plane.WatchRun(ctx, &controlv1.WatchRunRequest{DagId: Dag, RunId: w.run, AfterRevision: w.revision - 1})
+	changes, err := plane.WatchRun(ctx, &controlv1.WatchRunRequest{DagId: dag, RunId: w.run, AfterRevision: w.revision - 1})
 	if err != nil {
 		return err
 	}
@@ -193,7 +191,7 @@ func (w *World) watch(ctx context.Context, plane controlv1.ControlServiceClient)
 func (w *World) readLog(ctx context.Context, plane controlv1.ControlServiceClient) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	lines, err := plane.ReadLog(ctx, &controlv1.ReadLogRequest{DagId: Dag, RunId: w.run, TaskId: Task(0), TryNumber: 1})
+	lines, err := plane.ReadLog(ctx, &controlv1.ReadLogRequest{DagId: dag, RunId: w.run, TaskId: taskName(0), TryNumber: 1})
 	if err != nil {
 		return err
 	}
