@@ -30,14 +30,18 @@ printf 'one\n\nlast'; echo oops >&2; echo '{"n": 1}' > "$LEOFLOW_RETURN_VALUE_PA
 	r.end()
 	b.wantOutcome(t, success, 0, "")
 	b.mu.Lock()
-	calls, pushes := b.calls, b.pushes
+	calls, pushes := slices.Clone(b.calls), b.pushes
 	b.mu.Unlock()
 	want := []string{
-		"StreamLogs", "Register", "GetTaskSpec", "FetchXCom c", "FetchXCom b", "FetchXCom a",
+		"Register", "GetTaskSpec", "FetchXCom c", "FetchXCom b", "FetchXCom a",
 		"GetVariables", "GetConnections", "TASK_STATE_RUNNING", "PushXCom", "TASK_STATE_SUCCESS",
 	}
-	slices.Sort(calls[:2]) // the stream is opened first, and may be taken up second
-	slices.Sort(want[:2])
+	// The stream is opened first, but a busy server takes it up when it comes to that.
+	if at := slices.Index(calls, "StreamLogs"); at >= 0 {
+		calls = slices.Delete(calls, at, at+1)
+	} else {
+		t.Error("no logs were streamed")
+	}
 	if !slices.Equal(calls, want) {
 		t.Errorf("called %q, want %q", calls, want)
 	}
