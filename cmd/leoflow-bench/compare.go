@@ -175,7 +175,7 @@ func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op) error {
 		load.Attempts = fresh
 	}
 	var got bench.Result
-	spent, err := r.during(func() (err error) {
+	spent, err := r.costOf(func() (err error) {
 		got, err = bench.Run(ctx, load)
 		return err
 	})

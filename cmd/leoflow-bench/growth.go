@@ -261,7 +261,7 @@ func (c *growthCmd) measure(ctx context.Context, s *side, call string) error {
 		}
 	}
 	var got bench.Result
-	spent, err := s.during(func() (err error) {
+	spent, err := s.costOf(func() (err error) {
 		got, err = bench.Loop(ctx, workers, s.made[call], during, do)
 		return err
 	})

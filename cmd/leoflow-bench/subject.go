@@ -97,8 +97,8 @@ type cost struct {
 	rss              int64
 }
 
-// during is what was spent while something was done.
-func (s *subject) during(do func() error) (cost, error) {
+// costOf is what doing something cost.
+func (s *subject) costOf(do func() error) (cost, error) {
 	server, database, err := s.spent()
 	if err != nil {
 		return cost{}, err
