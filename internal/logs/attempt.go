@@ -149,7 +149,7 @@ func (l *attemptLog) find(ctx context.Context) (*recovered, error) {
 	if l.dir.opts.Shared {
 		return l.loadShared(ctx)
 	}
-	if err := l.dir.mend(l); err != nil {
+	if err := l.dir.mend(l, l.cutBack); err != nil {
 		return nil, err
 	}
 	r, verified := l.dir.recall(l.ref)
@@ -211,7 +211,7 @@ func (l *attemptLog) leave(failed bool, durable int64) {
 		return
 	}
 	l.dir.suspect(l, durable)
-	if err := l.dir.mend(l); err != nil {
+	if err := l.dir.mend(l, l.cutBack); err != nil {
 		l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened again", "dir", l.path, "error", err)
 	}
 }

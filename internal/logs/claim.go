@@ -64,41 +64,35 @@ func (l *attemptLog) confirm(ctx context.Context) error {
 
 // claim makes this process the owner of the log, and reads it back. It returns the log
 // as found, and the segment that is to be written.
-func (l *attemptLog) claim(ctx context.Context) (*recovered, file, error) {
-	for {
+func (l *attemptLog) claim(ctx context.Context) (r *recovered, owned file, err error) {
+	err = await(ctx, func() (bool, error) {
 		bases, err := listSegments(l.path)
-		if err != nil {
-			return nil, nil, err
+		switch {
+		case err != nil:
+			return false, err
+		case len(bases) == 0:
+			r, owned, err = l.claimNew()
+		default:
+			r, owned, err = l.claimAfter(ctx, bases)
 		}
-		if len(bases) == 0 {
-			f, err := l.beginLog()
-			if err == nil {
-				return &recovered{segments: segments{dir: l.path, bases: []int64{0}}}, f, nil
-			}
-			if !errors.Is(err, fs.ErrExist) {
-				return nil, nil, err
-			}
-			if err := pause(ctx); err != nil {
-				return nil, nil, err
-			}
-			continue
-		}
-		r, f, err := l.claimAfter(ctx, bases)
-		if err != nil || r != nil {
-			return r, f, err
-		}
-		if err := pause(ctx); err != nil {
-			return nil, nil, err
-		}
-	}
+		return r != nil, err
+	})
+	return r, owned, err
 }
 
-// beginLog makes the first segment.
-func (l *attemptLog) beginLog() (file, error) {
+// claimNew claims a log that has no segment; a nil result: it has one now.
+func (l *attemptLog) claimNew() (*recovered, file, error) {
 	if err := makeDir(l.dir.opts.Root, l.rel); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return l.dir.own(l.path, 0)
+	f, err := l.dir.own(l.path, 0)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, nil, nil
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return &recovered{segments: segments{dir: l.path, bases: []int64{0}}}, f, nil
 }
 
 // claimAfter claims a log that has segments; a nil result: they have changed meanwhile.
@@ -210,22 +204,14 @@ func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
 // mendShared cuts off what suspect noted of the last segment, which has a size, and returns
 // what that is then. If another segment was begun meanwhile, then whoever did took it for stored.
 func (d *Dir) mendShared(l *attemptLog, f file, last, size int64) (int64, error) {
-	d.mu.Lock()
-	keep, ok := d.suspects[l.ref]
-	d.mu.Unlock()
-	if !ok {
-		return size, nil
-	}
-	if last <= keep && keep < last+size {
-		size = keep - last
-		if err := errors.Join(f.Truncate(size), f.Sync()); err != nil {
-			return 0, err
+	err := d.mend(l, func(keep int64) error {
+		if keep < last || keep >= last+size {
+			return nil
 		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.suspects, l.ref)
-	return size, nil
+		size = keep - last
+		return errors.Join(f.Truncate(size), f.Sync())
+	})
+	return size, err
 }
 
 // seal ends the last segment of r after its last whole line, durably.
@@ -248,10 +234,9 @@ func (d *Dir) seal(r *recovered, f file, size int64) error {
 		return err
 	}
 	r.end = keep + int64(len(sealLine))
-	if err := sizeIs(f, r.end-last); errors.Is(err, errTakenOver) {
+	err = sizeIs(f, r.end-last)
+	if errors.Is(err, errTakenOver) {
 		return errBusy // it is no older call that is told so
-	} else if err != nil {
-		return err
 	}
-	return nil
+	return err
 }

@@ -351,15 +351,15 @@ func (d *Dir) suspect(l *attemptLog, durable int64) {
 	d.suspects[l.ref] = durable
 }
 
-// mend cuts off what suspect noted.
-func (d *Dir) mend(l *attemptLog) error {
+// mend has what suspect noted cut off.
+func (d *Dir) mend(l *attemptLog, cut func(keep int64) error) error {
 	d.mu.Lock()
 	keep, ok := d.suspects[l.ref]
 	d.mu.Unlock()
 	if !ok {
 		return nil
 	}
-	if err := d.cutBack(l.path, keep); err != nil {
+	if err := cut(keep); err != nil {
 		return err
 	}
 	d.mu.Lock()

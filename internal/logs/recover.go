@@ -200,25 +200,25 @@ func (r *recovered) lastHead() (int64, []streamState, error) {
 	return 0, nil, nil
 }
 
-// cutBack takes everything from position keep on off the log in dir: bytes whose
+// cutBack takes everything from position keep on off the log: bytes whose
 // sync failed, and which must not count as stored when they are read back.
-func (d *Dir) cutBack(dir string, keep int64) error {
-	bases, err := listSegments(dir)
+func (l *attemptLog) cutBack(keep int64) error {
+	bases, err := listSegments(l.path)
 	if err != nil {
 		return err
 	}
 	for i := len(bases) - 1; i >= 0; i-- {
 		if base := bases[i]; base > 0 && base >= keep {
-			if err := os.Remove(filepath.Join(dir, segmentName(base))); err != nil {
+			if err := os.Remove(filepath.Join(l.path, segmentName(base))); err != nil {
 				return err
 			}
 			continue
 		}
-		size, err := segmentSize(dir, bases[i])
+		size, err := segmentSize(l.path, bases[i])
 		if err != nil {
 			return err
 		}
-		if err := d.truncate(dir, bases[i], min(size, keep-bases[i]), size); err != nil {
+		if err := l.dir.truncate(l.path, bases[i], min(size, keep-bases[i]), size); err != nil {
 			return err
 		}
 		break
@@ -226,7 +226,7 @@ func (d *Dir) cutBack(dir string, keep int64) error {
 	if len(bases) == 0 {
 		return nil
 	}
-	return syncDir(dir)
+	return syncDir(l.path)
 }
 
 // storedLine finds the line that holds a stream's number since the stream's last
