@@ -93,12 +93,18 @@ func faultyDir(t *testing.T, opts Options) (*Dir, *faults) {
 // gated makes every sync wait. Closing the returned channel lets them all go.
 func (f *faults) gated(t *testing.T) (syncing <-chan struct{}, open func()) {
 	t.Helper()
+	syncing, _, open = f.metered(t)
+	return syncing, open
+}
+
+// metered is gated, and lets one sync go for each value that it is given.
+func (f *faults) metered(t *testing.T) (syncing <-chan struct{}, pass chan<- struct{}, open func()) {
+	t.Helper()
 	s, gate := make(chan struct{}, 1000), make(chan struct{})
 	f.set(func(f *faults) { f.syncing, f.gate = s, gate })
-	var once sync.Once
-	open = func() { once.Do(func() { close(gate) }) }
+	open = sync.OnceFunc(func() { close(gate) })
 	t.Cleanup(open) // before the Dir's own clean-up, which waits for syncs
-	return s, open
+	return s, gate, open
 }
 
 func TestLog1WhatArrivesDuringASyncIsSyncedTogether(t *testing.T) {
@@ -181,6 +187,24 @@ func resendAll(t *testing.T, d *Dir, last int64) {
 
 func TestLog1UnsyncedLinesAreNotTakenForStored(t *testing.T) {
 	d, f := faultyDir(t, Options{})
+	unsyncedLinesAreNotTakenForStored(t, d, f)
+}
+
+func TestLog1UnsyncedLinesAreNotTakenForStoredWhereOthersGoOn(t *testing.T) {
+	d, other := twoDirs(t)
+	f := &faults{}
+	d.openFile = f.open
+	last := unsyncedLinesAreNotTakenForStored(t, d, f)
+	next := begin(t, other)
+	put(t, next, "stdout", last+1)
+	mustClose(t, next)
+	equal(t, upTo(last+1), numbersOf(readAll(t, d)))
+}
+
+// unsyncedLinesAreNotTakenForStored has a disk neither sync nor cut, and returns the
+// number of the last line that is stored when it does again.
+func unsyncedLinesAreNotTakenForStored(t *testing.T, d *Dir, f *faults) (last int64) {
+	t.Helper()
 	w := begin(t, d)
 	put(t, w, "stdout", 1, 2)
 	awaitAck(t, w, "stdout", 2)
@@ -196,6 +220,7 @@ func TestLog1UnsyncedLinesAreNotTakenForStored(t *testing.T) {
 	}
 	f.set(func(f *faults) { f.sync, f.cut = nil, nil })
 	resendAll(t, d, lost)
+	return lost
 }
 
 func TestLog13NewerTakesOverFromAFailedOne(t *testing.T) {

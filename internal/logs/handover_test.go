@@ -49,17 +49,6 @@ func mustOpen(t *testing.T, ch <-chan opened) LineWriter {
 	return got.w
 }
 
-// metered makes every sync report itself, and wait for a value, or the end, of pass.
-func (f *faults) metered(t *testing.T) (syncing <-chan struct{}, pass chan<- struct{}, open func()) {
-	t.Helper()
-	s, gate := make(chan struct{}, 1000), make(chan struct{})
-	f.set(func(f *faults) { f.syncing, f.gate = s, gate })
-	var once sync.Once
-	open = func() { once.Do(func() { close(gate) }) }
-	t.Cleanup(open)
-	return s, gate, open
-}
-
 // TestLog13TheNewestCallGetsALogThatWasLost opens a log where another server took it by
 // force, and nobody has noticed yet.
 func TestLog13TheNewestCallGetsALogThatWasLost(t *testing.T) {
@@ -174,7 +163,7 @@ func TestLog13WhoeverCannotTakeOverIsToldSo(t *testing.T) {
 	b.patience = 20 * time.Millisecond
 	disk := &faults{}
 	a.openFile = disk.open
-	syncing, _, open := disk.metered(t)
+	syncing, open := disk.gated(t)
 	old := begin(t, a)
 	put(t, old, "stdout", 1)
 	wait(t, syncing)
@@ -223,31 +212,6 @@ func TestLog10AnOwnerOutlivesATakerThatHangs(t *testing.T) {
 	equal(t, upTo(2), numbersOf(readAll(t, a)))
 }
 
-// TestLog1SharedUnsyncedLinesAreNotTakenForStored has a disk neither sync nor cut.
-func TestLog1SharedUnsyncedLinesAreNotTakenForStored(t *testing.T) {
-	a, b := twoDirs(t)
-	disk := &faults{}
-	a.openFile = disk.open
-	w := begin(t, a)
-	put(t, w, "stdout", 1, 2)
-	awaitAck(t, w, "stdout", 2)
-	disk.set(func(f *faults) { f.sync, f.cut = errDisk, errDisk })
-	lost := lineUntilFailure(t, w)
-	if err := w.Close(); !errors.Is(err, errDisk) {
-		t.Fatal(err)
-	}
-	equal(t, upTo(2), numbersOf(readAll(t, a)))
-	if _, err := a.OpenLines(testContext(t), testRef); !errors.Is(err, errDisk) {
-		t.Fatalf("opened over unsynced lines: %v", err)
-	}
-	disk.set(func(f *faults) { f.sync, f.cut = nil, nil })
-	resendAll(t, a, lost)
-	next := begin(t, b)
-	put(t, next, "stdout", lost+1)
-	mustClose(t, next)
-	equal(t, upTo(lost+1), numbersOf(readAll(t, a)))
-}
-
 // TestWritingIsSeenInTheMiddleOfAHandover: the one has let go, and the other is not done.
 func TestWritingIsSeenInTheMiddleOfAHandover(t *testing.T) {
 	a, b := twoDirs(t)
@@ -255,7 +219,7 @@ func TestWritingIsSeenInTheMiddleOfAHandover(t *testing.T) {
 	b.openFile = disk.open
 	old := begin(t, a)
 	put(t, old, "stdout", 1)
-	syncing, _, open := disk.metered(t)
+	syncing, open := disk.gated(t)
 	next := beginBeside(t, b)
 	wait(t, syncing) // of the seal
 	if !a.Writing(testRef) {
