@@ -189,6 +189,9 @@ func (r *run) all(ctx context.Context, mutants []Mutant) ([]Verdict, error) {
 		}
 		defer func() { err = errors.Join(err, closed()) }()
 		for i := range next {
+			if ctx.Err() != nil { // it was handed out as the run was ended
+				return nil
+			}
 			v, err := r.one(ctx, judge, mutants[i])
 			if err != nil {
 				return err
