@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/secrets"
 )
@@ -98,6 +99,33 @@ func TestState8LostConnectionsAreUnavailable(t *testing.T) {
 	}
 	cut()
 	if err := b.ReportState(as("a"), b.id, domain.TaskStateSuccess, 0, ""); err != nil { // it waits
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// TestState8AllConnectionsMayBeCutAtOnce has every connection that a store may have be
+// made, and cut while nobody uses it: the next call is answered.
+func TestState8AllConnectionsMayBeCutAtOnce(t *testing.T) {
+	b := newBroken(t, alone["postgres"](t))
+	var all, use sync.WaitGroup
+	all.Add(b.conns)
+	for range b.conns {
+		use.Go(func() {
+			made := sync.OnceFunc(all.Done)
+			defer made()
+			err := b.read(as("a"), func(context.Context, *ent.Tx) error {
+				made()
+				all.Wait()
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	use.Wait()
+	b.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	if _, err := b.Run(as("a"), watched); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }
