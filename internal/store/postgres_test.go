@@ -104,17 +104,29 @@ func TestState8LostConnectionsAreUnavailable(t *testing.T) {
 }
 
 // TestState8AllConnectionsMayBeCutAtOnce has every connection that a store may have be
-// made, and cut while nobody uses it: the next call is answered.
+// used, and cut: the next call is answered.
 func TestState8AllConnectionsMayBeCutAtOnce(t *testing.T) {
 	b := newBroken(t, alone["postgres"](t))
+	for range 2 { // the driver asks one that was used but once whether it is there
+		useAll(t, b.Store)
+	}
+	b.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	if _, err := b.Run(as("a"), watched); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// useAll uses every connection that a store may have, all at once.
+func useAll(t *testing.T, s *Store) {
+	t.Helper()
 	var all, use sync.WaitGroup
-	all.Add(b.conns)
-	for range b.conns {
+	all.Add(s.conns)
+	for range s.conns {
 		use.Go(func() {
-			made := sync.OnceFunc(all.Done)
-			defer made()
-			err := b.read(as("a"), func(context.Context, *ent.Tx) error {
-				made()
+			used := sync.OnceFunc(all.Done)
+			defer used()
+			err := s.read(as("a"), func(context.Context, *ent.Tx) error {
+				used()
 				all.Wait()
 				return nil
 			})
@@ -124,10 +136,6 @@ func TestState8AllConnectionsMayBeCutAtOnce(t *testing.T) {
 		})
 	}
 	use.Wait()
-	b.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
-	if _, err := b.Run(as("a"), watched); err != nil {
-		t.Errorf("afterwards: %v", err)
-	}
 }
 
 func TestState8AStandbyIsUnavailable(t *testing.T) {
