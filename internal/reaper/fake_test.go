@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -37,9 +38,10 @@ type fake struct {
 	onRead   func()                     // comes while a look reads
 	onReap   func(domain.Attempt) error // comes just before a settling
 	expired  int
-	sweeps   []int  // the limit of each deletion
-	held     *entry // another transaction has it: nothing of it can be written
-	mute     *entry // does not beat
+	sweeps   []int    // the limit of each deletion
+	held     *entry   // another transaction has it: nothing of it can be written
+	hangs    []*entry // the probes of them last as long as they may
+	mute     *entry   // does not beat
 }
 
 func (f *fake) now() time.Time {
@@ -143,16 +145,25 @@ func (f *fake) find(ctx context.Context, ref domain.AttemptRef) (*entry, error) 
 }
 
 func (f *fake) ProbeWrite(ctx context.Context, ref domain.AttemptRef) error {
+	hangs, err := f.probe(ctx, ref)
+	if hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return err
+}
+
+func (f *fake) probe(ctx context.Context, ref domain.AttemptRef) (hangs bool, _ error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.writes != nil {
-		return f.writes
+		return false, f.writes
 	}
 	e, err := f.find(ctx, ref)
 	if err == nil && e == f.held {
-		return domain.ErrUnavailable
+		return false, domain.ErrUnavailable
 	}
-	return err
+	return slices.Contains(f.hangs, e), err
 }
 
 func (f *fake) ReapAttempt(ctx context.Context, seen domain.Attempt, cause domain.Cause, message string) (bool, error) {

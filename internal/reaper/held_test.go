@@ -40,6 +40,45 @@ func TestBeat5AHeldRowIsNotSilence(t *testing.T) {
 	}
 }
 
+// TestBeat5AProbeThatFailsIsMadeAgain: a disk may be slow for a moment, and what is dead
+// does not get a window of silence more for that.
+func TestBeat5AProbeThatFailsIsMadeAgain(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		dead := r.start(0)
+		r.beats(r.ctx, r.start(0), 15*time.Second)
+		r.run()
+		r.at(89 * time.Second)
+		r.do(func() { r.held = dead })
+		r.at(91 * time.Second)
+		r.do(func() { r.held = nil }) // it is written at 105 s
+		r.at(135*time.Second - 1)
+		r.want(dead, live)
+		r.at(135 * time.Second)
+		r.want(dead, lost)
+	})
+}
+
+// TestBeat5AHeldRowKeepsNoOtherWaiting has the probes of many held rows take all the time
+// that there is.
+func TestBeat5AHeldRowKeepsNoOtherWaiting(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		var held []*entry
+		for range 4 {
+			held = append(held, r.start(0))
+		}
+		r.run()
+		r.at(time.Second)
+		dead := r.start(0)
+		r.beats(r.ctx, r.start(0), 15*time.Second)
+		r.do(func() { r.hangs = held })
+		r.at(165 * time.Second) // at 105 and 120 s there was time for four
+		r.want(dead, lost)
+		for _, e := range held {
+			r.want(e, live)
+		}
+	})
+}
+
 // TestBeat5ALateProbeLeavesTimeForABeat: a store may be so slow that an attempt is
 // probed only when its window is over.
 func TestBeat5ALateProbeLeavesTimeForABeat(t *testing.T) {

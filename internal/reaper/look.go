@@ -128,8 +128,9 @@ func (r *Reaper) settle(ctx context.Context, over []due) {
 			return
 		case err != nil: // of this attempt alone, if the next probe succeeds
 			r.cfg.Logger.ErrorContext(ctx, "an attempt that is over was not settled", append(args, "error", err)...)
-		case !settled: // it moved, or another transaction has it, and it could not be heard
+		case !settled && d.silent: // it moved, or another transaction has it, and it could not be heard
 			d.pulse.anew(r.mono())
+		case !settled: // no sign of life would have saved it: the next look tries again
 		default:
 			r.metrics.settled.WithLabelValues(string(d.cause)).Inc()
 			r.cfg.Logger.WarnContext(ctx, "attempt settled", args...)

@@ -38,6 +38,23 @@ func TestBeat5TheQueueWindowIsUninterrupted(t *testing.T) {
 	})
 }
 
+// TestBeat5AHeldRowBeginsNoOtherQueueWindow has somebody hold the attempt's row just when
+// that is settled.
+func TestBeat5AHeldRowBeginsNoOtherQueueWindow(t *testing.T) {
+	inBubble(t, func(r *rig) {
+		waiting := r.launch("t")
+		r.beats(r.ctx, r.start(0), 15*time.Second)
+		r.run()
+		r.at(24*time.Hour - time.Second)
+		r.do(func() { r.held = waiting })
+		r.at(24*time.Hour + time.Second)
+		r.want(waiting, live)
+		r.do(func() { r.held = nil })
+		r.at(24*time.Hour + 15*time.Second)
+		r.want(waiting, domain.CauseLaunchFailed)
+	})
+}
+
 func TestBeat5TimedOutThoughItBeats(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		e, unlimited := r.start(10*time.Minute), r.start(0)

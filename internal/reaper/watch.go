@@ -70,6 +70,7 @@ type pulse struct {
 	registered bool
 	heard      bool          // it gave a sign of life since the first look, or came after it
 	since      time.Duration // nothing moved from then on
+	tried      time.Duration // its row was probed last then; 0: not yet
 	written    time.Duration // and something could have: its row was written then; 0: not yet
 	runsFrom   time.Duration // when it began to run
 	stopsAt    time.Duration // the deadline of its cancel
@@ -123,7 +124,7 @@ func (w *watch) take(l look) {
 		before := w.pulses[p.name]
 		p.since = l.known
 		if before != nil && !w.anew && !p.moved(before) {
-			p.since, p.written = before.since, before.written
+			p.since, p.tried, p.written = before.since, before.tried, before.written
 		}
 		p.heard = before == nil && w.read || before != nil && (before.heard || p.moved(before))
 		w.convert(p, before, l)

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/sethvargo/go-retry"
 
+	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
@@ -75,24 +76,21 @@ func (s *Store) Ready(ctx context.Context) error {
 		return err
 	}
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
-	defer cancel()
-	tx, err := beginTx(ctx, s.writer, s.writing) // on SQLite it takes the right to write
-	if err != nil {
-		return explain(err)
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
+	return explain(s.transact(ctx, s.writer, s.writing, s.writable)) // on SQLite it takes the right to write
+}
+
+func (s *Store) writable(ctx context.Context, tx *ent.Tx) error {
 	if !s.postgres {
 		return nil
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT current_setting('transaction_read_only')")
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	defer rows.Close()
 	readOnly, err := sql.ScanString(rows)
 	if err != nil {
-		return explain(err)
+		return err
 	}
 	if readOnly == "on" {
 		return fmt.Errorf("%w: the database is read-only", domain.ErrUnavailable)

@@ -55,9 +55,9 @@ func (s *Store) openPostgres(ctx context.Context, dir, dsn string) error {
 		}
 	}
 	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(durable))
-	conns := max(16, 4*runtime.NumCPU())
-	db.SetMaxOpenConns(conns)
-	db.SetMaxIdleConns(conns)
+	s.conns = max(16, 4*runtime.NumCPU())
+	db.SetMaxOpenConns(s.conns)
+	db.SetMaxIdleConns(s.conns)
 	db.SetConnMaxIdleTime(5 * time.Minute)
 	s.postgres, s.writing, s.reading = true, postgresWrite, postgresRead
 	s.writer = ent.NewClient(ent.Driver(entsql.OpenDB(dialect.Postgres, db)))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/secrets"
 )
@@ -100,6 +101,41 @@ func TestState8LostConnectionsAreUnavailable(t *testing.T) {
 	if err := b.ReportState(as("a"), b.id, domain.TaskStateSuccess, 0, ""); err != nil { // it waits
 		t.Errorf("afterwards: %v", err)
 	}
+}
+
+// TestState8AllConnectionsMayBeCutAtOnce has every connection that a store may have be
+// used, and cut: the next call is answered.
+func TestState8AllConnectionsMayBeCutAtOnce(t *testing.T) {
+	b := newBroken(t, alone["postgres"](t))
+	for range 2 { // the driver asks one that was used but once whether it is there
+		useAll(t, b.Store)
+	}
+	b.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()")
+	if _, err := b.Run(as("a"), watched); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// useAll uses every connection that a store may have, all at once.
+func useAll(t *testing.T, s *Store) {
+	t.Helper()
+	var all, use sync.WaitGroup
+	all.Add(s.conns)
+	for range s.conns {
+		use.Go(func() {
+			used := sync.OnceFunc(all.Done)
+			defer used()
+			err := s.read(as("a"), func(context.Context, *ent.Tx) error {
+				used()
+				all.Wait()
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	use.Wait()
 }
 
 func TestState8AStandbyIsUnavailable(t *testing.T) {

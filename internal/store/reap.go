@@ -20,12 +20,7 @@ const liveAtOnce = 2_000
 // there is one writer, and a settled attempt stays settled: whatever lies before the first
 // live one need not be read again. On PostgreSQL an attempt may be committed after others
 // with greater keys.
-func (s *Store) liveAttempts(ctx context.Context, from int64, visit func(domain.Attempt, bool)) (int64, error) {
-	tx, err := s.reader.BeginTx(ctx, s.reading)
-	if err != nil {
-		return from, err
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
+func (s *Store) liveAttempts(ctx context.Context, tx *ent.Tx, from int64, visit func(domain.Attempt, bool)) (int64, error) {
 	first := int64(0)
 	for next := from; ; {
 		rows, err := liveFrom(ctx, tx, next)

@@ -58,11 +58,14 @@ func (s *Store) resealBatch(ctx context.Context, sealer RotatingSealer, table se
 		return 0, Resealed{}, err
 	}
 	defer end()
-	tx, err := s.writer.BeginTx(ctx, s.writing)
-	if err != nil {
-		return 0, Resealed{}, err
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error tells more
+	err = s.transact(ctx, s.writer, s.writing, func(ctx context.Context, tx *ent.Tx) (err error) {
+		last, done, err = s.resealRows(ctx, tx, sealer, table, after)
+		return err
+	})
+	return last, done, err
+}
+
+func (s *Store) resealRows(ctx context.Context, tx *ent.Tx, sealer RotatingSealer, table sealedTable, after int64) (last int64, done Resealed, err error) {
 	if err := allSealed(ctx, tx, s.postgres); err != nil {
 		return 0, Resealed{}, err
 	}
@@ -173,20 +176,15 @@ func notUnder(key secrets.KeyID) func(*sql.Selector) {
 }
 
 // countNotUnder counts, after every write that is under way.
-func (s *Store) countNotUnder(ctx context.Context, key secrets.KeyID) (int, error) {
-	tx, err := s.writer.BeginTx(ctx, s.writing)
-	if err != nil {
-		return 0, explain(err)
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
+func (s *Store) countNotUnder(ctx context.Context, tx *ent.Tx, key secrets.KeyID) (int, error) {
 	if err := allSealed(ctx, tx, s.postgres); err != nil {
-		return 0, explain(err)
+		return 0, err
 	}
 	total := 0
 	for _, table := range []sealedTable{sealedVariables, sealedConnections} {
 		n, err := table.count(ctx, tx, key)
 		if err != nil {
-			return 0, explain(err)
+			return 0, err
 		}
 		total += n
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/secrets"
 )
 
 // TestState8ASilentConnectionIsGivenUp has every connection fall silent, and tell nobody
@@ -54,6 +55,45 @@ func TestState8ASilentConnectionIsGivenUp(t *testing.T) {
 			}
 			a.wantChanges(t, 0, domain.TaskStateQueued, domain.TaskStateRunning, domain.TaskStateSuccess)
 		})
+	}
+}
+
+// TestUpkeepOverASilentConnectionEnds has the connection of what the server does by itself
+// fall silent: nobody waits there for ever, though no call of it has a deadline.
+func TestUpkeepOverASilentConnectionEnds(t *testing.T) {
+	t.Parallel()
+	w, through := wireTo(t, alone["postgres"](t))
+	b := newBroken(t, through)
+	keys, err := secrets.Ephemeral()
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := keys.Primary()
+	for what, do := range map[string]func(context.Context) error{
+		"sealing anew": func(ctx context.Context) error { _, err := b.ResealSecrets(ctx); return err },
+		"count":        func(ctx context.Context) error { _, err := b.CountSecretsNotUnder(ctx, key); return err },
+		"sweep":        func(ctx context.Context) error { _, err := b.DeleteExpiredXCom(ctx, time.Now(), 1); return err },
+		"look": func(ctx context.Context) error {
+			_, err := b.LiveAttempts(ctx, 0, func(domain.Attempt, bool) {})
+			return err
+		},
+	} {
+		b.patience = patience
+		if err := do(patiently(t)); err != nil { // over a connection that is well
+			t.Fatalf("%s: %v", what, err)
+		}
+		w.silence()
+		b.patience = 100 * time.Millisecond
+		ended := make(chan error, 1)
+		go func() { ended <- do(context.Background()) }()
+		select {
+		case err := <-ended:
+			if !errors.Is(err, domain.ErrUnavailable) {
+				t.Errorf("%s: %v", what, err)
+			}
+		case <-patiently(t).Done():
+			t.Fatalf("the %s waits for ever", what)
+		}
 	}
 }
 

@@ -42,7 +42,8 @@ func (s *Store) openSQLite(ctx context.Context, dir string) (err error) {
 		return err
 	}
 	s.writer = ent.NewClient(ent.Driver(turnDriver{entsql.OpenDB(dialect.SQLite, writer), turns}))
-	reader, err := connect(ctx, path, "deferred", max(4, runtime.NumCPU()), readerPragmas...)
+	s.conns = max(4, runtime.NumCPU())
+	reader, err := connect(ctx, path, "deferred", s.conns, readerPragmas...)
 	if err != nil {
 		return err
 	}

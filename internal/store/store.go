@@ -75,6 +75,7 @@ type Store struct {
 	postgres         bool
 	writing, reading *sql.TxOptions // nil on SQLite, where connections say it all
 	patience         time.Duration  // bounds a transaction
+	conns            int            // how many connections readers have at most
 
 	specs      *specs
 	counts     *counts

@@ -6,6 +6,7 @@ import (
 
 	"entgo.io/ent/privacy"
 
+	"github.com/neochaotic/leoflow/ent"
 	"github.com/neochaotic/leoflow/ent/xcomentry"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/secrets"
@@ -29,16 +30,15 @@ func (s *Store) DeleteExpiredXCom(ctx context.Context, now time.Time, limit int)
 		return 0, err
 	}
 	defer end()
-	n, err := s.deleteExpired(systemContext(ctx), now, max(1, min(limit, maxDeletes)))
+	n := 0
+	err = s.transact(systemContext(ctx), s.writer, s.writing, func(ctx context.Context, tx *ent.Tx) (err error) {
+		n, err = deleteExpired(ctx, tx, now, max(1, min(limit, maxDeletes)))
+		return err
+	})
 	return n, explain(err)
 }
 
-func (s *Store) deleteExpired(ctx context.Context, now time.Time, limit int) (int, error) {
-	tx, err := s.writer.BeginTx(ctx, s.writing)
-	if err != nil {
-		return 0, err
-	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error tells more
+func deleteExpired(ctx context.Context, tx *ent.Tx, now time.Time, limit int) (int, error) {
 	// What somebody has just now is being deleted, or pushed anew.
 	expired := tx.XComEntry.Query().Where(xcomentry.ExpiresAtLTE(now.UnixMicro())).
 		Order(xcomentry.ByExpiresAt()).Limit(limit)
@@ -65,7 +65,11 @@ func (s *Store) LiveAttempts(ctx context.Context, from int64, visit func(a domai
 		return from, err
 	}
 	defer end()
-	next, err = s.liveAttempts(systemContext(ctx), from, visit)
+	next = from
+	err = s.transact(systemContext(ctx), s.reader, s.reading, func(ctx context.Context, tx *ent.Tx) (err error) {
+		next, err = s.liveAttempts(ctx, tx, from, visit)
+		return err
+	})
 	return next, explain(err)
 }
 
@@ -88,5 +92,10 @@ func (s *Store) CountSecretsNotUnder(ctx context.Context, key secrets.KeyID) (in
 		return 0, err
 	}
 	defer end()
-	return s.countNotUnder(systemContext(ctx), key)
+	n := 0
+	err = s.transact(systemContext(ctx), s.writer, s.writing, func(ctx context.Context, tx *ent.Tx) (err error) {
+		n, err = s.countNotUnder(ctx, tx, key)
+		return err
+	})
+	return n, explain(err)
 }

@@ -59,31 +59,40 @@ func (s *Store) write(ctx context.Context, fn func(context.Context, *txn) error)
 }
 
 func (s *Store) writeOnce(ctx context.Context, tenant string, fn func(context.Context, *txn) error) error {
+	return s.transact(ctx, s.writer, s.writing, func(ctx context.Context, tx *ent.Tx) (err error) {
+		w := &txn{Tx: tx, tenant: tenant, changed: map[watchKey]struct{}{}, postgres: s.postgres}
+		if w.now, err = s.now(ctx, tx); err != nil {
+			return err
+		}
+		if err := fn(ctx, w); err != nil {
+			return err
+		}
+		err = tx.Commit()
+		for key := range w.changed { // also where a commit may have come through though it failed
+			s.watches.wake(key)
+		}
+		return err
+	})
+}
+
+// transact runs fn in a transaction, within the store's patience. What fn has not
+// committed is rolled back.
+func (s *Store) transact(ctx context.Context, client *ent.Client, opts *sql.TxOptions, fn func(context.Context, *ent.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
-	tx, err := beginTx(ctx, s.writer, s.writing)
+	tx, err := s.beginTx(ctx, client, opts)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing; before, the error of fn tells more
-	w := &txn{Tx: tx, tenant: tenant, changed: map[watchKey]struct{}{}, postgres: s.postgres}
-	if w.now, err = s.now(ctx, tx); err != nil {
-		return err
-	}
-	if err := fn(ctx, w); err != nil {
-		return err
-	}
-	err = tx.Commit()
-	for key := range w.changed { // also where a commit may have come through though it failed
-		s.watches.wake(key)
-	}
-	return err
+	return fn(ctx, tx)
 }
 
 // beginTx begins a transaction. A connection that broke while nobody used it is found
-// out by that: another one is taken, for agents in use make a call but once.
-func beginTx(ctx context.Context, client *ent.Client, opts *sql.TxOptions) (tx *ent.Tx, err error) {
-	for range maxAttempts {
+// out by that: another one is taken, for agents in use make a call but once. All that
+// there are may have been cut at once.
+func (s *Store) beginTx(ctx context.Context, client *ent.Client, opts *sql.TxOptions) (tx *ent.Tx, err error) {
+	for range s.conns + 1 {
 		if tx, err = client.BeginTx(ctx, opts); err == nil || !cutOff(err) {
 			break
 		}
@@ -101,12 +110,5 @@ func (s *Store) read(ctx context.Context, fn func(context.Context, *ent.Tx) erro
 		return err
 	}
 	defer end()
-	ctx, cancel := context.WithTimeout(ctx, s.patience)
-	defer cancel()
-	tx, err := beginTx(ctx, s.reader, s.reading)
-	if err != nil {
-		return explain(err)
-	}
-	defer tx.Rollback() //nolint:errcheck // nothing was written
-	return explain(fn(ctx, tx))
+	return explain(s.transact(ctx, s.reader, s.reading, fn))
 }
