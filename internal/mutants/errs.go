@@ -1,6 +1,9 @@
 package mutants
 
 import (
+	"errors"
+	"io"
+
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -12,12 +15,13 @@ import (
 	"github.com/neochaotic/leoflow/internal/mutants/matrix"
 )
 
-// restated is a server that changes the statuses that it answers with.
+// restated is a server that changes the statuses that it answers with. That a stream has no
+// message is none.
 func restated(change func(*status.Status) *status.Status) func() *server {
 	return func() *server {
 		return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
 			reply, err := pass(c)
-			if err != nil {
+			if err != nil && !errors.Is(err, io.EOF) {
 				err = change(status.Convert(err)).Err()
 			}
 			return reply, err
@@ -52,7 +56,12 @@ var errorMutants = []Mutant{
 	{
 		Name: "errors have no correlation id", Rule: "ERR-1", Check: "ERR-1/invalid",
 		Also:   matrix.Because("of another refusal", "ERR-1/absent", "ERR-1/not-live", "ERR-1/unauthenticated", "ERR-1/undeclared"),
-		server: restated(func(s *status.Status) *status.Status { return without(s, (*errdetails.RequestInfo)(nil)) }),
+		server: restated(func(s *status.Status) *status.Status {
+			if s.Code() == codes.Unavailable { // what is answered without a store is another matter
+				return s
+			}
+			return without(s, (*errdetails.RequestInfo)(nil))
+		}),
 	},
 	{
 		Name: "errors have no reason", Rule: "ERR-3", Check: "ERR-3/absent",

@@ -73,6 +73,7 @@ var logMutants = []Mutant{
 	},
 	{
 		Name: "the last line is not acknowledged", Rule: "LOG-5", Check: "LOG-5/final",
+		Also: matrix.Because("it waits for acknowledgements of more than 49 lines", "LOG-1/killed", "LOG-10/shutdown", "LOG-11/stalled", "LOG-12/no-reader"),
 		server: func() *server {
 			return &server{ack: func(a *agentv1.LogAck) *agentv1.LogAck {
 				a.AcknowledgedThroughLine = min(a.GetAcknowledgedThroughLine(), 49)
@@ -117,18 +118,21 @@ var logMutants = []Mutant{
 		Also: matrix.Because("it logs as an older try", "ISO-4/not-live/StreamLogs"),
 		server: func() *server {
 			key := func(tenant, run, task string) string { return "newest " + tenant + "/" + run + "/" + task }
+			given := func(token string) string { return "given " + token }
 			return &server{
 				unary: func(s *server, c *call, pass next) (proto.Message, error) {
 					reply, err := pass(c)
 					if got, ok := reply.(*conformancev1.PrepareAttemptResponse); ok && err == nil {
 						ref := got.GetAttempt()
 						s.keep(key(ref.GetTenantId(), ref.GetRunId(), ref.GetTaskId()), got.GetToken())
+						s.keep(given(got.GetToken()), true)
 					}
 					return reply, err
 				},
 				stream: func(s *server, md metadata.MD) metadata.MD {
 					who := read(tokenOf(md))
-					if newest, ok := s.recall(key(who.Tenant, who.Run, who.Task)).(string); ok {
+					newest, ok := s.recall(key(who.Tenant, who.Run, who.Task)).(string)
+					if ok && s.recall(given(tokenOf(md))) != nil { // a forged token stays one
 						return withToken(md, newest)
 					}
 					return md

@@ -113,14 +113,14 @@ var xcomMutants = []Mutant{
 	},
 	{
 		Name: "an absent value is an empty one", Rule: "XCOM-5", Check: "XCOM-5/absent",
-		Also: matrix.Because("it fetches what is not there", "ERR-1/absent", "ERR-3/absent", "XCOM-7/clean"),
+		Also: matrix.Because("it fetches what is not there", "XCOM-7/clean").And("nor is another run's value there", "ISO-5/readers"),
 		server: recoded("FetchXCom", codes.NotFound, func(_ *server, _ *call, _ error) (proto.Message, error) {
 			return &agentv1.FetchXComResponse{}, nil
 		}),
 	},
 	{
 		Name: "a push after the end is accepted", Rule: "XCOM-6", Check: "XCOM-6/finished",
-		Also: matrix.Because("it pushes after an end", "ERR-1/not-live", "ERR-3/not-live", "XCOM-6/superseded", "XCOM-6/lost", "XCOM-6/timed-out"),
+		Also: matrix.Because("it pushes after an end", "XCOM-6/superseded", "XCOM-6/lost", "XCOM-6/timed-out"),
 		server: recoded("PushXCom", codes.FailedPrecondition, func(_ *server, _ *call, _ error) (proto.Message, error) {
 			return &agentv1.PushXComResponse{Accepted: true}, nil
 		}),
@@ -147,7 +147,7 @@ var xcomMutants = []Mutant{
 	},
 	{
 		Name: "a fetch after the end is served", Rule: "XCOM-7", Check: "XCOM-7/finished",
-		Also:   matrix.Because("after another end", "XCOM-7/superseded", "XCOM-7/lost", "XCOM-7/timed-out"),
+		Also:   matrix.Because("after another end", "XCOM-7/superseded", "XCOM-7/lost", "XCOM-7/timed-out").And("it fetches as it ends", "ISO-5/readers"),
 		server: remembers(codes.FailedPrecondition),
 	},
 	{
