@@ -52,7 +52,7 @@ type server struct {
 	closed func(*server, metadata.MD, error) error
 	// ended changes how a StreamLogs call ends.
 	ended func(error) error
-	// late: acknowledgements go out at the end alone.
+	// late: the acknowledgement of a first line goes out at the end, where no other comes.
 	late bool
 	// perLine: besides, the latest acknowledgement goes out for each line, where lines are
 	// received.
@@ -255,7 +255,7 @@ func (s *server) receive(incoming *sender, stream agentv1.AgentService_StreamLog
 
 // acks passes acknowledgements back until the call ends.
 func (s *server) acks(incoming *sender, stream agentv1.AgentService_StreamLogsClient) error {
-	var held []*agentv1.LogAck
+	held := map[string]*agentv1.LogAck{}
 	for {
 		ack, err := stream.Recv()
 		if err != nil {
@@ -264,10 +264,11 @@ func (s *server) acks(incoming *sender, stream agentv1.AgentService_StreamLogsCl
 			}
 			return err
 		}
-		if s.late {
-			held = append(held, ack)
+		if s.late && ack.GetAcknowledgedThroughLine() <= 1 {
+			held[ack.GetStream()] = ack
 			continue
 		}
+		delete(held, ack.GetStream())
 		if s.ack != nil {
 			ack = s.ack(ack)
 		}

@@ -278,6 +278,32 @@ func TestARunThatWasEndedIsGoneOnWith(t *testing.T) {
 	}
 }
 
+// TestAMutantOfWhichTheRunWasEndedIsNotJudged: the checks that were not come to say nothing.
+func TestAMutantOfWhichTheRunWasEndedIsNotJudged(t *testing.T) {
+	s := side(t, good()...)
+	s.AtOnce = 1
+	ctx, end := context.WithCancel(t.Context())
+	open := s.Open
+	s.Open = func(ctx context.Context) (Judge, func() error, error) {
+		judge, closed, err := open(ctx)
+		return func(ctx context.Context, m Mutant, checks []string) (*suite.Results, error) {
+			out, err := judge(ctx, m, checks)
+			if m.Name == s.Mutants[1].Name {
+				end()
+				for i := range out.Checks {
+					out.Checks[i].Status = suite.Skipped
+				}
+			}
+			return out, err
+		}, closed, err
+	}
+	var judged []string
+	_, err := s.Run(ctx, Options{Full: true, Done: func(v Verdict) { judged = append(judged, v.Mutant.Name) }})
+	if err == nil || !slices.Equal(judged, []string{s.Mutants[0].Name}) {
+		t.Errorf("judged were %q; %v", judged, err)
+	}
+}
+
 // TestACheckThatCannotJudgeAMutantIsNoFaultButASentinelIs: what it would have looked at is
 // not there in a system that is broken elsewhere.
 func TestACheckThatCannotJudgeAMutantIsNoFaultButASentinelIs(t *testing.T) {

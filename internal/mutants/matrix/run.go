@@ -229,6 +229,16 @@ func (r *run) all(ctx context.Context, mutants []Mutant) ([]Verdict, error) {
 	return verdicts, failed
 }
 
+// judged runs checks against a mutant. What a run that was ended meanwhile says is nothing:
+// the checks that it did not come to are skipped.
+func judged(ctx context.Context, judge Judge, m Mutant, checks []string) (*suite.Results, error) {
+	results, err := judge(ctx, m, checks)
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	return results, err
+}
+
 // one judges a mutant, and once more by the checks of which something else is wanted.
 func (r *run) one(ctx context.Context, judge Judge, m Mutant) (*Verdict, error) {
 	began := time.Now()
@@ -238,7 +248,7 @@ func (r *run) one(ctx context.Context, judge Judge, m Mutant) (*Verdict, error) 
 		r.options.Known.recall(r.Side.Side, v)
 		return v, nil
 	}
-	results, err := judge(ctx, m, tried)
+	results, err := judged(ctx, judge, m, tried)
 	if err != nil {
 		return nil, err
 	}
@@ -247,7 +257,7 @@ func (r *run) one(ctx context.Context, judge Judge, m Mutant) (*Verdict, error) 
 		ends[c.Check] = c
 	}
 	if doubtful := r.doubtful(m, ends); len(doubtful) > 0 {
-		again, err := judge(ctx, m, doubtful)
+		again, err := judged(ctx, judge, m, doubtful)
 		if err != nil {
 			return nil, err
 		}
