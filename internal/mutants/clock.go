@@ -52,8 +52,8 @@ var clockMutants = []Mutant{
 				}
 				switch {
 				case err == nil:
-					s.keep("good "+tokenOf(c.md), true)
-				case status.Code(err) == codes.Unauthenticated && s.recall("good "+tokenOf(c.md)) != nil:
+					s.keep("good "+authorizationOf(c.md), true)
+				case status.Code(err) == codes.Unauthenticated && s.recall("good "+authorizationOf(c.md)) != nil:
 					return &agentv1.HeartbeatResponse{}, nil
 				}
 				return reply, err

@@ -85,18 +85,23 @@ var outageMutants = []Mutant{
 		}),
 	},
 	{
-		Name: "a method that panicked is closed from then on", Rule: "ERR-2", Check: "ERR-2/panic/secrets",
+		Name: "a method that panicked is closed to the tenant from then on", Rule: "ERR-2", Check: "ERR-2/panic/secrets",
 		server: func() *server {
-			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				if s.recall("panicked "+c.method) != nil {
-					return nil, status.Error(codes.Internal, "internal server error")
-				}
-				reply, err := pass(c)
+			panicked := func(c *call) string { return "panicked " + c.method + " of " + read(tokenOf(c.md)).Tenant }
+			out := under(panics, func(s *server, c *call, reply proto.Message, err error) (proto.Message, error) {
 				if status.Code(err) == codes.Internal && c.method == "GetConnections" {
-					s.keep("panicked "+c.method, true)
+					s.keep(panicked(c), true)
 				}
 				return reply, err
-			}}
+			})()
+			panicking := out.unary
+			out.unary = func(s *server, c *call, pass next) (proto.Message, error) {
+				if s.recall(panicked(c)) != nil {
+					return nil, status.Error(codes.Internal, "internal server error")
+				}
+				return panicking(s, c, pass)
+			}
+			return out
 		},
 	},
 	{

@@ -54,8 +54,8 @@ type server struct {
 	ended func(error) error
 	// late: the acknowledgement of a first line goes out at the end, where no other comes.
 	late bool
-	// perLine: besides, the latest acknowledgement goes out for each line, where lines are
-	// received.
+	// perLine: besides, the latest acknowledgement goes out for each line after it, where
+	// lines are received.
 	perLine bool
 	// takes is the limit of a message, in bytes; 0: that of the server.
 	takes int
@@ -298,11 +298,15 @@ func (s *sender) send(ack *agentv1.LogAck) error {
 	return s.SendMsg(ack)
 }
 
-// again sends the latest acknowledgement of a stream once more.
+// again sends the latest acknowledgement of a stream once more, if there is one.
 func (s *sender) again(stream string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.SendMsg(&agentv1.LogAck{Stream: stream, AcknowledgedThroughLine: s.latest[stream]})
+	line, ok := s.latest[stream]
+	if !ok {
+		return nil
+	}
+	return s.SendMsg(&agentv1.LogAck{Stream: stream, AcknowledgedThroughLine: line})
 }
 
 func (s *server) end(err error) error {
@@ -315,14 +319,17 @@ func (s *server) end(err error) error {
 	return err
 }
 
-// tokenOf is the token that metadata carries; empty: none.
-func tokenOf(md metadata.MD) string {
+// authorizationOf is the authorization that metadata carries; empty: none.
+func authorizationOf(md metadata.MD) string {
 	values := md.Get("authorization")
 	if len(values) == 0 {
 		return ""
 	}
-	return strings.TrimPrefix(values[0], "Bearer ")
+	return values[0]
 }
+
+// tokenOf is the token that metadata carries, also one without its scheme; empty: none.
+func tokenOf(md metadata.MD) string { return strings.TrimPrefix(authorizationOf(md), "Bearer ") }
 
 func withToken(md metadata.MD, token string) metadata.MD {
 	md = md.Copy()
