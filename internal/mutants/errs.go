@@ -55,7 +55,7 @@ var errorMutants = []Mutant{
 	},
 	{
 		Name: "errors have no correlation id", Rule: "ERR-1", Check: "ERR-1/invalid",
-		Also:   matrix.Because("of another refusal", "ERR-1/absent", "ERR-1/not-live", "ERR-1/unauthenticated", "ERR-1/undeclared"),
+		Also: matrix.Because("of another refusal", "ERR-1/absent", "ERR-1/not-live", "ERR-1/unauthenticated", "ERR-1/undeclared"),
 		server: restated(func(s *status.Status) *status.Status {
 			if s.Code() == codes.Internal { // what is answered without a store is another matter
 				return s
