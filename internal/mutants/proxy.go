@@ -331,6 +331,14 @@ func authorizationOf(md metadata.MD) string {
 // tokenOf is the token that metadata carries, also one without its scheme; empty: none.
 func tokenOf(md metadata.MD) string { return strings.TrimPrefix(authorizationOf(md), "Bearer ") }
 
+// give remembers the token of an attempt that was prepared.
+func (s *server) give(got *conformancev1.PrepareAttemptResponse) {
+	s.keep("given Bearer "+got.GetToken(), true)
+}
+
+// gave reports whether a call comes with such a token, as it was given.
+func (s *server) gave(md metadata.MD) bool { return s.recall("given "+authorizationOf(md)) != nil }
+
 func withToken(md metadata.MD, token string) metadata.MD {
 	md = md.Copy()
 	md.Set("authorization", "Bearer "+token)

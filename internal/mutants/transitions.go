@@ -34,12 +34,16 @@ func loses(name, check string, say agentv1.TaskState, from policyv1.TaskState) M
 		Name: name, Rule: "STATE-2", Check: check,
 		server: func() *server {
 			return &server{unary: func(s *server, c *call, pass next) (proto.Message, error) {
-				if !ofAgents(c.method) {
-					return pass(c)
+				if !ofAgents(c.method) || !s.gave(c.md) {
+					reply, err := pass(c)
+					if got, ok := reply.(*conformancev1.PrepareAttemptResponse); ok && err == nil {
+						s.give(got)
+					}
+					return reply, err
 				}
 				first := s.keep("called "+tokenOf(c.md), true) == nil
 				r, ok := c.request.(*agentv1.ReportStateRequest)
-				if !ok || !first || r.GetState() != say || r.GetExitCode() != 0 || r.GetErrorMessage() != "" || s.stored(c).GetState() != from {
+				if !ok || !first || r.GetState() != say || !r.GetOccurredAt().IsValid() || r.GetExitCode() != 0 || r.GetErrorMessage() != "" || s.stored(c).GetState() != from {
 					return pass(c)
 				}
 				return &agentv1.ReportStateResponse{Acknowledged: true}, nil
