@@ -102,6 +102,17 @@ var operatorMutants = []Mutant{
 		},
 	},
 	{
+		Name: "calls of operators take no unknown fields", Rule: "ERR-4", Check: "ERR-4/unknown/operators",
+		server: func() *server {
+			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {
+				if !ofAgents(c.method) && fromTheFuture(c) {
+					return nil, status.Error(codes.InvalidArgument, "unknown field")
+				}
+				return pass(c)
+			}}
+		},
+	},
+	{
 		Name: "whatever a task does not declare is absent", Rule: "ISO-5", Check: "ISO-5/readers",
 		server: func() *server {
 			return &server{unary: func(_ *server, c *call, pass next) (proto.Message, error) {

@@ -12,7 +12,8 @@ import (
 )
 
 // transitionMutants lose one transition each, where its report is the first call of all
-// that the agent makes and says nothing else: so other checks can begin by others.
+// that the agent makes, says nothing else, and comes after a look at the attempt: so other
+// checks can begin by others.
 func transitionMutants() []Mutant {
 	says := map[string]agentv1.TaskState{"success": saySuccess, "failed": sayFailed, "skipped": agentv1.TaskState_TASK_STATE_SKIPPED}
 	var out []Mutant
@@ -21,7 +22,6 @@ func transitionMutants() []Mutant {
 			loses("a queued attempt that begins by "+word+" is not", "STATE-2/queued-"+word, says[word], policyv1.TaskState_TASK_STATE_QUEUED),
 			loses("a running attempt that begins by "+word+" is not", "STATE-2/running-"+word, says[word], policyv1.TaskState_TASK_STATE_RUNNING),
 		)
-		out[len(out)-1].Also = matrix.Because("its attempt begins by that, too", "STATE-4/settled", "STATE-5/"+word)
 	}
 	begins := loses("a queued attempt does not run", "STATE-2/queued-running", sayRunning, policyv1.TaskState_TASK_STATE_QUEUED)
 	begins.Broad = "RUNNING is the control of every check of ReportState, and nothing tells it from theirs"
@@ -39,11 +39,15 @@ func loses(name, check string, say agentv1.TaskState, from policyv1.TaskState) M
 					if got, ok := reply.(*conformancev1.PrepareAttemptResponse); ok && err == nil {
 						s.give(got)
 					}
+					if r, ok := c.request.(*conformancev1.GetAttemptRequest); ok {
+						s.keep("looked at "+keyOf(r.GetAttempt()), true)
+					}
 					return reply, err
 				}
 				first := s.keep("called "+tokenOf(c.md), true) == nil
 				r, ok := c.request.(*agentv1.ReportStateRequest)
-				if !ok || !first || r.GetState() != say || !r.GetOccurredAt().IsValid() || r.GetExitCode() != 0 || r.GetErrorMessage() != "" || s.stored(c).GetState() != from {
+				alone := ok && first && r.GetOccurredAt().IsValid() && r.GetExitCode() == 0 && r.GetErrorMessage() == ""
+				if !alone || r.GetState() != say || s.recall("looked at "+read(tokenOf(c.md)).key()) == nil || s.stored(c).GetState() != from {
 					return pass(c)
 				}
 				return &agentv1.ReportStateResponse{Acknowledged: true}, nil
@@ -69,12 +73,7 @@ func endMutants() []Mutant {
 				}
 			}),
 		}
-		switch word {
-		case "unknown":
-		case "cancelled":
-			tells.Also = matrix.Because("it reads why, too", "BEAT-6/stop-by")
-		default:
-			tells.Also = matrix.Because("it reads why, too", "BEAT-4/"+word)
+		if word != "unknown" && word != "cancelled" {
 			out = append(out, bringsBack(word, reason))
 		}
 		out = append(out, tells)
