@@ -12,8 +12,8 @@ import (
 )
 
 // transitionMutants lose one transition each, where its report is the first call of all
-// that the agent makes, says nothing else, and comes after a look at the attempt: so other
-// checks can begin by others.
+// that the agent makes, says nothing else, and of a running attempt comes after a look at it:
+// so other checks can begin by others.
 func transitionMutants() []Mutant {
 	says := map[string]agentv1.TaskState{"success": saySuccess, "failed": sayFailed, "skipped": agentv1.TaskState_TASK_STATE_SKIPPED}
 	var out []Mutant
@@ -23,6 +23,7 @@ func transitionMutants() []Mutant {
 			loses("a running attempt that begins by "+word+" is not", "STATE-2/running-"+word, says[word], policyv1.TaskState_TASK_STATE_RUNNING),
 		)
 	}
+	out[1].Also = matrix.Because("it is looked at before its success, too", "STATE-4/superseded")
 	begins := loses("a queued attempt does not run", "STATE-2/queued-running", sayRunning, policyv1.TaskState_TASK_STATE_QUEUED)
 	begins.Broad = "RUNNING is the control of every check of ReportState, and nothing tells it from theirs"
 	begins.Also = matrix.Because("it is its control", "ISO-4/not-live/ReportState")
@@ -47,7 +48,8 @@ func loses(name, check string, say agentv1.TaskState, from policyv1.TaskState) M
 				first := s.keep("called "+tokenOf(c.md), true) == nil
 				r, ok := c.request.(*agentv1.ReportStateRequest)
 				alone := ok && first && r.GetOccurredAt().IsValid() && r.GetExitCode() == 0 && r.GetErrorMessage() == ""
-				if !alone || r.GetState() != say || s.recall("looked at "+read(tokenOf(c.md)).key()) == nil || s.stored(c).GetState() != from {
+				seen := from == policyv1.TaskState_TASK_STATE_QUEUED || s.recall("looked at "+read(tokenOf(c.md)).key()) != nil
+				if !alone || !seen || r.GetState() != say || s.stored(c).GetState() != from {
 					return pass(c)
 				}
 				return &agentv1.ReportStateResponse{Acknowledged: true}, nil
