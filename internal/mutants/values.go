@@ -106,7 +106,7 @@ var xcomMutants = []Mutant{
 	},
 	{
 		Name: "an undeclared source is not found", Rule: "XCOM-5", Check: "XCOM-5/undeclared",
-		Also: matrix.Because("it wants this refusal, too", "ERR-1/undeclared", "ERR-3/undeclared", "ISO-5/at-once"),
+		Also: matrix.Because("it wants this refusal, too", "ERR-1/undeclared", "ERR-3/undeclared", "ISO-5/at-once", "ISO-5/readers"),
 		server: recoded("FetchXCom", codes.PermissionDenied, func(_ *server, _ *call, _ error) (proto.Message, error) {
 			return nil, status.Error(codes.NotFound, "not found")
 		}),
