@@ -30,15 +30,19 @@ func TestDeadlockOfManyIsTriedAgain(t *testing.T) {
 	if _, err := a.durable.db.ExecContext(t.Context(), "SET lock_timeout = 0; SET deadlock_timeout = 1"); err != nil {
 		t.Fatal(err)
 	}
+	c := crossing{attempts: a, gate: raw(t, place), other: raw(t, place), ctx: patiently(t), over: make(chan struct{}, 1)}
 	var deadlocks atomic.Int32
 	a.writeDeedsBy(t, func(ctx context.Context, deeds []deed) ([]outcome, error) {
 		out, err := a.writeDeeds(ctx, deeds)
 		if conflicted(err) {
 			deadlocks.Add(1)
+			select { // or it might be back before the other has the row, and look for no deadlock any more
+			case <-c.over:
+			case <-c.ctx.Done():
+			}
 		}
 		return out, err
 	})
-	c := crossing{attempts: a, gate: raw(t, place), other: raw(t, place), ctx: patiently(t)}
 	for round := 0; deadlocks.Load() == 0; round++ {
 		if round == rounds {
 			t.Fatal("there was no deadlock")
@@ -67,6 +71,7 @@ type crossing struct {
 	attempts
 	gate, other *sql.DB
 	ctx         context.Context //nolint:containedctx // bounds all of it
+	over        chan struct{}   // has a value once the session is done
 }
 
 // begin begins a transaction that runs statements, on one of the connections.
@@ -94,6 +99,10 @@ const lockRow = "SELECT FROM attempts WHERE instance_id = $1 FOR UPDATE"
 // the third's then wants the first's, and waits for it if they have it.
 func (c crossing) cross(t *testing.T, before, first, second, third int) {
 	t.Helper()
+	select {
+	case <-c.over: // nobody was in its way
+	default:
+	}
 	gate, other := c.begin(t, c.gate), c.begin(t, c.other)
 	must := func(err error) {
 		t.Helper()
@@ -119,6 +128,7 @@ func (c crossing) cross(t *testing.T, before, first, second, third int) {
 	must(gate(rollback))
 	must(<-crossed)
 	must(other(rollback))
+	c.over <- struct{}{}
 	if err := errors.Join(three()...); err != nil {
 		t.Errorf("the reports: %v", err)
 	}
