@@ -22,8 +22,10 @@ const (
 // newReady makes the health that probes are told: the server's own and AgentService's
 // are good as long as it runs. While the store is away agents are still answered, and
 // their reports wait: who took the server out for that would end their connections.
+// ControlService's is not, until the first look at the store has ended.
 func (s *Server) newReady() error {
 	s.health.SetServingStatus(agentv1.AgentService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	s.health.SetServingStatus(controlv1.ControlService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_NOT_SERVING)
 	s.ready = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "leoflow_store_ready", Help: "1: the store can be written; 0: it is away, or read-only.",
 	})

@@ -264,6 +264,9 @@ func endsInTime(ended <-chan struct{}) bool {
 // close releases what is open, in the reverse order of opening.
 func (s *Server) close() error {
 	var errs []error
+	if s.grpc != nil {
+		s.grpc.Stop() // its workers wait for calls, also where it never served
+	}
 	for _, l := range []net.Listener{s.metrics, s.listener} {
 		if l == nil {
 			continue

@@ -4,13 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
-	"slices"
 	"time"
 
 	"entgo.io/ent/dialect/sql"
-	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/sethvargo/go-retry"
 
 	"github.com/neochaotic/leoflow/ent"
@@ -21,14 +18,18 @@ import (
 // up to within: a server is often started beside its database, and no faster than it.
 // What waiting cannot cure, such as a wrong password or a database that is newer, fails
 // at once.
-func Await(ctx context.Context, cfg Config, within time.Duration) (s *Store, err error) {
+func Await(ctx context.Context, cfg Config, within time.Duration) (*Store, error) {
+	return await(ctx, cfg, within, Open)
+}
+
+func await(ctx context.Context, cfg Config, within time.Duration, open func(context.Context, Config) (*Store, error)) (s *Store, err error) {
 	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	logger := cfg.withDefaults().Logger
 	waits := retry.WithCappedDuration(maxWait, retry.NewExponential(firstWait))
 	var cause error
 	err = retry.Do(bounded, waits, func(context.Context) error {
-		if s, err = Open(ctx, cfg); err == nil || !absent(err) {
+		if s, err = open(ctx, cfg); err == nil || !absent(err) {
 			return err
 		}
 		if cause == nil {
@@ -38,10 +39,12 @@ func Await(ctx context.Context, cfg Config, within time.Duration) (s *Store, err
 		return retry.RetryableError(err)
 	})
 	switch {
-	case err == nil || cause == nil || bounded.Err() == nil && !absent(err):
+	case err == nil || cause == nil:
 		return s, err
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("stopped while it waited for the database %s: %w", Place(cfg.DSN), cause)
+	case !absent(err): // while the end of the wait looks like one that is
+		return nil, err
 	}
 	return nil, fmt.Errorf("the database %s could not be reached for %v: see that it runs and that this machine may connect to it: %w", Place(cfg.DSN), within, cause)
 }
@@ -53,19 +56,6 @@ func brief(err error) error {
 		return network
 	}
 	return err
-}
-
-// absentCodes are the SQLSTATE codes of a database that starts, ends, lets nobody more
-// in, or follows another that it has not taken over from yet.
-var absentCodes = []string{"57P01", "57P02", "57P03", "53300", "25006"}
-
-// absent reports whether a database could not be reached, or not be used yet.
-func absent(err error) bool {
-	if e := new(pgconn.PgError); errors.As(err, &e) {
-		return slices.Contains(absentCodes, e.Code)
-	}
-	var network net.Error
-	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, pgconn.ErrConnClosed)
 }
 
 // Ready returns nil where the store can be written, and otherwise domain.ErrUnavailable,

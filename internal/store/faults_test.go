@@ -37,7 +37,7 @@ func newBroken(t *testing.T, place Config) broken {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := mustOpen(t, Config{Sealer: keyset}.at(place))
+	s := mustOpen(t, Config{Sealer: keyset, Logger: place.Logger}.at(place))
 	key := domain.TaskKey{RunKey: domain.RunKey{DagID: "d", RunID: "r"}, TaskID: "x"}
 	if _, _, err := s.CreateRun(as("a"), domain.NewRun{RunKey: key.RunKey, Tasks: []domain.TaskDefinition{{TaskID: "x"}}}); err != nil {
 		t.Fatal(err)

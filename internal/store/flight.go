@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -29,7 +31,12 @@ func (g *gathering) writePostgres(ctx context.Context, on any, fn func(gathered)
 	}
 	g.plain = conn.Conn().Config().DefaultQueryExecMode != pgx.QueryExecModeCacheStatement
 	t := &postgresTx{ctx: ctx, g: g, conn: conn.Conn().PgConn()}
-	defer func() { err = errors.Join(err, t.rollback()) }()
+	defer func() {
+		err = errors.Join(err, t.rollback())
+		if stale(err) { // on the next connection all is prepared anew
+			err = errors.Join(err, driver.ErrBadConn)
+		}
+	}()
 	return fn(t)
 }
 
@@ -77,7 +84,7 @@ func (t *postgresTx) fly(calls []call, end bool) error {
 	}
 	results := t.conn.ExecBatch(t.ctx, &batch)
 	err := land(results, sent)
-	return errors.Join(results.Close(), err)
+	return cmp.Or(results.Close(), err)
 }
 
 // add has a call sent.
@@ -110,8 +117,8 @@ func (t *postgresTx) add(batch *pgconn.Batch, c call) (err error) {
 	return nil
 }
 
-// land reads the results of what was sent, in that order. It leaves to the end of the
-// results to tell what failed there.
+// land reads the results of what was sent, in that order. What failed at the database the
+// end of the results tells as well.
 func land(results *pgconn.MultiResultReader, sent []*call) error {
 	for i := 0; results.NextResult(); i++ {
 		result := results.ResultReader()
@@ -120,8 +127,12 @@ func land(results *pgconn.MultiResultReader, sent []*call) error {
 				return err
 			}
 		}
-		if tag, err := result.Close(); err != nil || tag.String() == "ROLLBACK" {
-			return errors.Join(err, errors.New("transaction was rolled back"))
+		tag, err := result.Close()
+		if err != nil {
+			return err
+		}
+		if tag.String() == "ROLLBACK" {
+			return errors.New("transaction was rolled back")
 		}
 	}
 	return nil

@@ -83,7 +83,7 @@ func gather[I any](ctx context.Context, s *Store, do func(context.Context, I) (o
 // judge says what an error means for those that were written together.
 func judge(err error) batch.Verdict {
 	switch {
-	case conflicted(err), cutOff(err):
+	case conflicted(err), cutOff(err), stale(err):
 		return batch.Again
 	case errors.Is(explain(err), domain.ErrUnavailable):
 		return batch.Fail

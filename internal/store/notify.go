@@ -84,7 +84,7 @@ type wakes struct {
 func openWakes(ctx context.Context, watches *watches, cfg *pgx.ConnConfig, logger *slog.Logger) *wakes {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w := &wakes{
-		watches: watches, logger: logger, cfg: cfg.Copy(), db: one(cfg, hasty), self: uuid.NewString(),
+		watches: watches, logger: logger, cfg: cfg.Copy(), db: single(cfg, hasty), self: uuid.NewString(),
 		changed: map[wakeKey]struct{}{}, news: make(chan struct{}, 1), stop: stop,
 	}
 	watches.tell = w.add
@@ -154,16 +154,19 @@ func (w *wakes) announce(ctx context.Context) {
 			_ = w.send(last, w.take()) // the others look by themselves
 			return
 		}
-		wait = w.after(wait, w.send(ctx, w.take()))
+		wait = w.after(ctx, wait, w.send(ctx, w.take()))
 		pause(ctx, wait)
 	}
 }
 
 // after returns how long to wait before the next announcement. After a failure any run
-// may have changed: what could not be said is not kept.
-func (w *wakes) after(wait time.Duration, err error) time.Duration {
+// may have changed: what could not be said is not kept. The first of a row is logged.
+func (w *wakes) after(ctx context.Context, wait time.Duration, err error) time.Duration {
 	if err == nil {
 		return announceGap
+	}
+	if wait == announceGap && ctx.Err() == nil {
+		w.logger.WarnContext(ctx, "other servers are not told of what changes: their watchers look by themselves until this is mended", "cause", err.Error())
 	}
 	w.mu.Lock()
 	w.any = true
@@ -191,7 +194,9 @@ func (w *wakes) connect(ctx context.Context) (*pgx.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+	asking, cancel := context.WithTimeout(ctx, w.cfg.ConnectTimeout) // the connection is made, and nothing else bounds it
+	defer cancel()
+	if _, err := conn.Exec(asking, "LISTEN "+channel); err != nil {
 		return nil, errors.Join(err, conn.Close(context.WithoutCancel(ctx)))
 	}
 	return conn, nil

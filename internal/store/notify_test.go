@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -10,15 +11,18 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-// two are stores on one database, and a raw connection to it.
-func two(t *testing.T) (broken, *Store) {
+// two are stores on one database, and a raw connection to it. told has a line where they
+// could not tell each other something, and wake all therefore.
+func two(t *testing.T) (_ broken, _ *Store, told chan string) {
 	t.Helper()
-	place := alone["postgres"](t)
-	return newBroken(t, place), mustOpen(t, Config{}.at(place))
+	told = make(chan string, 1)
+	place := Config{Logger: slog.New(slog.NewTextHandler(lines(told), nil))}.at(alone["postgres"](t))
+	return newBroken(t, place), mustOpen(t, place), told
 }
 
 func woken(t *testing.T, changed <-chan struct{}, by string) {
@@ -37,7 +41,7 @@ var watched = domain.RunKey{DagID: "d", RunID: "r"}
 // TestWatchIsWokenByAnotherServer changes a run by one store, in both ways that there
 // are, and watches it on another.
 func TestWatchIsWokenByAnotherServer(t *testing.T) {
-	one, other := two(t)
+	one, other, told := two(t)
 	changed := other.RunChanged(as("a"), watched)
 	if err := one.ReportState(as("a"), one.id, domain.TaskStateRunning, 0, ""); err != nil {
 		t.Fatal(err)
@@ -59,7 +63,9 @@ func TestWatchIsWokenByAnotherServer(t *testing.T) {
 	woken(t, changed, "a retry")
 	select {
 	case <-foreign:
-		t.Error("a run of another tenant was woken")
+		if len(told) == 0 {
+			t.Error("a run of another tenant was woken")
+		}
 	default:
 	}
 }
@@ -96,7 +102,7 @@ func TestIso1NotificationsTellNoNames(t *testing.T) {
 
 // TestWatchOutlivesItsConnection cuts the connections that the servers are told over.
 func TestWatchOutlivesItsConnection(t *testing.T) {
-	one, other := two(t)
+	one, other, _ := two(t)
 	changed := other.RunChanged(as("a"), watched)
 	first := listeners(t, one.db, "0")
 	one.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = current_database()")
@@ -117,6 +123,68 @@ func TestWatchOutlivesItsConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		woken(t, changed, string(state))
+	}
+}
+
+// TestListeningOverASilentConnectionIsGivenUp has the connection fall silent as soon as it is
+// made.
+func TestListeningOverASilentConnectionIsGivenUp(t *testing.T) {
+	t.Parallel()
+	wire, through := wireTo(t, alone["postgres"](t))
+	w := &wakes{cfg: configOf(t, through.DSN)}
+	w.cfg.AfterConnect = func(context.Context, *pgconn.PgConn) error {
+		wire.silence()
+		w.cfg.ConnectTimeout = time.Millisecond
+		return nil
+	}
+	ended := make(chan error, 1)
+	go func() { _, err := w.connect(context.Background()); ended <- err }()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("it ends with %v", err)
+		}
+	case <-patiently(t).Done():
+		t.Fatal("it waits for ever")
+	}
+}
+
+// TestAnnouncementsWaitAsOthersDo: those of all databases of a server wait for each other.
+func TestAnnouncementsWaitAsOthersDo(t *testing.T) {
+	s := mustOpen(t, alone["postgres"](t))
+	var got string
+	if err := s.wakes.db.QueryRowContext(t.Context(), "SHOW lock_timeout").Scan(&got); err != nil {
+		t.Fatal(err)
+	}
+	if want := ask[string](t, s, "SHOW lock_timeout"); got != want {
+		t.Errorf("an announcement waits for %s, and a transaction for %s", got, want)
+	}
+}
+
+// TestTheFirstFailedAnnouncementIsLogged, and those after it are not, until one has come
+// through.
+func TestTheFirstFailedAnnouncementIsLogged(t *testing.T) {
+	told := make(chan string, 9)
+	w := &wakes{logger: slog.New(slog.NewTextHandler(lines(told), nil)), news: make(chan struct{}, 1)}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for wait, step := announceGap, 0; step < 8; step++ {
+		ctx, err := t.Context(), errors.New("not sent")
+		switch step {
+		case 4:
+			err = nil
+		case 7:
+			wait, ctx = announceGap, ended // nobody need be told
+		}
+		wait = w.after(ctx, wait, err)
+		if want := step == 0 || step == 5; (len(told) == 1) != want {
+			t.Errorf("at step %d it is told %d times", step, len(told))
+		}
+		for len(told) > 0 {
+			if line := <-told; !strings.Contains(line, "are not told") || !strings.Contains(line, "not sent") {
+				t.Errorf("told %q", line)
+			}
+		}
 	}
 }
 

@@ -89,6 +89,11 @@ func one(cfg *pgx.ConnConfig, after func(context.Context, *pgx.Conn) error) *sql
 	cfg = cfg.Copy()
 	cfg.RuntimeParams["lock_timeout"] = fmt.Sprint(heldTimeout.Milliseconds())
 	maps.Copy(cfg.RuntimeParams, rowByRow)
+	return single(cfg, after)
+}
+
+// single is a connection, and another one where it broke.
+func single(cfg *pgx.ConnConfig, after func(context.Context, *pgx.Conn) error) *sql.DB {
 	db := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(after))
 	db.SetMaxOpenConns(1)
 	db.SetMaxIdleConns(1)

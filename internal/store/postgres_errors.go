@@ -33,16 +33,51 @@ var curableCodes = []string{
 	"3D000", "28P01", "28000", // while a database is put back, or its passwords change
 }
 
+// absentCodes are those of a database that starts, ends, lets nobody more in, or follows
+// another that it has not taken over from yet, and of what stands before one that is away.
+var absentCodes = []string{"08", "57P01", "57P02", "57P03", "53300", "25006"}
+
+// staleCodes are those of a connection that has not prepared what it was thought to have,
+// or has prepared it otherwise: somebody in between gave another, or a table has changed.
+var staleCodes = []string{"26000", "0A000", "42P05"}
+
+// among reports whether a code is one of those, or of a class of those.
+func among(codes []string, code string) bool {
+	return slices.Contains(codes, code) || len(code) > 2 && slices.Contains(codes, code[:2])
+}
+
+// disconnected reports whether a connection broke, or never was one.
+func disconnected(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+}
+
 // curablePostgres reports whether an error is of the database's state or of the way to
 // it, which may recover.
 func curablePostgres(err error) bool {
 	if e := new(pgconn.PgError); errors.As(err, &e) {
-		return slices.Contains(curableCodes, e.Code) || len(e.Code) > 2 && slices.Contains(curableCodes, e.Code[:2])
+		return among(curableCodes, e.Code)
 	}
 	var connecting *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connecting) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	return errors.As(err, &connecting) || errors.As(err, &network) || disconnected(err)
+}
+
+// absent reports whether a database could not be reached, or not be used yet.
+func absent(err error) bool {
+	if e := new(pgconn.PgError); errors.As(err, &e) {
+		return among(absentCodes, e.Code)
+	}
+	var network net.Error
+	return errors.As(err, &network) || disconnected(err)
+}
+
+// stale reports whether what a connection has prepared is of no use any more. Nothing was
+// written then.
+func stale(err error) bool {
+	e := new(pgconn.PgError)
+	return errors.As(err, &e) && slices.Contains(staleCodes, e.Code)
 }
 
 // held reports whether a statement has waited too long for a row that another
@@ -62,9 +97,7 @@ func cutOff(err error) bool {
 	if e := new(pgconn.PgError); errors.As(err, &e) {
 		return e.Code == adminShutdown || e.Code == crashShutdown
 	}
-	var network *net.OpError
-	return errors.As(err, &network) || pgconn.SafeToRetry(err) || errors.Is(err, pgconn.ErrConnClosed) ||
-		errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
+	return errors.Is(err, driver.ErrBadConn) || disconnected(err)
 }
 
 // conflicted reports whether the database has rolled a transaction back for the sake of

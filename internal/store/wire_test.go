@@ -34,11 +34,11 @@ type wire struct {
 // wireTo opens a way to the database at a place, and returns the place at its end.
 func wireTo(t *testing.T, place Config) (*wire, Config) {
 	t.Helper()
-	return wireAt(t, "127.0.0.1:0", place)
+	return wireAt(t, "tcp", "127.0.0.1:0", place)
 }
 
-// wireAt is wireTo whose end is at an address.
-func wireAt(t *testing.T, addr string, place Config) (*wire, Config) {
+// wireAt is wireTo whose end is at an address of a network.
+func wireAt(t *testing.T, network, addr string, place Config) (*wire, Config) {
 	t.Helper()
 	cfg, err := pgconn.ParseConfig(place.DSN)
 	if err != nil {
@@ -46,7 +46,7 @@ func wireAt(t *testing.T, addr string, place Config) (*wire, Config) {
 	}
 	w := &wire{t: t}
 	w.network, w.addr = pgconn.NetworkAddress(cfg.Host, cfg.Port)
-	if w.listener, err = net.Listen("tcp", addr); err != nil {
+	if w.listener, err = net.Listen(network, addr); err != nil {
 		t.Fatal(err)
 	}
 	var serving sync.WaitGroup

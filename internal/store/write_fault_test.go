@@ -102,6 +102,11 @@ func TestBrokenConnections(t *testing.T) {
 			t.Errorf("%v: nobody knows whether it was committed, and it is not done again", err)
 		}
 	}
+	for _, code := range []string{"26000", "0A000", "42P05"} {
+		if judge(fmt.Errorf("wrapped: %w", &pgconn.PgError{Code: code})) != batch.Again {
+			t.Errorf("%s: another connection has prepared it, and is not asked", code)
+		}
+	}
 	for _, err := range []error{context.DeadlineExceeded, context.Canceled, &pgconn.PgError{Code: "57014"}, &pgconn.PgError{Code: "25006"}} {
 		if judge(fmt.Errorf("wrapped: %w", err)) != batch.Fail {
 			t.Errorf("%v: it is done again at once, or others for it", err)
