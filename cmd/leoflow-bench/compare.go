@@ -9,6 +9,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
+	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/bench"
 	"github.com/neochaotic/leoflow/internal/store"
 )
@@ -149,10 +152,31 @@ func (c *compareCmd) start(ctx context.Context, con *console, name string) (*riv
 // populate has fresh attempts; a bare server takes any.
 func (r *rival) populate(ctx context.Context, run string, n int) ([]bench.Attempt, error) {
 	if r.hello.Operator == "" {
-		return bench.NewAttempts(make([]string, n)), nil
+		tokens, err := strangers(run, n)
+		return bench.NewAttempts(tokens), err
 	}
 	tokens, err := bench.Populate(ctx, r.conns[0], r.hello.Operator, run, n)
 	return bench.NewAttempts(tokens), err
+}
+
+// strangers are tokens like those of attempts that were launched, which no server knows. The
+// transport has a token to read whoever looks at it: a bare server is sent them too.
+func strangers(run string, n int) ([]string, error) {
+	keys, err := auth.GenerateKeys()
+	if err != nil {
+		return nil, err
+	}
+	tokens := auth.NewTokens(keys, nil)
+	out := make([]string, n)
+	for i := range out {
+		id := auth.AgentIdentity{
+			TaskInstanceID: uuid.NewString(), TenantID: "bench", DagID: "bench", RunID: run + "-0", TaskID: fmt.Sprint("task-", i), TryNumber: 1,
+		}
+		if out[i], _, err = tokens.MintAttempt(id, time.Now(), time.Hour); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // measure is one more round of one kind of call.

@@ -57,6 +57,10 @@ func TestLoadOnAServerThatIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// What a bare server is sent is no less.
+	if same, err := strangers("live", 1); err != nil || len(same[0]) != len(tokens[0]) {
+		t.Errorf("tokens of strangers: %q, %v, unlike %q", same, err, tokens[0])
+	}
 	rows := parsed[[]map[string]any](t, "load", "--addr", s.hello.Addr, "--tokens", file(t, strings.Join(tokens, "\n")),
 		"--workers", "2", "--conns", "1", "--for", "100ms")
 	var ops []string

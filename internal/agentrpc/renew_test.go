@@ -56,6 +56,21 @@ func TestToken1ALiveAttemptGetsARenewedToken(t *testing.T) {
 	}
 }
 
+func TestToken1NobodyIsAskedToRenewATokenThatIsNotDue(t *testing.T) {
+	due := time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
+	for at, want := range map[time.Time]string{due.Add(-1): "", due: "renewed"} {
+		r := newRenewingRig()
+		r.SetClock(func() time.Time { return at })
+		r.guard.AuthenticateAttempt = func(string) (*auth.AgentIdentity, time.Time, error) {
+			id := testIdentity
+			return &id, due, nil
+		}
+		if got := r.beat(t, good(t)).GetRenewedToken(); got != want || r.count("RenewAgent") != len(want)/len("renewed") {
+			t.Errorf("at %v: renewed %q, asked %d times", at, got, r.count("RenewAgent"))
+		}
+	}
+}
+
 func TestToken1OnlyADefinitiveLiveRenews(t *testing.T) {
 	for name, c := range map[string]struct {
 		err  error

@@ -56,12 +56,13 @@ func (t *Tokens) recall(digest [sha256.Size]byte) (knownAgent, bool) {
 }
 
 // remember keeps an agent token that was found good.
-func (t *Tokens) remember(digest [sha256.Size]byte, token string, id AgentIdentity, claims *jwt.RegisteredClaims) {
+func (t *Tokens) remember(digest [sha256.Size]byte, token string, id AgentIdentity, claims *jwt.RegisteredClaims) knownAgent {
 	seen := knownAgent{id: id, until: claims.ExpiresAt.Add(Leeway), issued: claims.IssuedAt, terms: termsOf(token)}
 	if claims.NotBefore != nil {
 		seen.from = claims.NotBefore.Add(-Leeway)
 	}
 	t.known.agents.Add(digest, seen)
+	return seen
 }
 
 // timely reports whether a token that was good is so now.

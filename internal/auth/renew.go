@@ -111,6 +111,13 @@ func termsOf(token string) terms {
 	return claims
 }
 
+// undue is the time before which a token of these terms is not due, as [terms.due] has it;
+// without any it is long ago.
+func (t terms) undue() time.Time {
+	from, until := time.Unix(t.IssuedAt, 0), time.Unix(t.ExpiresAt, 0)
+	return until.Add(-until.Sub(from) / 2)
+}
+
 // due reports whether a token of these terms is due for renewal, and until when the
 // renewed one would last.
 func (t terms) due(now time.Time) (expires time.Time, due bool) {

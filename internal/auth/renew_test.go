@@ -130,6 +130,25 @@ func TestToken2RenewalIsDueInTheLatterHalfOfALife(t *testing.T) {
 	}
 }
 
+// TestToken2NothingIsRenewedBeforeATokenSaysSo asks of one that is new to the verifier, and
+// then of the same.
+func TestToken2NothingIsRenewedBeforeATokenSaysSo(t *testing.T) {
+	token := newTimed(t, first).launched(t, brief)
+	for after, want := range map[time.Duration]bool{0: true, 12*hour - 1: true, 12 * hour: false, 12*hour + 1: false} {
+		tok := newTimed(t, first)
+		tok.at = now.Add(after)
+		for range 2 {
+			id, undue, err := tok.AuthenticateAttempt(token)
+			if err != nil || *id != agent {
+				t.Fatalf("after %v: %v, %v", after, id, err)
+			}
+			if early := tok.at.Before(undue); early != want || early && tok.renew(t, token, after) != "" {
+				t.Errorf("after %v: not due before %v", after, undue)
+			}
+		}
+	}
+}
+
 func TestToken2ARenewedTokenIsTheSameIdentityWithAFreshLife(t *testing.T) {
 	tok := newTimed(t, first)
 	token := tok.launched(t, hour)

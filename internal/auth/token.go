@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -104,14 +105,29 @@ func (t *Tokens) MintOperator(id OperatorIdentity, life time.Duration) (string, 
 // AuthenticateAgent returns the identity in an agent token. Every failure matches
 // [ErrRefused]; its text is for the log only (AUTH-2, AUTH-3, AUTH-4).
 func (t *Tokens) AuthenticateAgent(token string) (*AgentIdentity, error) {
+	id, _, err := t.AuthenticateAttempt(token)
+	return id, err
+}
+
+// AuthenticateAttempt is [Tokens.AuthenticateAgent], and tells before when no renewal of the
+// token is due: who asks [Tokens.RenewAgent] before then gets none.
+func (t *Tokens) AuthenticateAttempt(token string) (id *AgentIdentity, undue time.Time, err error) {
 	digest := digestOf(token)
-	if seen, good := t.recall(digest); good {
-		id := seen.id // nobody else's to change
-		return &id, nil
+	seen, good := t.recall(digest)
+	if !good {
+		if seen, err = t.learn(digest, token); err != nil {
+			return nil, time.Time{}, err
+		}
 	}
+	own := seen.id // nobody else's to change
+	return &own, seen.terms.undue(), nil
+}
+
+// learn verifies an agent token, and remembers it.
+func (t *Tokens) learn(digest [sha256.Size]byte, token string) (knownAgent, error) {
 	var claims agentClaims
 	if err := t.verify(token, AgentAudience, &claims, &claims.RegisteredClaims); err != nil {
-		return nil, err
+		return knownAgent{}, err
 	}
 	id := AgentIdentity{
 		TaskInstanceID: claims.Subject,
@@ -119,10 +135,9 @@ func (t *Tokens) AuthenticateAgent(token string) (*AgentIdentity, error) {
 		TryNumber: claims.TryNumber,
 	}
 	if err := id.complete(); err != nil {
-		return nil, err
+		return knownAgent{}, err
 	}
-	t.remember(digest, token, id, &claims.RegisteredClaims)
-	return &id, nil
+	return t.remember(digest, token, id, &claims.RegisteredClaims), nil
 }
 
 // AuthenticateOperator returns the identity in an operator token. Every failure

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -80,6 +81,8 @@ type Writer[I, R any] struct {
 	closed bool
 	wake   chan struct{} // there is something to write, or the end
 	room   chan struct{} // closed, and made anew, when items leave a full queue
+
+	yield func() // lets other goroutines go first
 }
 
 // entry is an item that waits or is being written.
@@ -96,6 +99,21 @@ type answer[R any] struct {
 
 // New makes a writer, which [Writer.Close] ends.
 func New[I, R any](cfg Config[I, R]) *Writer[I, R] {
+	w := newWriter(cfg)
+	go w.run()
+	return w
+}
+
+// newWriter makes a writer that does not run yet.
+func newWriter[I, R any](cfg Config[I, R]) *Writer[I, R] {
+	return &Writer[I, R]{
+		cfg: cfg.complete(), ended: make(chan struct{}), wake: make(chan struct{}, 1), room: make(chan struct{}),
+		yield: runtime.Gosched,
+	}
+}
+
+// complete is the config with the defaults of what it leaves out.
+func (cfg Config[I, R]) complete() Config[I, R] {
 	if cfg.MaxBatch == 0 {
 		cfg.MaxBatch = DefaultMaxBatch
 	}
@@ -108,9 +126,7 @@ func New[I, R any](cfg Config[I, R]) *Writer[I, R] {
 	if cfg.Judge == nil {
 		cfg.Judge = func(error) Verdict { return Fail }
 	}
-	w := &Writer[I, R]{cfg: cfg, ended: make(chan struct{}), wake: make(chan struct{}, 1), room: make(chan struct{})}
-	go w.run()
-	return w
+	return cfg
 }
 
 // TryDo writes an item and returns the answer to it, or ErrFull at once. When ctx ends
@@ -225,6 +241,7 @@ func (w *Writer[I, R]) run() {
 	last := 0
 	for {
 		w.linger(last)
+		w.settle()
 		batch, closed := w.take()
 		if len(batch) == 0 {
 			if closed {
@@ -255,6 +272,21 @@ func (w *Writer[I, R]) linger(last int) {
 			return
 		}
 	}
+}
+
+// settle lets those go first who are about to come, for as long as some do: what is ready to
+// run when a write is to begin would else wait for the whole of it, and many small writes
+// cost more than a large one. Nobody waits for it but for the processor.
+func (w *Writer[I, R]) settle() {
+	for before, now := 0, w.waiting(); now > before && now < w.cfg.MaxBatch; before, now = now, w.waiting() {
+		w.yield()
+	}
+}
+
+func (w *Writer[I, R]) waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue)
 }
 
 // await has the writer roused when so many items wait, and reports whether they do.

@@ -346,6 +346,39 @@ func TestAWriteLingersForThoseWhoWereJustAnswered(t *testing.T) {
 	}
 }
 
+// TestAWriteTakesAlongWhoIsAboutToCome has one more caller come whenever the writer lets
+// others go first, up to some number.
+func TestAWriteTakesAlongWhoIsAboutToCome(t *testing.T) {
+	for _, c := range []struct{ callers, most, want int }{{1, 512, 1}, {4, 512, 4}, {4, 3, 3}} {
+		l := &ledger{began: make(chan int, c.callers)}
+		w := newWriter(Config[item, string]{Write: l.write, Key: func(i item) string { return i.key }, MaxBatch: c.most})
+		var calls sync.WaitGroup
+		come := func() {
+			n := w.waiting()
+			calls.Go(func() {
+				if _, err := w.TryDo(context.Background(), item{fmt.Sprint(n), 0}); err != nil {
+					t.Error(err)
+				}
+			})
+			queued(t, w, n+1)
+		}
+		come()
+		w.yield = func() {
+			if w.waiting() < c.callers {
+				come()
+			}
+		}
+		go w.run()
+		if n := <-l.began; n != c.want {
+			t.Errorf("of %d callers, %d at most, %d were written together", c.callers, c.most, n)
+		}
+		calls.Wait()
+		if err := w.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAnswersThatAreNotOneForEachItemAreAnError(t *testing.T) {
 	w := New(Config[item, string]{
 		Write: func(context.Context, []item) ([]string, error) { return nil, nil },

@@ -50,13 +50,24 @@ func (g *Guard) identify(ctx context.Context, call *Call) error {
 	}
 	switch method.Scope {
 	case policy.ScopeAgent:
-		call.Agent, err = verify(g.AuthenticateAgent, token)
+		call.Agent, err = verify(g.agentVerifier(call), token)
 	case policy.ScopeOperator:
 		call.Operator, err = verify(g.AuthenticateOperator, token)
 	default:
 		err = fmt.Errorf("%w: scope %v", auth.ErrRefused, method.Scope)
 	}
 	return err
+}
+
+// agentVerifier is what verifies the agent's token of a call.
+func (g *Guard) agentVerifier(call *Call) func(string) (*auth.AgentIdentity, error) {
+	if g.AuthenticateAttempt == nil {
+		return g.AuthenticateAgent
+	}
+	return func(token string) (id *auth.AgentIdentity, err error) {
+		id, call.Undue, err = g.AuthenticateAttempt(token)
+		return id, err
+	}
 }
 
 // verify asks a verifier. Whatever it says beyond an identity is a refusal.

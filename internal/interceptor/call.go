@@ -10,6 +10,7 @@ package interceptor
 
 import (
 	"context"
+	"time"
 
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/policy"
@@ -23,6 +24,8 @@ type Call struct {
 	// One of them, once authenticated.
 	Agent    *auth.AgentIdentity
 	Operator *auth.OperatorIdentity
+	// Undue is the time before which the agent's token is not renewed; zero: nobody knows.
+	Undue time.Time
 
 	method        *method // nil without the chain
 	told          bool    // the header says the request id

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -21,6 +22,9 @@ type Guard struct {
 	// The verifiers of tokens; a nil one refuses every token of its kind.
 	AuthenticateAgent    func(token string) (*auth.AgentIdentity, error)
 	AuthenticateOperator func(token string) (*auth.OperatorIdentity, error)
+	// AuthenticateAttempt, where it is not nil, is asked instead of AuthenticateAgent, and
+	// tells as well before when the token is not renewed.
+	AuthenticateAttempt func(token string) (id *auth.AgentIdentity, undue time.Time, err error)
 	// AllowPlaintext lets RPCs that need a confidential channel through on any
 	// channel: the operator said so (SECRET-1).
 	AllowPlaintext bool

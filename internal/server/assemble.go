@@ -168,7 +168,7 @@ func (s *Server) chain() (interceptor.Chain, error) {
 	return interceptor.Chain{
 		Guard: &interceptor.Guard{
 			Policies:             policies,
-			AuthenticateAgent:    s.tokens.AuthenticateAgent,
+			AuthenticateAttempt:  s.tokens.AuthenticateAttempt,
 			AuthenticateOperator: s.tokens.AuthenticateOperator,
 			Logger:               s.cfg.Logger,
 		},

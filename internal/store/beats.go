@@ -35,6 +35,17 @@ func (s *Store) newBeat() *many {
 	return w.own().and(liveState()).done(w.in(attempt.Table, attempt.FieldCancelRequestedAt) + " IS NOT NULL")
 }
 
+// newCalmBeat is newBeat for attempts of which no cancel is pending: nearly all. It is for
+// SQLite, where what a statement returns costs a table in memory for each row.
+func (s *Store) newCalmBeat() *many {
+	if s.postgres {
+		return nil
+	}
+	w := s.forMany(s.timed(refColumns...)...)
+	w.update(attempt.Table, [2]string{attempt.FieldHeartbeatAt, w.now()})
+	return w.own().and(liveState()).and(attempt.CancelRequestedAtIsNil()).told()
+}
+
 // beat is RecordHeartbeat among others.
 func (s *Store) beat(ctx context.Context, id auth.AgentIdentity) error {
 	got, err := gather(ctx, s, s.beats.TryDo, id.Attempt())
@@ -59,13 +70,31 @@ func (s *Store) writeBeats(ctx context.Context, refs []domain.AttemptRef) ([]out
 		rows[i] = append(refRow(ref), now...)
 	}
 	out := make([]outcome, len(refs))
-	var pending bool
-	err := s.hasty.writeOne(ctx, call{s.statements.beat, rows, []any{&pending}, func(n int) {
-		if out[n] = done; pending {
-			out[n] = cancelled
+	err := s.hasty.write(ctx, func(t gathered) error {
+		if calm := s.statements.calmBeat; calm != nil {
+			if err := t.do(call{calm, rows, nil, func(n int) { out[n] = done }}); err != nil {
+				return err
+			}
 		}
-	}})
+		left, of := undone(rows, out)
+		var pending bool
+		return t.last(call{s.statements.beat, left, []any{&pending}, func(n int) {
+			if out[of[n]] = done; pending {
+				out[of[n]] = cancelled
+			}
+		}})
+	})
 	return unheld(out, err)
+}
+
+// undone are those of the rows that were not done, and which they are.
+func undone(rows [][]any, out []outcome) (left [][]any, of []int) {
+	for i, row := range rows {
+		if out[i] != done {
+			left, of = append(left, row), append(of, i)
+		}
+	}
+	return left, of
 }
 
 // unheld has the items done by themselves when they waited for a row that another transaction

@@ -211,7 +211,7 @@ func (s *Store) fences(deeds []deed, out []outcome, values *[][]any) call {
 			rows, of = append(rows, refRow(d.push.from)), append(of, i)
 		}
 	}
-	return call{s.statements.fence, rows, []any{new(int64)}, func(n int) {
+	return call{s.statements.fence, rows, nil, func(n int) {
 		out[of[n]] = done
 		*values = append(*values, deeds[of[n]].push.row())
 	}}
@@ -227,6 +227,7 @@ func (p *push) row() []any {
 // statements are those for many rows.
 type statements struct {
 	beat, fetch                     *many
+	calmBeat                        *many // on SQLite
 	report                          map[domain.TaskState]*many
 	task, run, change, fence, value *many
 }
@@ -237,7 +238,7 @@ func (s statements) durable() []*many {
 }
 
 func (s *Store) newStatements() statements {
-	out := statements{beat: s.newBeat(), fetch: s.newFetch(), report: map[domain.TaskState]*many{}}
+	out := statements{beat: s.newBeat(), calmBeat: s.newCalmBeat(), fetch: s.newFetch(), report: map[domain.TaskState]*many{}}
 	for _, state := range domain.TaskStateQueued.Next() {
 		out.report[state] = s.newReport(state)
 	}
@@ -256,7 +257,7 @@ func (s *Store) newStatements() statements {
 
 	w = s.forMany(refColumns...)
 	out.fence = w.update(attempt.Table, [2]string{attempt.FieldFence, w.in(attempt.Table, attempt.FieldFence) + " + 1"}).
-		own().and(liveState()).done(w.in(attempt.Table, attempt.FieldFence))
+		own().and(liveState()).told()
 
 	w = s.forMany(textColumn(xcomentry.FieldTenant), textColumn(xcomentry.FieldDagID), textColumn(xcomentry.FieldRunID),
 		textColumn(xcomentry.FieldTaskID), intColumn(xcomentry.FieldTry), textColumn(xcomentry.FieldKey),

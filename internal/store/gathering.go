@@ -25,8 +25,8 @@ type gathering struct {
 }
 
 // call is a statement for rows. Of each row that it has written or found, what the
-// statement returns is read into those variables, and got is called: it was the nth,
-// from 0.
+// statement returns is read into those variables, and got, if any, is called: it was the
+// nth, from 0.
 type call struct {
 	of   *many
 	rows [][]any
@@ -203,8 +203,7 @@ func (t *sqliteTx) row(statement driver.Stmt, c call, n int) (err error) {
 		}
 	}
 	if !c.of.returns {
-		_, err := statement.(driver.StmtExecContext).ExecContext(context.Background(), t.args) //nolint:forcetypeassert // it does
-		return err
+		return t.count(statement, c, n)
 	}
 	rows, err := statement.(driver.StmtQueryContext).QueryContext(context.Background(), t.args) //nolint:forcetypeassert // it does
 	if err != nil {
@@ -212,6 +211,19 @@ func (t *sqliteTx) row(statement driver.Stmt, c call, n int) (err error) {
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	return each(rows, c, n)
+}
+
+// count runs a statement that returns nothing, and tells whether it has written the row.
+func (t *sqliteTx) count(statement driver.Stmt, c call, n int) error {
+	result, err := statement.(driver.StmtExecContext).ExecContext(context.Background(), t.args) //nolint:forcetypeassert // it does
+	if err != nil || c.got == nil {
+		return err
+	}
+	written, err := result.RowsAffected()
+	if written > 0 {
+		c.got(n)
+	}
+	return err
 }
 
 // postgresConn is the connection that PostgreSQL's driver has.

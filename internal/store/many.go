@@ -208,6 +208,14 @@ func (w *writing) done(returning ...string) *many {
 	return m
 }
 
+// told is the statement, which tells only which rows it has written. SQLite counts them.
+func (w *writing) told() *many {
+	if w.Dialect() == dialect.Postgres {
+		w.WriteString(" RETURNING " + nth)
+	}
+	return w.done()
+}
+
 // numbered are columns, and before them which row they are of, where that has to be told.
 func (w *writing) numbered(columns []string) []string {
 	if w.Dialect() == dialect.Postgres {
