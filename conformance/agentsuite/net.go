@@ -18,7 +18,7 @@ func netTrials(outage time.Duration) []trial {
 	var out []trial
 	for _, method := range []string{register, getTaskSpec, fetchXCom, pushXCom} {
 		out = append(out, trial{
-			"A-NET-1", method, method + " is tried again while it is UNAVAILABLE, after waits that grow", 30 * time.Second,
+			"A-NET-1", method, method + " is tried again while it is UNAVAILABLE, after waits that grow", 45 * time.Second,
 			[]string{method},
 			func(s *scene) { s.unavailable(method) },
 		})
@@ -46,8 +46,39 @@ func netTrials(outage time.Duration) []trial {
 	return out
 }
 
-// unavailable answers the first tries of a method so, and wants the task to succeed.
+// unavailable wants an agent to wait ever longer between its tries of a method.
 func (s *scene) unavailable(method string) {
+	next := s
+	waits, ok := anyGrow(func() []time.Duration {
+		got := next.triedAgain(method)
+		s.Note("the waits were %v", got)
+		next = s.another()
+		return got
+	})
+	if !ok {
+		s.Errorf("the waits between the tries do not grow: %v", waits)
+	}
+}
+
+// growers is how many agents may show that their waits grow. Where jitter may take all of a
+// wait, those of one agent in forty happen not to.
+const growers = 3
+
+// anyGrow reports whether the waits of one of some agents grow, which are launched in their
+// turn until they do.
+func anyGrow(launch func() []time.Duration) (waits [][]time.Duration, ok bool) {
+	for range growers {
+		waits = append(waits, launch())
+		if grow(waits[len(waits)-1]) {
+			return waits, true
+		}
+	}
+	return waits, false
+}
+
+// triedAgain answers the first tries of a method by UNAVAILABLE, wants the task to succeed,
+// and returns the waits between them.
+func (s *scene) triedAgain(method string) []time.Duration {
 	s.input("in", "1")
 	s.on(method, func(c *call) error {
 		if c.n <= unavailableTries {
@@ -58,11 +89,7 @@ func (s *scene) unavailable(method string) {
 	s.launch(returnValue)
 	s.until(itoa(unavailableTries+1)+" tries of "+method, called(method, unavailableTries+1))
 	s.wantSuccess()
-	waits := s.now().waits(method)
-	s.Note("the waits were %v", waits)
-	if !grow(waits) {
-		s.Errorf("the waits between the tries do not grow: %v", waits)
-	}
+	return s.now().waits(method)
 }
 
 // waits are the times between the first tries of a method.

@@ -31,6 +31,28 @@ func TestANet1WaitsThatGrow(t *testing.T) {
 	}
 }
 
+// TestANet1OneAgentMayHappenToWaitShorter: jitter that takes all of a wait has four waits
+// not grow once in forty times, by itself.
+func TestANet1OneAgentMayHappenToWaitShorter(t *testing.T) {
+	short, double := seconds(0.306, 0.203, 0.427, 0.116), seconds(1, 2, 4, 8)
+	for _, tc := range []struct {
+		agents [][]time.Duration
+		seen   int
+		want   bool
+	}{
+		{[][]time.Duration{double}, 1, true},
+		{[][]time.Duration{short, double}, 2, true},
+		{[][]time.Duration{short, short, double}, 3, true},
+		{[][]time.Duration{short, short, short, double}, 3, false},
+	} {
+		next := 0
+		waits, got := anyGrow(func() []time.Duration { next++; return tc.agents[next-1] })
+		if got != tc.want || len(waits) != tc.seen {
+			t.Errorf("of %v: %v, after %d agents", tc.agents, got, len(waits))
+		}
+	}
+}
+
 func TestANet1WaitsThatAreAlike(t *testing.T) {
 	for name, tc := range map[string]struct {
 		waits [][]time.Duration

@@ -22,7 +22,7 @@ type Sink interface {
 }
 
 // deadline is for what never takes long; only a fault reaches it.
-const deadline = 30 * time.Second
+const deadline = 2 * time.Minute
 
 // Run holds a sink to the contract. open gives a sink on storage of its own, which
 // ends with the test; reopen shuts old down and gives a new sink on the same
