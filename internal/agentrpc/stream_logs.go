@@ -30,17 +30,20 @@ func (s *Server) StreamLogs(stream logStream) error {
 	}
 	return interceptor.Stream(stream, &s.guard, agentv1.AgentService_StreamLogs_FullMethodName, nil, ready,
 		func(ctx context.Context, call *interceptor.Call) error {
-			id := *call.Agent
-			next := receiver(stream)
-			recv := func() (*agentv1.LogLine, error) {
-				line, err := next()
-				if err != nil {
-					return nil, rpcstatus.Transport(err)
-				}
-				return line, s.guard.Validate(call, line)
-			}
-			return s.streamLines(ctx, id, recv, stream.Send)
+			c := &logCall{Server: s, id: call.Agent, recv: s.checked(call, receiver(stream)), send: stream.Send}
+			return c.run(ctx)
 		})
+}
+
+// checked is recv with errors of the transport's, and of what it validates.
+func (s *Server) checked(call *interceptor.Call, recv func() (*agentv1.LogLine, error)) func() (*agentv1.LogLine, error) {
+	return func() (*agentv1.LogLine, error) {
+		line, err := recv()
+		if err != nil {
+			return nil, rpcstatus.Transport(err)
+		}
+		return line, s.guard.Validate(call, line)
+	}
 }
 
 // receiver returns what receives the lines of a stream, each good until the next: gRPC's own

@@ -118,7 +118,6 @@ var (
 	_ LineSink   = (*Dir)(nil)
 	_ Reader     = (*Dir)(nil)
 	_ LineWriter = (*writer)(nil)
-	_ Notifier   = (*writer)(nil)
 	_ LogWriter  = (*writer)(nil)
 )
 

@@ -1,7 +1,6 @@
 package logs
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,35 +64,6 @@ func TestLog6DescriptorsAreBounded(t *testing.T) {
 	wg.Wait()
 	mustClose(t, w)
 	equal(t, 0, descriptors(t, d.opts.Root))
-}
-
-// openLogs opens logs of their own, one a task.
-func openLogs(t *testing.T, d *Dir, count int) []*writer {
-	t.Helper()
-	writers := make([]*writer, count)
-	for i := range writers {
-		ref := testRef
-		ref.TaskID = fmt.Sprint("task-", i)
-		w, err := d.open(testContext(t), ref, true)
-		if err != nil {
-			t.Fatal(err)
-		}
-		writers[i] = w
-	}
-	return writers
-}
-
-// awaitCalm waits until nothing of a log is queued, and its committer has ended.
-func awaitCalm(t *testing.T, l *attemptLog) {
-	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for l.committing {
-		calm := l.calm.wait()
-		l.mu.Unlock()
-		wait(t, calm)
-		l.mu.Lock()
-	}
 }
 
 // TestLog6DescriptorsAreBoundedHoweverManyLogsAreOpen has more logs written to at once, and

@@ -2,10 +2,40 @@ package logs
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"testing"
 )
+
+// openLogs opens logs of their own, one a task.
+func openLogs(t *testing.T, d *Dir, count int) []*writer {
+	t.Helper()
+	writers := make([]*writer, count)
+	for i := range writers {
+		ref := testRef
+		ref.TaskID = fmt.Sprint("task-", i)
+		w, err := d.open(testContext(t), ref, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writers[i] = w
+	}
+	return writers
+}
+
+// awaitCalm waits until nothing of a log is queued, and its committer has ended.
+func awaitCalm(t *testing.T, l *attemptLog) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.committing {
+		calm := l.calm.wait()
+		l.mu.Unlock()
+		wait(t, calm)
+		l.mu.Lock()
+	}
+}
 
 // TestLog6MoreLogsThanDescriptorsWaitForEachOther has the disk be slow with the one batch
 // that may be under way.
@@ -91,20 +121,18 @@ func lineUntilRefused(t *testing.T, w LineWriter) {
 	}
 }
 
-// TestLog5NotifyTellsOfAcksAndOfATakeOver to who does not wait for them.
-func TestLog5NotifyTellsOfAcksAndOfATakeOver(t *testing.T) {
+// TestLog5WhoAsksLateIsTold of acks and of a take-over that were before anybody waited.
+func TestLog5WhoAsksLateIsTold(t *testing.T) {
 	d := testDir(t, Options{})
-	w := begin(t, d)
-	news := make(chan struct{}, 100)
-	tell := func() { news <- struct{}{} }
-	w.(Notifier).Notify(tell)
+	w := openLogs(t, d, 1)[0]
 	put(t, w, "stdout", 1)
-	wait(t, news)
+	awaitCalm(t, w.log)
+	wait(t, w.Ready())
 	equal(t, []Ack{{Stream: "stdout", Through: 1}}, w.Acks())
-	w.(Notifier).Notify(tell) // somebody else comes late
-	wait(t, news)
-	next := begin(t, d)
-	wait(t, news)
+	next, err := d.open(testContext(t), w.log.ref, true)
+	if err != nil {
+		t.Fatal(err)
+	}
 	wait(t, w.Superseded())
 	mustClose(t, next)
 	mustClose(t, w)

@@ -78,15 +78,6 @@ type LineWriter interface {
 	Close() error
 }
 
-// Notifier is a [LineWriter] whose news nobody needs to wait for in a goroutine.
-type Notifier interface {
-	// Notify has fn called whenever Ready would receive a value, and when Superseded is
-	// closed; at once, where there was something before. Calls may come before what they tell
-	// of is looked at, and coalesce no less than the signals of Ready. fn returns at once, and
-	// does not call the writer.
-	Notify(fn func())
-}
-
 // LineSink opens the richer writers. A log sink that is only an opener of
 // LogWriter still works; acknowledgement is then once, after Close.
 type LineSink interface {

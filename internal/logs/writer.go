@@ -40,7 +40,6 @@ type writer struct {
 	closing  sync.Once
 	closeErr error
 
-	notify            func()        // of [Notifier]; nil: nobody asked
 	ready, superseded chan struct{} // made once somebody asks for them
 	announced         bool          // ready is to hold a value
 	space             notifier      // for an Append that waits
@@ -84,16 +83,6 @@ func (w *writer) Superseded() <-chan struct{} {
 		}
 	}
 	return w.superseded
-}
-
-// Notify implements [Notifier].
-func (w *writer) Notify(fn func()) {
-	w.log.mu.Lock()
-	defer w.log.mu.Unlock()
-	w.notify = fn
-	if w.announced || w.over {
-		fn()
-	}
 }
 
 // WriteEvent implements [LogWriter].
@@ -217,9 +206,6 @@ func (w *writer) announce() {
 		default:
 		}
 	}
-	if w.notify != nil {
-		w.notify()
-	}
 }
 
 // supersede has w take no more. The lock is held.
@@ -232,9 +218,6 @@ func (w *writer) supersede() {
 		close(w.superseded)
 	}
 	w.space.wake()
-	if w.notify != nil {
-		w.notify()
-	}
 }
 
 // Acks implements [LineWriter]. After a failure there are none.
