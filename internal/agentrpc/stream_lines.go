@@ -28,6 +28,9 @@ const (
 	// did not: most of very many open streams are quiet at a time.
 	readmitEvery      = 5 * time.Second
 	readmitQuietEvery = time.Minute
+	// admitsAtOnce is how many ask the store about the end of an attempt at a time: more than a
+	// store answers at once.
+	admitsAtOnce = 64
 )
 
 var errShuttingDown = rpcstatus.New(codes.Unavailable, rpcstatus.ReasonShuttingDown, "the server is shutting down; open the stream again", nil)

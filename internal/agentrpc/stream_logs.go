@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -78,14 +79,15 @@ func closeFailed(failed, cause error) error {
 
 // admit refuses the log of an attempt that is unknown, or ended longer ago than the
 // grace, where the store can tell (LOG-9). A store that gives no answer refuses
-// nothing: the token admits to no log but the caller's own.
+// nothing: the token admits to no log but the caller's own. Only so many ask it at a time:
+// when very many streams are opened at once, the others wait for it with a shallow stack.
 func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
 	if s.admitter == nil {
 		return nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
 	defer cancel()
-	until, err := s.admitter.MayLog(bounded, id)
+	until, err := s.mayLog(bounded, id)
 	switch {
 	case errors.Is(err, domain.ErrNotLive):
 		return err
@@ -99,6 +101,17 @@ func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
 	default:
 		return nil
 	}
+}
+
+// mayLog asks the admitter, in turn.
+func (s *Server) mayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, error) {
+	select {
+	case s.admitting <- struct{}{}:
+		defer func() { <-s.admitting }()
+	case <-ctx.Done():
+		return time.Time{}, ctx.Err()
+	}
+	return s.admitter.MayLog(ctx, id)
 }
 
 func sendAcks(send func(*agentv1.LogAck) error, acks []logs.Ack) error {

@@ -75,8 +75,9 @@ type attemptLog struct {
 
 func newAttemptLog(d *Dir, ref Ref) *attemptLog {
 	rel := ref.relDir()
+	path := filepath.Join(d.opts.Root, rel)
 	l := &attemptLog{
-		dir: d, ref: ref, rel: rel, path: filepath.Join(d.opts.Root, rel),
+		dir: d, ref: ref, rel: path[len(path)-len(rel):], path: path, // one text
 		life: make(chan struct{}, 1), read: make(chan struct{}, 1),
 	}
 	l.life <- struct{}{}
