@@ -243,7 +243,7 @@ func TestLog9ManyLookAtAStoreThatHangsAndNoneWaitsForLonger(t *testing.T) {
 		var looks sync.WaitGroup
 		for range 3 * admitsAtOnce {
 			looks.Go(func() {
-				if err := r.admit(ctx, testIdentity); err != nil {
+				if err := (&logCall{Server: r.Server, id: &testIdentity}).open(ctx); err != nil {
 					t.Error(err)
 				}
 			})
@@ -256,7 +256,7 @@ func TestLog9ManyLookAtAStoreThatHangsAndNoneWaitsForLonger(t *testing.T) {
 			t.Errorf("%d asked at a time, want %d", n, admitsAtOnce)
 		}
 		r.fail("MayLog", domain.ErrFinished)
-		if err := r.admit(ctx, testIdentity); !errors.Is(err, domain.ErrFinished) {
+		if err := (&logCall{Server: r.Server, id: &testIdentity}).open(ctx); !errors.Is(err, domain.ErrFinished) {
 			t.Errorf("the next to ask is told %v", err)
 		}
 	})

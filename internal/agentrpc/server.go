@@ -46,7 +46,7 @@ type Server struct {
 	beats     beats
 	every     time.Duration // between heartbeats, as the replies ask
 	readmit   time.Duration // between looks at the attempt of a stream that sends
-	admitting chan struct{} // holds a value for each question to the admitter
+	admitting chan struct{} // holds a value for each who may ask the admitter
 	drain     chan struct{} // closed: log streams end (LOG-10)
 	drainOnce sync.Once
 

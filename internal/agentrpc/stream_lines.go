@@ -28,8 +28,9 @@ const (
 	// did not: most of very many open streams are quiet at a time.
 	readmitEvery      = 5 * time.Second
 	readmitQuietEvery = time.Minute
-	// admitsAtOnce is how many ask the store about the end of an attempt at a time: more than a
-	// store answers at once.
+	// admitsAtOnce is how many ask the store about the end of an attempt at a time, more than a
+	// store answers at once: when very many streams are opened, or looked at, none of the others
+	// needs another goroutine yet.
 	admitsAtOnce = 64
 )
 
@@ -71,9 +72,12 @@ func (c *logCall) run(ctx context.Context) error {
 
 // open opens the attempt's log, where it may be, by the richest way that the sink knows.
 func (c *logCall) open(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
+	defer cancel()
+	turn := c.awaitTurn(bounded)
 	opened := make(chan error, 1)
 	go c.guardedGo(ctx, opened, func(ctx context.Context) (err error) {
-		if err = c.admit(ctx, *c.id); err != nil {
+		if err = c.admit(ctx, bounded, c.id, turn); err != nil {
 			return err
 		}
 		ref := logs.RefOf(c.id.Attempt())
@@ -152,7 +156,8 @@ func (c *logCall) awaitEnd(ctx context.Context) error {
 	readmit := time.NewTicker(c.readmit)
 	defer readmit.Stop()
 	looked := time.Now()
-	var look chan error // of the look that is under way: the store may take its time, and acks may not
+	var turn chan<- struct{} // for a look that is due
+	var look chan error      // of the look that is under way: the store may take its time, and acks may not
 	for {
 		select {
 		case err := <-c.ended:
@@ -166,10 +171,12 @@ func (c *logCall) awaitEnd(ctx context.Context) error {
 		case err := <-c.acked:
 			c.sending, c.failed = false, err
 		case <-readmit.C:
-			if look != nil || !c.sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
+			if turn != nil || look != nil || !c.sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
 				continue
 			}
-			looked, look = time.Now(), make(chan error, 1)
+			looked, turn = time.Now(), c.admitting
+		case turn <- struct{}{}:
+			turn, look = nil, make(chan error, 1)
 			go c.guardedGo(ctx, look, c.look)
 		case err := <-look:
 			// Only a definitive word ends a stream: a store that fails says nothing.
@@ -180,8 +187,12 @@ func (c *logCall) awaitEnd(ctx context.Context) error {
 	}
 }
 
-// look holds the call against its attempt's end.
-func (c *logCall) look(ctx context.Context) error { return c.admit(ctx, *c.id) }
+// look holds the call against its attempt's end. It is the call's turn.
+func (c *logCall) look(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
+	defer cancel()
+	return c.admit(ctx, bounded, c.id, true)
+}
 
 // ready tells of acks that nobody sends.
 func (c *logCall) ready() <-chan struct{} {

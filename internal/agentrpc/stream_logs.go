@@ -79,15 +79,19 @@ func closeFailed(failed, cause error) error {
 
 // admit refuses the log of an attempt that is unknown, or ended longer ago than the
 // grace, where the store can tell (LOG-9). A store that gives no answer refuses
-// nothing: the token admits to no log but the caller's own. Only so many ask it at a time:
-// when very many streams are opened at once, the others wait for it with a shallow stack.
-func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
+// nothing: the token admits to no log but the caller's own. bounded is the call's ctx, for as
+// long as the store has for it. turn is a right to ask, and is given back; false: it did not come.
+func (s *Server) admit(ctx, bounded context.Context, id *auth.AgentIdentity, turn bool) error {
+	if turn {
+		defer func() { <-s.admitting }()
+	}
 	if s.admitter == nil {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
-	defer cancel()
-	until, err := s.mayLog(bounded, id)
+	until, err := time.Time{}, bounded.Err()
+	if turn {
+		until, err = s.admitter.MayLog(bounded, *id)
+	}
 	switch {
 	case errors.Is(err, domain.ErrNotLive):
 		return err
@@ -103,15 +107,14 @@ func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
 	}
 }
 
-// mayLog asks the admitter, in turn.
-func (s *Server) mayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, error) {
+// awaitTurn waits for a right to ask the admitter; false: ctx ended before.
+func (s *Server) awaitTurn(ctx context.Context) bool {
 	select {
 	case s.admitting <- struct{}{}:
-		defer func() { <-s.admitting }()
+		return true
 	case <-ctx.Done():
-		return time.Time{}, ctx.Err()
+		return false
 	}
-	return s.admitter.MayLog(ctx, id)
 }
 
 func sendAcks(send func(*agentv1.LogAck) error, acks []logs.Ack) error {
