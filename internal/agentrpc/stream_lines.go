@@ -28,10 +28,10 @@ const (
 	// did not: most of very many open streams are quiet at a time.
 	readmitEvery      = 5 * time.Second
 	readmitQuietEvery = time.Minute
-	// admitsAtOnce is how many ask the store about the end of an attempt at a time, more than a
-	// store answers at once: when very many streams are opened, or looked at, none of the others
+	// admitsAtOnce is how many ask the store about the end of an attempt at a time, which is
+	// thousands a second: when very many streams are opened, or looked at, none of the others
 	// needs another goroutine yet.
-	admitsAtOnce = 64
+	admitsAtOnce = 16
 )
 
 var errShuttingDown = rpcstatus.New(codes.Unavailable, rpcstatus.ReasonShuttingDown, "the server is shutting down; open the stream again", nil)
