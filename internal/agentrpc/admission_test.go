@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -223,4 +224,40 @@ func TestLog9AStreamThatSendsIsLookedAtOftenerThanAQuietOne(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestLog9ManyLookAtAStoreThatHangsAndNoneWaitsForLonger: few ask it at a time, and who
+// does not get to ask waits no longer than who does.
+func TestLog9ManyLookAtAStoreThatHangsAndNoneWaitsForLonger(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		var asking, most atomic.Int64
+		r.at("MayLog", func(ctx context.Context) error {
+			if n := asking.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer asking.Add(-1)
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		began := time.Now()
+		var looks sync.WaitGroup
+		for range 3 * admitsAtOnce {
+			looks.Go(func() {
+				if err := (&logCall{Server: r.Server, id: &testIdentity}).open(ctx); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		looks.Wait()
+		if took := time.Since(began); took != definitiveWithin {
+			t.Errorf("took %v, want %v", took, definitiveWithin)
+		}
+		if n := most.Load(); n != admitsAtOnce {
+			t.Errorf("%d asked at a time, want %d", n, admitsAtOnce)
+		}
+		r.fail("MayLog", domain.ErrFinished)
+		if err := (&logCall{Server: r.Server, id: &testIdentity}).open(ctx); !errors.Is(err, domain.ErrFinished) {
+			t.Errorf("the next to ask is told %v", err)
+		}
+	})
 }

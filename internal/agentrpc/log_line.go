@@ -6,6 +6,7 @@ import (
 	"time"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
+	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/logs"
 )
@@ -60,10 +61,11 @@ type published struct {
 }
 
 // publish hands a line to the publisher. That it fails changes nothing.
-func (s *Server) publish(ctx context.Context, ref logs.Ref, e logs.Event) {
+func (s *Server) publish(ctx context.Context, id *auth.AgentIdentity, e logs.Event) {
 	if s.publisher == nil {
 		return
 	}
+	ref := logs.RefOf(id.Attempt())
 	line, err := json.Marshal(published(cutText(e)))
 	if err == nil {
 		err = s.publisher.Publish(ctx, ref, string(line))

@@ -46,6 +46,7 @@ type Server struct {
 	beats     beats
 	every     time.Duration // between heartbeats, as the replies ask
 	readmit   time.Duration // between looks at the attempt of a stream that sends
+	admitting chan struct{} // holds a value for each who may ask the admitter
 	drain     chan struct{} // closed: log streams end (LOG-10)
 	drainOnce sync.Once
 
@@ -78,15 +79,16 @@ var policies = sync.OnceValue(func() *policy.Table {
 // It panics if an RPC of the service lacks a policy.
 func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 	s := &Server{
-		guard:   interceptor.Guard{Policies: policies(), AuthenticateAgent: authn.AuthenticateAgent},
-		now:     time.Now,
-		store:   store,
-		lone:    store.RecordHeartbeat,
-		xcoms:   xcomSvc,
-		beats:   beats{wait: definitiveWithin},
-		every:   domain.BeatInterval,
-		readmit: readmitEvery,
-		drain:   make(chan struct{}),
+		guard:     interceptor.Guard{Policies: policies(), AuthenticateAgent: authn.AuthenticateAgent},
+		now:       time.Now,
+		store:     store,
+		lone:      store.RecordHeartbeat,
+		xcoms:     xcomSvc,
+		beats:     beats{wait: definitiveWithin},
+		every:     domain.BeatInterval,
+		readmit:   readmitEvery,
+		admitting: make(chan struct{}, admitsAtOnce),
+		drain:     make(chan struct{}),
 	}
 	s.renewer, _ = authn.(Renewer)
 	if prompt, ok := store.(PromptStore); ok {

@@ -1,7 +1,6 @@
 package agentrpc
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -29,125 +28,156 @@ const (
 	// did not: most of very many open streams are quiet at a time.
 	readmitEvery      = 5 * time.Second
 	readmitQuietEvery = time.Minute
+	// admitsAtOnce is how many ask the store about the end of an attempt at a time, which is
+	// thousands a second: when very many streams are opened, or looked at, none of the others
+	// needs another goroutine yet.
+	admitsAtOnce = 16
 )
 
 var errShuttingDown = rpcstatus.New(codes.Unavailable, rpcstatus.ReasonShuttingDown, "the server is shutting down; open the stream again", nil)
 
-// openLog opens the attempt's log, by the richest way that the sink knows.
-func (s *Server) openLog(ctx context.Context, ref logs.Ref) (logs.LineWriter, error) {
-	if s.lines != nil {
-		return s.lines.OpenLines(ctx, ref)
-	}
-	writer, err := s.sink.Open(ref)
-	if err != nil {
-		return nil, err
-	}
-	return newEventLines(writer), nil
+// logCall is a StreamLogs call that is under way. Very many of them are open and quiet at a
+// time, so what it takes counts: a goroutine that waits for the call's end, and one that
+// receives; each keeps the stack that it has grown to for as long as the stream is open, so what
+// takes a deep one is done in further ones, which are there only for as long as that takes.
+type logCall struct {
+	*Server
+	id     *auth.AgentIdentity
+	recv   func() (*agentv1.LogLine, error)
+	send   func(*agentv1.LogAck) error
+	writer logs.LineWriter
+	close  func() error // closes writer, once
+	ended  chan error   // tells why nothing is received any more
+	sent   atomic.Bool  // lines came since the attempt was looked at
+
+	// Acks are sent as they come, the latest of each stream, and all once more at the end
+	// (LOG-5). Nothing is sent any more once that has failed.
+	sending bool       // a goroutine is at it,
+	acked   chan error // and tells here that it is done; nil before the first
+	failed  error
 }
 
-// streamLines moves lines into the log and acks out. Lines are received in one
-// goroutine and acks sent in another, which is there only while there are some, so that a
-// client that reads none slows nothing (LOG-12); this one waits for an end.
-func (s *Server) streamLines(
-	ctx context.Context, id auth.AgentIdentity,
-	recv func() (*agentv1.LogLine, error), send func(*agentv1.LogAck) error,
-) error {
-	ref := logs.RefOf(id.Attempt())
-	var writer logs.LineWriter
-	var err error
-	fault := s.aside(ctx, func() {
-		if err = s.admit(ctx, id); err == nil {
-			writer, err = s.openLog(ctx, ref)
-		}
-	})
-	if err = cmp.Or(fault, err); err != nil {
+// run moves lines into the log and acks out. Lines are received in one goroutine and acks
+// sent in another, which is there only while there are some, so that a client that reads none
+// slows nothing (LOG-12); this one waits for an end.
+func (c *logCall) run(ctx context.Context) error {
+	if err := c.open(ctx); err != nil {
 		return err
 	}
-	// A panic further in passes through here as well.
-	closeOnce := sync.OnceValue(writer.Close)
-	defer func() { _ = closeOnce() }()
-	ended := make(chan error, 1)
-	var sent atomic.Bool
-	go s.guardedGo(ctx, ended, func() error { return s.takeLines(ctx, ref, writer, recv, &sent) })
-
-	acks := acking{send: send, writer: writer, done: make(chan error, 1)}
-	cause := s.awaitEnd(ctx, id, &acks, ended, &sent)
-	failed := closeOnce()
-	if failed == nil && cause == nil {
-		return s.sendLast(ctx, &acks, finalAcksWithin)
-	}
-	// The call ends with an error anyway: what the client still learns is a bonus.
-	_ = s.sendLast(ctx, &acks, lastAcksWithin)
-	return closeFailed(failed, cause)
+	defer c.abandon()
+	c.ended = make(chan error, 1)
+	go c.guardedGo(ctx, c.ended, c.takeLines)
+	return c.finish(ctx, c.awaitEnd(ctx))
 }
 
-// aside does work in a goroutine of its own and waits for it: the stack that it takes is not
-// kept for as long as the stream is open. It returns what a panic in it ends the call with.
-func (s *Server) aside(ctx context.Context, work func()) error {
-	done := make(chan error, 1)
-	go s.guardedGo(ctx, done, func() error {
-		work()
-		return nil
+// open opens the attempt's log, where it may be, by the richest way that the sink knows.
+func (c *logCall) open(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
+	defer cancel()
+	turn := c.awaitTurn(bounded)
+	opened := make(chan error, 1)
+	go c.guardedGo(ctx, opened, func(ctx context.Context) (err error) {
+		if err = c.admit(ctx, bounded, c.id, turn); err != nil {
+			return err
+		}
+		ref := logs.RefOf(c.id.Attempt())
+		if c.lines != nil {
+			c.writer, err = c.lines.OpenLines(ctx, ref)
+			return err
+		}
+		writer, err := c.sink.Open(ref)
+		if err == nil {
+			c.writer = newEventLines(writer)
+		}
+		return err
 	})
-	return <-done
+	if err := <-opened; err != nil {
+		return err
+	}
+	c.close = sync.OnceValue(c.writer.Close)
+	return nil
+}
+
+// abandon closes the writer if nothing has: a panic further in passes through here as well.
+func (c *logCall) abandon() { _ = c.close() }
+
+// finish ends the call, for a cause; nil: its client has ended it.
+func (c *logCall) finish(ctx context.Context, cause error) error {
+	failed := c.close()
+	if failed == nil && cause == nil {
+		return c.sendLast(ctx, finalAcksWithin)
+	}
+	// The call ends with an error anyway: what the client still learns is a bonus.
+	_ = c.sendLast(ctx, lastAcksWithin)
+	return closeFailed(failed, cause)
 }
 
 // guardedGo sends what work returns; a panic in it is logged and sent as an error,
 // since a goroutine's panic would end the process (ERR-2).
-func (s *Server) guardedGo(ctx context.Context, result chan<- error, work func() error) {
+func (s *Server) guardedGo(ctx context.Context, result chan<- error, work func(context.Context) error) {
 	defer func() {
 		if p := recover(); p != nil {
 			result <- s.guard.Panicked(ctx, interceptor.CallFrom(ctx), p)
 		}
 	}()
-	result <- work()
+	result <- work(ctx)
 }
 
 // takeLines receives until the client ends, and returns why: nil when it half-closed.
-func (s *Server) takeLines(ctx context.Context, ref logs.Ref, writer logs.LineWriter, recv func() (*agentv1.LogLine, error), sent *atomic.Bool) error {
+func (c *logCall) takeLines(ctx context.Context) error {
 	for {
-		message, err := recv()
+		message, err := c.recv()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		line := s.lineOf(message)
-		if err := writer.Append(ctx, line); err != nil {
+		if err := c.take(ctx, message); err != nil {
 			return err
 		}
-		sent.Store(true)
-		s.publish(ctx, ref, line.Event)
 	}
+}
+
+func (c *logCall) take(ctx context.Context, message *agentv1.LogLine) error {
+	line := c.lineOf(message)
+	if err := c.writer.Append(ctx, line); err != nil {
+		return err
+	}
+	c.sent.Store(true)
+	c.publish(ctx, c.id, line.Event)
+	return nil
 }
 
 // awaitEnd returns why the call ends: the client's end, a newer call of the attempt
 // (LOG-13), the server's shutdown (LOG-10), or the end of the attempt's grace (LOG-9). Until
 // then it has acks sent.
-func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, acks *acking, ended <-chan error, sent *atomic.Bool) error {
-	readmit := time.NewTicker(s.readmit)
+func (c *logCall) awaitEnd(ctx context.Context) error {
+	readmit := time.NewTicker(c.readmit)
 	defer readmit.Stop()
 	looked := time.Now()
-	var look chan error // of the look that is under way: the store may take its time, and acks may not
+	var turn chan<- struct{} // for a look that is due
+	var look chan error      // of the look that is under way: the store may take its time, and acks may not
 	for {
 		select {
-		case err := <-ended:
+		case err := <-c.ended:
 			return err
-		case <-acks.writer.Superseded():
+		case <-c.writer.Superseded():
 			return domain.ErrAborted
-		case <-s.drain:
+		case <-c.drain:
 			return errShuttingDown
-		case <-acks.ready():
-			s.sendAside(ctx, acks)
-		case err := <-acks.done:
-			acks.sending, acks.failed = false, err
+		case <-c.ready():
+			c.sendAside(ctx)
+		case err := <-c.acked:
+			c.sending, c.failed = false, err
 		case <-readmit.C:
-			if look != nil || !sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
+			if turn != nil || look != nil || !c.sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
 				continue
 			}
-			looked, look = time.Now(), make(chan error, 1)
-			go s.guardedGo(ctx, look, func() error { return s.admit(ctx, id) })
+			looked, turn = time.Now(), c.admitting
+		case turn <- struct{}{}:
+			turn, look = nil, make(chan error, 1)
+			go c.guardedGo(ctx, look, c.look)
 		case err := <-look:
 			// Only a definitive word ends a stream: a store that fails says nothing.
 			if look = nil; err != nil {
@@ -157,44 +187,46 @@ func (s *Server) awaitEnd(ctx context.Context, id auth.AgentIdentity, acks *acki
 	}
 }
 
-// acking is the sending of a call's acks: as they come, the latest of each stream, and all
-// once more at the end (LOG-5). Nothing is sent any more once that has failed.
-type acking struct {
-	send    func(*agentv1.LogAck) error
-	writer  logs.LineWriter
-	sending bool       // a goroutine is at it,
-	done    chan error // and tells here that it is done
-	failed  error
+// look holds the call against its attempt's end. It is the call's turn.
+func (c *logCall) look(ctx context.Context) error {
+	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
+	defer cancel()
+	return c.admit(ctx, bounded, c.id, true)
 }
 
 // ready tells of acks that nobody sends.
-func (a *acking) ready() <-chan struct{} {
-	if a.sending || a.failed != nil {
+func (c *logCall) ready() <-chan struct{} {
+	if c.sending || c.failed != nil {
 		return nil
 	}
-	return a.writer.Ready()
+	return c.writer.Ready()
 }
 
-func (s *Server) sendAside(ctx context.Context, a *acking) {
-	a.sending = true
-	go s.guardedGo(ctx, a.done, func() error { return sendAcks(a.send, a.writer.Acks()) })
+func (c *logCall) sendAside(ctx context.Context) {
+	if c.acked == nil {
+		c.acked = make(chan error, 1)
+	}
+	c.sending = true
+	go c.guardedGo(ctx, c.acked, c.sendNews)
 }
+
+func (c *logCall) sendNews(context.Context) error { return sendAcks(c.send, c.writer.Acks()) }
 
 // sendLast sends what there is after the writer was closed, and waits for it within bounds.
-func (s *Server) sendLast(ctx context.Context, a *acking, within time.Duration) error {
+func (c *logCall) sendLast(ctx context.Context, within time.Duration) error {
 	timer := time.NewTimer(within)
 	defer timer.Stop()
-	for last := false; a.failed == nil; {
-		if !a.sending {
+	for last := false; c.failed == nil; {
+		if !c.sending {
 			if last {
 				return nil
 			}
 			last = true
-			s.sendAside(ctx, a)
+			c.sendAside(ctx)
 		}
 		select {
-		case a.failed = <-a.done:
-			a.sending = false
+		case c.failed = <-c.acked:
+			c.sending = false
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-timer.C:
@@ -202,5 +234,5 @@ func (s *Server) sendLast(ctx context.Context, a *acking, within time.Duration) 
 			return nil
 		}
 	}
-	return a.failed
+	return c.failed
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -30,17 +31,20 @@ func (s *Server) StreamLogs(stream logStream) error {
 	}
 	return interceptor.Stream(stream, &s.guard, agentv1.AgentService_StreamLogs_FullMethodName, nil, ready,
 		func(ctx context.Context, call *interceptor.Call) error {
-			id := *call.Agent
-			next := receiver(stream)
-			recv := func() (*agentv1.LogLine, error) {
-				line, err := next()
-				if err != nil {
-					return nil, rpcstatus.Transport(err)
-				}
-				return line, s.guard.Validate(call, line)
-			}
-			return s.streamLines(ctx, id, recv, stream.Send)
+			c := &logCall{Server: s, id: call.Agent, recv: s.checked(call, receiver(stream)), send: stream.Send}
+			return c.run(ctx)
 		})
+}
+
+// checked is recv with errors of the transport's, and of what it validates.
+func (s *Server) checked(call *interceptor.Call, recv func() (*agentv1.LogLine, error)) func() (*agentv1.LogLine, error) {
+	return func() (*agentv1.LogLine, error) {
+		line, err := recv()
+		if err != nil {
+			return nil, rpcstatus.Transport(err)
+		}
+		return line, s.guard.Validate(call, line)
+	}
 }
 
 // receiver returns what receives the lines of a stream, each good until the next: gRPC's own
@@ -75,14 +79,19 @@ func closeFailed(failed, cause error) error {
 
 // admit refuses the log of an attempt that is unknown, or ended longer ago than the
 // grace, where the store can tell (LOG-9). A store that gives no answer refuses
-// nothing: the token admits to no log but the caller's own.
-func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
+// nothing: the token admits to no log but the caller's own. bounded is the call's ctx, for as
+// long as the store has for it. turn is a right to ask, and is given back; false: it did not come.
+func (s *Server) admit(ctx, bounded context.Context, id *auth.AgentIdentity, turn bool) error {
+	if turn {
+		defer func() { <-s.admitting }()
+	}
 	if s.admitter == nil {
 		return nil
 	}
-	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
-	defer cancel()
-	until, err := s.admitter.MayLog(bounded, id)
+	until, err := time.Time{}, bounded.Err()
+	if turn {
+		until, err = s.admitter.MayLog(bounded, *id)
+	}
 	switch {
 	case errors.Is(err, domain.ErrNotLive):
 		return err
@@ -95,6 +104,16 @@ func (s *Server) admit(ctx context.Context, id auth.AgentIdentity) error {
 		return domain.ErrFinished
 	default:
 		return nil
+	}
+}
+
+// awaitTurn waits for a right to ask the admitter; false: ctx ended before.
+func (s *Server) awaitTurn(ctx context.Context) bool {
+	select {
+	case s.admitting <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

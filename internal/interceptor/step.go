@@ -160,11 +160,33 @@ func (c *passage) stream(srv any, stream grpc.ServerStream, info *grpc.StreamSer
 	}
 	p := c.begin(info.FullMethod, kindOf(info.IsClientStream, info.IsServerStream))
 	defer func() { err = p.leave(recover(), err) }()
-	ctx, err := p.enter(stream.Context(), nil)
-	if err != nil {
+	passing := &passingStream{ServerStream: stream, pass: p}
+	if err := passing.enterAside(); err != nil {
 		return err
 	}
-	return handler(srv, &passingStream{ServerStream: stream, ctx: ctx, pass: p})
+	return handler(srv, passing)
+}
+
+// enterAside is enter for a stream, in a goroutine of its own: the steps take a deep stack,
+// for one to verify a token, and the stack of the stream's goroutine, once it has grown, stays
+// so for as long as the stream is open.
+func (s *passingStream) enterAside() (err error) {
+	var left any
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if panicked := recover(); panicked != nil { // here its stack is seen
+				left, err = s.pass.back(panicked, nil)
+			}
+		}()
+		s.ctx, err = s.pass.enter(s.ServerStream.Context(), nil)
+	}()
+	<-done
+	if left != nil {
+		panic(left)
+	}
+	return err
 }
 
 // passingStream carries the context of the steps, and shows them each message.

@@ -26,7 +26,9 @@ func (n *notifier) wake() {
 
 // attemptLog is one attempt's log. It is in Dir.logs while somebody writes or
 // reads it; while a writer is open it is loaded: one goroutine, the committer,
-// then writes and syncs what the writers queue, and one descriptor is held.
+// then writes and syncs what the writers queue. It is there only while something is queued:
+// of very many open logs most are quiet. Nor does a quiet one hold a buffer, or for long a
+// descriptor: see files. Where the root is shared its locks are on an open file, which it keeps.
 //
 // A batch is what was queued while the batch before was being synced.
 type attemptLog struct {
@@ -43,7 +45,7 @@ type attemptLog struct {
 	mu       sync.Mutex // taken after Dir.mu by who needs both
 	loaded   bool
 	streams  map[string]*stream
-	writers  map[*writer]struct{}
+	writers  []*writer
 	active   *writer // the call that writes, unless it was taken over or ended
 	changed  notifier
 	bases    []int64 // of the segments that hold durable bytes
@@ -53,8 +55,10 @@ type attemptLog struct {
 	end      int64
 	durable  int64
 	err      error // of the committer; sticky until the log is loaded anew
-	stopping bool
-	work     sync.Cond // pending or stopping changed
+
+	committing bool     // the committer is there,
+	calm       notifier // and here it tells its end
+	leaving    bool     // it is not to come again
 
 	looking  bool // the committer is told to look
 	looked   notifier
@@ -62,10 +66,8 @@ type attemptLog struct {
 
 	heldLines, heldBytes int // of all streams
 
-	done chan struct{} // closed when the committer has ended
-
-	// The committer's own while it runs.
-	file    file
+	// The committer's own while it is there.
+	file    file // nil between batches where the root is not shared
 	base    int64
 	records int64 // where the segment's records begin: after its head
 	holding bool  // the right to write, where the root is shared
@@ -73,12 +75,11 @@ type attemptLog struct {
 
 func newAttemptLog(d *Dir, ref Ref) *attemptLog {
 	rel := ref.relDir()
+	path := filepath.Join(d.opts.Root, rel)
 	l := &attemptLog{
-		dir: d, ref: ref, rel: rel, path: filepath.Join(d.opts.Root, rel),
+		dir: d, ref: ref, rel: path[len(path)-len(rel):], path: path, // one text
 		life: make(chan struct{}, 1), read: make(chan struct{}, 1),
-		writers: map[*writer]struct{}{},
 	}
-	l.work.L = &l.mu
 	l.life <- struct{}{}
 	l.read <- struct{}{}
 	return l
@@ -121,7 +122,7 @@ func (l *attemptLog) prepare(ctx context.Context, numbers bool) error {
 	return l.load(ctx)
 }
 
-// load reads the log back and starts its committer. The caller has the life token.
+// load reads the log back. The caller has the life token.
 func (l *attemptLog) load(ctx context.Context) error {
 	r, err := l.find(ctx)
 	if err != nil {
@@ -130,21 +131,20 @@ func (l *attemptLog) load(ctx context.Context) error {
 	l.dir.forgetVerified(l.ref)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.streams = make(map[string]*stream, len(r.streams))
 	for _, s := range r.streams {
-		l.streams[s.Name] = newStream(s)
+		l.know(newStream(s))
 	}
 	l.bases, l.end, l.durable = r.bases, r.end, r.end
-	l.pending, l.dirty, l.headSize, l.err, l.stopping = nil, nil, 0, nil, false
+	l.pending, l.dirty, l.headSize, l.err = nil, nil, 0, nil
 	l.heldLines, l.heldBytes = 0, 0
-	l.looking, l.yielding = false, false
-	l.done = make(chan struct{})
+	l.looking, l.yielding, l.leaving = false, false, false
 	l.loaded = true
-	go l.commit()
 	return nil
 }
 
-// find reads the log back, and opens what is to be written.
+// find reads the log back, and where the root is shared, opens what is to be written. Where
+// it is not, that is opened, or created, with the first batch, so that a call without lines
+// leaves nothing behind.
 func (l *attemptLog) find(ctx context.Context) (*recovered, error) {
 	if l.dir.opts.Shared {
 		return l.loadShared(ctx)
@@ -159,32 +159,25 @@ func (l *attemptLog) find(ctx context.Context) (*recovered, error) {
 			return nil, err
 		}
 	}
-	return r, l.reopen(r)
-}
-
-// reopen opens the last segment for appending. The first one is created with the
-// first batch, so that a call without lines leaves nothing behind.
-func (l *attemptLog) reopen(r *recovered) error {
-	l.file, l.base, l.records = nil, 0, 0
-	if len(r.bases) == 0 {
-		return nil
+	l.base = 0
+	if len(r.bases) > 0 {
+		l.base = r.bases[len(r.bases)-1]
 	}
-	l.base = r.bases[len(r.bases)-1]
 	l.records = l.base
-	var err error
-	l.file, err = l.dir.openFile(filepath.Join(l.path, segmentName(l.base)), appendFlags)
-	return err
+	return r, nil
 }
 
-// unload ends the committer after what is queued, and closes the file. After a
+// unload waits until what is queued is written, and closes the file. After a
 // failure it takes the unsynced bytes away. The caller has the life token.
 func (l *attemptLog) unload() {
 	l.mu.Lock()
-	l.stopping = true
-	l.work.Signal()
-	l.mu.Unlock()
-	<-l.done
-	l.mu.Lock()
+	for l.committing {
+		calm := l.calm.wait()
+		l.mu.Unlock()
+		<-calm
+		l.mu.Lock()
+	}
+	l.leaving = true
 	failed, durable := l.err != nil, l.durable
 	l.mu.Unlock()
 	if l.dir.opts.Shared {
@@ -200,12 +193,7 @@ func (l *attemptLog) unload() {
 
 // leave closes the file.
 func (l *attemptLog) leave(failed bool, durable int64) {
-	if l.file != nil {
-		if err := l.file.Close(); err != nil {
-			l.dir.opts.Logger.Warn("closing a log", "dir", l.path, "error", err)
-		}
-		l.file = nil
-	}
+	l.dir.files.leave(l)
 	if !failed {
 		l.dir.verify(l.ref, verified{durable, true, l.known()})
 		return
@@ -226,8 +214,16 @@ func (l *attemptLog) stream(name string) *stream {
 		return nil
 	}
 	s := newStream(streamState{Name: name})
-	l.streams[name] = s
+	l.know(s)
 	return s
+}
+
+// know has s be one of the log's streams. The lock is held.
+func (l *attemptLog) know(s *stream) {
+	if l.streams == nil {
+		l.streams = map[string]*stream{}
+	}
+	l.streams[s.Name] = s
 }
 
 // emit queues a record for w. The lock is held.
@@ -244,13 +240,13 @@ func (l *attemptLog) emitRaw(w *writer, raw []byte) {
 	l.queued(w, len(raw))
 }
 
-// grow makes pending ready to take a record, and wakes the committer for the first.
+// grow makes pending ready to take a record, and calls the committer for the first.
 func (l *attemptLog) grow() {
 	if l.pending == nil {
 		l.pending = takeBuffer()
 	}
 	if len(l.pending) == 0 {
-		l.work.Signal()
+		l.rouse()
 	}
 }
 

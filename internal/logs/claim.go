@@ -39,7 +39,7 @@ func (l *attemptLog) loadShared(ctx context.Context) (*recovered, error) {
 func (l *attemptLog) confirm(ctx context.Context) error {
 	l.mu.Lock()
 	l.looking = true
-	l.work.Signal()
+	l.rouse()
 	for l.looking || l.yielding {
 		looked := l.looked.wait()
 		l.mu.Unlock()

@@ -49,27 +49,32 @@ type batch struct {
 	progress []progress
 }
 
-// commit is the committer: it ends when the log is stopping and nothing is queued.
+// rouse has the committer see to what there is for it. The lock is held.
+func (l *attemptLog) rouse() {
+	if !l.committing && !l.leaving {
+		l.committing = true
+		go l.commit()
+	}
+}
+
+// commit is the committer: it ends when nothing is queued.
 func (l *attemptLog) commit() {
-	defer close(l.done)
 	for {
 		l.mu.Lock()
-		for len(l.pending) == 0 && !l.stopping && !l.looking {
-			l.idle()
-			l.work.Wait()
-		}
-		if l.looking {
+		switch {
+		case l.looking:
 			l.look()
 			l.mu.Unlock()
 			continue
-		}
-		if len(l.pending) == 0 || l.err != nil {
-			stop := l.stopping
-			l.pending = l.pending[:0]
+		case len(l.pending) == 0:
+			l.idle()
+			l.committing = false
+			l.calm.wake()
 			l.mu.Unlock()
-			if stop {
-				return
-			}
+			return
+		case l.err != nil:
+			l.pending = nil
+			l.mu.Unlock()
 			continue
 		}
 		b, err := l.take()
@@ -101,10 +106,10 @@ func (l *attemptLog) take() (batch, error) {
 		})
 	}
 	l.dirty = l.dirty[:0]
-	for w := range l.writers {
+	for _, w := range l.writers {
 		w.flying, w.waiting = w.waiting, tally{}
 	}
-	if b.roll || l.file == nil {
+	if b.roll || len(l.bases) == 0 {
 		l.records = b.start + int64(l.headSize)
 	}
 	l.pending, l.headSize = nil, 0
@@ -131,10 +136,29 @@ func (l *attemptLog) write(b *batch) error {
 	if l.dir.opts.Shared {
 		return l.writeShared(b)
 	}
-	if b.roll || l.file == nil {
-		if err := l.newSegment(b.start); err != nil {
-			return err
-		}
+	l.file = l.dir.files.begin(l)
+	defer func() {
+		l.dir.files.end(l, l.file)
+		l.file = nil
+	}()
+	err := l.writeAlone(b)
+	if err != nil && l.file != nil { // it is not known what it holds
+		err = errors.Join(err, l.file.Close())
+		l.file = nil
+	}
+	return err
+}
+
+// writeAlone is write where nobody else has the root.
+func (l *attemptLog) writeAlone(b *batch) (err error) {
+	switch {
+	case b.roll || len(l.bases) == 0:
+		err = l.newSegment(b.start)
+	case l.file == nil:
+		l.file, err = l.dir.openFile(filepath.Join(l.path, segmentName(l.base)), appendFlags)
+	}
+	if err != nil {
+		return err
 	}
 	if _, err := l.file.Write(b.buf); err != nil {
 		return err
@@ -142,6 +166,7 @@ func (l *attemptLog) write(b *batch) error {
 	return l.file.Sync()
 }
 
+// newSegment begins a segment in place of the one that was written, which is synced.
 func (l *attemptLog) newSegment(base int64) error {
 	if l.file != nil {
 		err := l.file.Close()
@@ -149,8 +174,11 @@ func (l *attemptLog) newSegment(base int64) error {
 		if err != nil {
 			return err
 		}
-	} else if err := makeDir(l.dir.opts.Root, l.rel); err != nil {
-		return err
+	}
+	if len(l.bases) == 0 {
+		if err := makeDir(l.dir.opts.Root, l.rel); err != nil {
+			return err
+		}
 	}
 	f, err := l.dir.openFile(filepath.Join(l.path, segmentName(base)), createFlags)
 	if err != nil {
@@ -172,11 +200,11 @@ func (l *attemptLog) settle(b *batch, err error) {
 	}
 	if err != nil {
 		l.err = fmt.Errorf("write log: %w", err)
-		for w := range l.writers {
+		for _, w := range l.writers {
 			if w.err == nil && (w.end > l.durable || w == l.active) {
 				w.err = l.err
 			}
-			w.wake()
+			w.space.wake()
 		}
 		return
 	}
@@ -189,9 +217,9 @@ func (l *attemptLog) settle(b *batch, err error) {
 			}
 		}
 	}
-	for w := range l.writers {
+	for _, w := range l.writers {
 		w.queue.add(-w.flying.lines, -w.flying.bytes)
 		w.flying = tally{}
-		w.wake()
+		w.space.wake()
 	}
 }

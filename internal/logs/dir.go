@@ -34,6 +34,7 @@ type Options struct {
 	HoldLines    int   // lines of an attempt that wait above holes; 1024
 	HoldBytes    int   // and their bytes; 1 MiB
 	MaxStreams   int   // streams of an attempt that are told apart; 256
+	OpenFiles    int   // segments that are open to be written at a time, unless Root is shared; 256
 }
 
 func (o *Options) complete() error {
@@ -58,7 +59,7 @@ func (o *Options) complete() error {
 	for _, size := range []struct {
 		value *int
 		def   int
-	}{{&o.QueueLines, 8192}, {&o.QueueBytes, 1 << 20}, {&o.HoldLines, 1024}, {&o.HoldBytes, 1 << 20}, {&o.MaxStreams, 256}} {
+	}{{&o.QueueLines, 8192}, {&o.QueueBytes, 1 << 20}, {&o.HoldLines, 1024}, {&o.HoldBytes, 1 << 20}, {&o.MaxStreams, 256}, {&o.OpenFiles, 256}} {
 		if *size.value == 0 {
 			*size.value = size.def
 		}
@@ -85,6 +86,7 @@ type Dir struct {
 	opts     Options
 	openFile func(path string, flag int) (file, error)
 	seed     maphash.Seed
+	files    *files // where Root is not shared
 
 	mu       sync.Mutex
 	closed   bool
@@ -131,7 +133,7 @@ func NewDir(opts Options) (*Dir, error) {
 		return nil, fmt.Errorf("log directory: %w", err)
 	}
 	d := &Dir{
-		opts: opts, openFile: openFile, seed: maphash.MakeSeed(),
+		opts: opts, openFile: openFile, seed: maphash.MakeSeed(), files: newFiles(opts.OpenFiles, opts.Logger),
 		logs: map[Ref]*attemptLog{}, writers: map[*writer]struct{}{},
 		verified: map[Ref]verified{}, suspects: map[Ref]int64{},
 		patience: defaultPatience, foreign: map[Ref]*foreign{}, stop: make(chan struct{}), alone: make(chan struct{}),
@@ -210,7 +212,7 @@ func (d *Dir) register(w *writer) (bool, error) {
 		return false, nil
 	}
 	d.writers[w] = struct{}{}
-	l.writers[w] = struct{}{}
+	l.writers = append(l.writers, w)
 	if w.numbers {
 		l.active = w
 	}

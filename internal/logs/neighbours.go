@@ -102,7 +102,7 @@ func (d *Dir) answerRings(all bool) {
 			l.mu.Lock()
 			if l.loaded {
 				l.looking = true
-				l.work.Signal()
+				l.rouse()
 			}
 			l.mu.Unlock()
 		}

@@ -175,7 +175,7 @@ func (d *Dir) writing(ref Ref) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for w := range l.writers {
+	for _, w := range l.writers {
 		if !w.over {
 			return true
 		}

@@ -22,7 +22,7 @@ const (
 	maxKnownHoles   = 8 // of all its streams
 )
 
-// known is what there is to know of a log whose committer has ended well; nil where that is
+// known is what there is to know of a log that was written to the end, and well; nil where that is
 // too much to be remembered.
 func (l *attemptLog) known() *recovered {
 	l.mu.Lock()

@@ -235,7 +235,7 @@ func (l *attemptLog) giveUp() {
 	l.supersede()
 }
 
-// idle is what the committer does before it waits. The lock is held.
+// idle is what the committer does before it ends. The lock is held.
 func (l *attemptLog) idle() {
 	if l.yielding {
 		l.yield()
@@ -258,22 +258,19 @@ func (l *attemptLog) yield() {
 func (l *attemptLog) lose() {
 	l.err = errTakenOver
 	l.supersede()
-	for w := range l.writers {
+	for _, w := range l.writers {
 		if w.err == nil && w.end > l.durable {
 			w.err = l.err
 		}
-		w.wake()
+		w.space.wake()
 	}
 	l.changed.wake()
 }
 
 // supersede has the writers take no more. The lock is held.
 func (l *attemptLog) supersede() {
-	for w := range l.writers {
-		if !w.over {
-			w.over = true
-			close(w.superseded)
-		}
+	for _, w := range l.writers {
+		w.supersede()
 	}
 	l.changed.wake()
 }

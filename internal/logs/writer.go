@@ -3,6 +3,7 @@ package logs
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/neochaotic/leoflow/internal/domain"
@@ -36,36 +37,53 @@ type writer struct {
 	log     *attemptLog
 	numbers bool // an OpenLines; else lines are stored unnumbered, beside the call's
 
-	ready, space chan struct{} // hold one value
-	superseded   chan struct{}
-	ended        chan struct{}
-	closing      sync.Once
-	closeErr     error
+	closing  sync.Once
+	closeErr error
+
+	ready, superseded chan struct{} // made once somebody asks for them
+	announced         bool          // ready is to hold a value
+	space             notifier      // for an Append that waits
 
 	end     int64 // position after the last record queued
 	queue   tally // not durable yet: bounds Append
 	waiting tally // of queue, not taken by the committer
 	flying  tally // of queue, in the batch under way
 	err     error // sticky: lines were lost
-	over    bool  // superseded is closed
-	closed  bool  // ended is closed
+	over    bool  // superseded is closed, or to be
+	closed  bool
 	slots   []ackSlot
 	process process
 }
 
 func newWriter(l *attemptLog, numbers bool) *writer {
-	return &writer{
-		log: l, numbers: numbers,
-		ready: make(chan struct{}, 1), space: make(chan struct{}, 1),
-		superseded: make(chan struct{}), ended: make(chan struct{}),
-	}
+	return &writer{log: l, numbers: numbers}
 }
 
 // Ready implements [LineWriter].
-func (w *writer) Ready() <-chan struct{} { return w.ready }
+func (w *writer) Ready() <-chan struct{} {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	if w.ready == nil {
+		w.ready = make(chan struct{}, 1)
+		if w.announced {
+			w.ready <- struct{}{}
+		}
+	}
+	return w.ready
+}
 
 // Superseded implements [LineWriter].
-func (w *writer) Superseded() <-chan struct{} { return w.superseded }
+func (w *writer) Superseded() <-chan struct{} {
+	w.log.mu.Lock()
+	defer w.log.mu.Unlock()
+	if w.superseded == nil {
+		w.superseded = make(chan struct{})
+		if w.over {
+			close(w.superseded)
+		}
+	}
+	return w.superseded
+}
 
 // WriteEvent implements [LogWriter].
 func (w *writer) WriteEvent(e Event) error {
@@ -120,12 +138,11 @@ func (w *writer) awaitSpace(ctx context.Context) error {
 		if w.queue.lines < opts.QueueLines && w.queue.bytes < opts.QueueBytes {
 			return nil
 		}
+		space := w.space.wait()
 		w.log.mu.Unlock()
 		var err error
 		select {
-		case <-w.space:
-		case <-w.superseded:
-		case <-w.ended:
+		case <-space:
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -180,16 +197,27 @@ func (w *writer) forget(s *stream) {
 	w.slots[s.slot] = ackSlot{name: s.Name, epoch: s.epoch}
 }
 
-func (w *writer) announce() { signal(w.ready) }
-
-// wake lets a waiting Append look again.
-func (w *writer) wake() { signal(w.space) }
-
-func signal(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
+// announce tells of news. The lock is held.
+func (w *writer) announce() {
+	w.announced = true
+	if w.ready != nil {
+		select {
+		case w.ready <- struct{}{}:
+		default:
+		}
 	}
+}
+
+// supersede has w take no more. The lock is held.
+func (w *writer) supersede() {
+	if w.over {
+		return
+	}
+	w.over = true
+	if w.superseded != nil {
+		close(w.superseded)
+	}
+	w.space.wake()
 }
 
 // Acks implements [LineWriter]. After a failure there are none.
@@ -222,7 +250,7 @@ func (w *writer) close() error {
 		w.flush()
 	}
 	w.closed = true
-	close(w.ended)
+	w.space.wake()
 	end := w.end
 	l.mu.Unlock()
 
@@ -233,7 +261,7 @@ func (w *writer) close() error {
 		w.err = err
 	}
 	err = w.err
-	delete(l.writers, w)
+	l.writers = slices.DeleteFunc(l.writers, func(other *writer) bool { return other == w })
 	if l.active == w {
 		l.active = nil
 	}
@@ -272,8 +300,7 @@ func (l *attemptLog) takeOver(ctx context.Context) error {
 		if old.refusal() == nil {
 			old.flush()
 		}
-		old.over = true
-		close(old.superseded)
+		old.supersede()
 		l.changed.wake()
 	}
 	end := old.end
