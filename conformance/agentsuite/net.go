@@ -48,11 +48,14 @@ func netTrials(outage time.Duration) []trial {
 
 // unavailable wants an agent to wait ever longer between its tries of a method.
 func (s *scene) unavailable(method string) {
-	next := s
+	launched := s
 	waits, ok := anyGrow(func() []time.Duration {
-		got := next.triedAgain(method)
+		if launched == nil {
+			launched = s.another()
+		}
+		got := launched.triedAgain(method)
 		s.Note("the waits were %v", got)
-		next = s.another()
+		launched = nil
 		return got
 	})
 	if !ok {

@@ -111,8 +111,8 @@ func termsOf(token string) terms {
 	return claims
 }
 
-// undue is the time before which a token of these terms is not due, as [terms.due] has it;
-// without any it is long ago.
+// undue is the time until which a token of these terms is not due: half of its life; without
+// any it is long ago.
 func (t terms) undue() time.Time {
 	from, until := time.Unix(t.IssuedAt, 0), time.Unix(t.ExpiresAt, 0)
 	return until.Add(-until.Sub(from) / 2)
@@ -121,8 +121,7 @@ func (t terms) undue() time.Time {
 // due reports whether a token of these terms is due for renewal, and until when the
 // renewed one would last.
 func (t terms) due(now time.Time) (expires time.Time, due bool) {
-	from, until := time.Unix(t.IssuedAt, 0), time.Unix(t.ExpiresAt, 0)
-	if t.Seconds < 1 || until.Sub(now) >= until.Sub(from)/2 {
+	if t.Seconds < 1 || !now.After(t.undue()) {
 		return time.Time{}, false
 	}
 	expires = now.Add(time.Duration(t.Seconds) * time.Second)

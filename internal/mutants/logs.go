@@ -125,7 +125,6 @@ var logMutants = []Mutant{
 					if got, ok := reply.(*conformancev1.PrepareAttemptResponse); ok && err == nil {
 						ref := got.GetAttempt()
 						s.keep(key(ref.GetTenantId(), ref.GetRunId(), ref.GetTaskId()), got.GetToken())
-						s.give(got)
 					}
 					return reply, err
 				},

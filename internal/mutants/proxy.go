@@ -161,7 +161,11 @@ func (s *server) pass(full string, method protoreflect.MethodDescriptor, c *call
 	ctx := metadata.NewOutgoingContext(c.ctx, c.md)
 	reply := message(method.Output())
 	if !method.IsStreamingServer() {
-		return reply, conn.Invoke(ctx, full, c.request, reply)
+		err := conn.Invoke(ctx, full, c.request, reply)
+		if got, ok := reply.(*conformancev1.PrepareAttemptResponse); ok && err == nil {
+			s.keep("given Bearer "+got.GetToken(), true)
+		}
+		return reply, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -331,12 +335,8 @@ func authorizationOf(md metadata.MD) string {
 // tokenOf is the token that metadata carries, also one without its scheme; empty: none.
 func tokenOf(md metadata.MD) string { return strings.TrimPrefix(authorizationOf(md), "Bearer ") }
 
-// give remembers the token of an attempt that was prepared.
-func (s *server) give(got *conformancev1.PrepareAttemptResponse) {
-	s.keep("given Bearer "+got.GetToken(), true)
-}
-
-// gave reports whether a call comes with such a token, as it was given.
+// gave reports whether a call comes with the token of an attempt that was prepared, as it
+// was given.
 func (s *server) gave(md metadata.MD) bool { return s.recall("given "+authorizationOf(md)) != nil }
 
 func withToken(md metadata.MD, token string) metadata.MD {
