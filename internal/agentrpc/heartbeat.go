@@ -81,7 +81,7 @@ func (s *Server) askPromptly(ctx context.Context, id auth.AgentIdentity, until t
 // renewed returns a token to use instead of the presented one; empty: none is due,
 // or none can be made, and the presented one works until its end.
 func (s *Server) renewed(ctx context.Context, id auth.AgentIdentity) string {
-	if s.renewer == nil || s.now().Before(interceptor.CallFrom(ctx).Undue) {
+	if s.renewer == nil || s.now().Before(interceptor.CallFrom(ctx).Undue()) {
 		return ""
 	}
 	token, err := s.renewer.RenewAgent(presentedToken(ctx), id)

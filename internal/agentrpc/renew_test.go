@@ -61,9 +61,8 @@ func TestToken1NobodyIsAskedToRenewATokenThatIsNotDue(t *testing.T) {
 	for at, want := range map[time.Time]string{due.Add(-1): "", due: "renewed"} {
 		r := newRenewingRig()
 		r.SetClock(func() time.Time { return at })
-		r.guard.AuthenticateAttempt = func(string) (*auth.AgentIdentity, time.Time, error) {
-			id := testIdentity
-			return &id, due, nil
+		r.guard.AuthenticateAttempt = func(string) (*auth.Bearer, error) {
+			return &auth.Bearer{AgentIdentity: testIdentity, Undue: due}, nil
 		}
 		if got := r.beat(t, good(t)).GetRenewedToken(); got != want || r.count("RenewAgent") != len(want)/len("renewed") {
 			t.Errorf("at %v: renewed %q, asked %d times", at, got, r.count("RenewAgent"))

@@ -59,11 +59,13 @@ func (t *Tokens) MintAttempt(id AgentIdentity, launched time.Time, timeout time.
 // Whether the attempt is live is for the caller to know (TOKEN-1).
 func (t *Tokens) RenewAgent(token string, id AgentIdentity) (string, error) {
 	now := t.now()
-	seen, known := t.recall(digestOf(token))
-	if !known {
-		seen.terms = termsOf(token)
+	var terms terms
+	if b := t.recall(digestOf(token)); b != nil {
+		terms = b.terms
+	} else {
+		terms = termsOf(token)
 	}
-	expires, due := seen.terms.due(now)
+	expires, due := terms.due(now)
 	if !due {
 		return "", nil
 	}
@@ -76,7 +78,7 @@ func (t *Tokens) RenewAgent(token string, id AgentIdentity) (string, error) {
 	if *verified != id {
 		return "", fmt.Errorf("%w: presented for another attempt than it names", ErrRefused)
 	}
-	renewed, _, err := t.mintLeased(id, now, expires, seen.terms.lease)
+	renewed, _, err := t.mintLeased(id, now, expires, terms.lease)
 	return renewed, err
 }
 

@@ -138,12 +138,12 @@ func TestToken2NothingIsRenewedBeforeATokenSaysSo(t *testing.T) {
 		tok := newTimed(t, first)
 		tok.at = now.Add(after)
 		for range 2 {
-			id, undue, err := tok.AuthenticateAttempt(token)
-			if err != nil || *id != agent {
-				t.Fatalf("after %v: %v, %v", after, id, err)
+			b, err := tok.AuthenticateAttempt(token)
+			if err != nil || b.AgentIdentity != agent {
+				t.Fatalf("after %v: %v, %v", after, b, err)
 			}
-			if early := tok.at.Before(undue); early != want || early && tok.renew(t, token, after) != "" {
-				t.Errorf("after %v: not due before %v", after, undue)
+			if early := tok.at.Before(b.Undue); early != want || early && tok.renew(t, token, after) != "" {
+				t.Errorf("after %v: not due before %v", after, b.Undue)
 			}
 		}
 	}

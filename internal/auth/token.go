@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,8 +30,9 @@ const maxTokenBytes = 16 * 1024
 type Tokens struct {
 	keys   *Keys
 	clock  func() time.Time
-	latest atomic.Int64 // that the clock ever told, in Unix nanoseconds
+	latest atomic.Int64 // that the clock ever told, in Unix seconds
 	known  *known
+	times  *jwt.Validator
 }
 
 // NewTokens returns tokens signed with keys. now is the clock; nil: the system's.
@@ -41,14 +41,16 @@ func NewTokens(keys *Keys, now func() time.Time) *Tokens {
 		now = time.Now
 	}
 	t := &Tokens{keys: keys, clock: now}
-	t.known = t.newKnown()
+	t.known = newKnown(maxKnown)
+	t.times = jwt.NewValidator(jwt.WithExpirationRequired(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(t.now))
 	return t
 }
 
-// now returns the time, and remembers the latest there was.
+// now returns the time, and remembers the latest there was, by the second: what every call
+// writes is in the cache of one processor at a time.
 func (t *Tokens) now() time.Time {
 	now := t.clock()
-	for told := now.UnixNano(); ; {
+	for told := now.Unix(); ; {
 		latest := t.latest.Load()
 		if told <= latest || t.latest.CompareAndSwap(latest, told) {
 			return now
@@ -56,11 +58,11 @@ func (t *Tokens) now() time.Time {
 	}
 }
 
-// issued reports whether a token can have been made by now. A clock that is set back
-// makes nothing from the future of what was good a moment ago: else every agent would
-// be refused at once.
-func (t *Tokens) issued(at *jwt.NumericDate) bool {
-	return at == nil || !at.After(time.Unix(0, t.latest.Load()).Add(Leeway))
+// issued reports whether a token can have been made by now, in Unix seconds. A clock that is
+// set back makes nothing from the future of what was good a moment ago: else every agent
+// would be refused at once.
+func (t *Tokens) issued(at int64) bool {
+	return at <= t.latest.Load()+int64(Leeway/time.Second)
 }
 
 type agentClaims struct {
@@ -105,29 +107,28 @@ func (t *Tokens) MintOperator(id OperatorIdentity, life time.Duration) (string, 
 // AuthenticateAgent returns the identity in an agent token. Every failure matches
 // [ErrRefused]; its text is for the log only (AUTH-2, AUTH-3, AUTH-4).
 func (t *Tokens) AuthenticateAgent(token string) (*AgentIdentity, error) {
-	id, _, err := t.AuthenticateAttempt(token)
-	return id, err
+	b, err := t.AuthenticateAttempt(token)
+	if err != nil {
+		return nil, err
+	}
+	own := b.AgentIdentity // nobody else's to change
+	return &own, nil
 }
 
-// AuthenticateAttempt is [Tokens.AuthenticateAgent], and tells before when no renewal of the
-// token is due: who asks [Tokens.RenewAgent] before then gets none.
-func (t *Tokens) AuthenticateAttempt(token string) (id *AgentIdentity, undue time.Time, err error) {
+// AuthenticateAttempt is [Tokens.AuthenticateAgent], and returns all that is known of the token.
+func (t *Tokens) AuthenticateAttempt(token string) (*Bearer, error) {
 	digest := digestOf(token)
-	seen, good := t.recall(digest)
-	if !good {
-		if seen, err = t.learn(digest, token); err != nil {
-			return nil, time.Time{}, err
-		}
+	if b := t.recall(digest); b != nil {
+		return b, nil
 	}
-	own := seen.id // nobody else's to change
-	return &own, seen.terms.undue(), nil
+	return t.learn(digest, token)
 }
 
 // learn verifies an agent token, and remembers it.
-func (t *Tokens) learn(digest [sha256.Size]byte, token string) (knownAgent, error) {
+func (t *Tokens) learn(digest digest, token string) (*Bearer, error) {
 	var claims agentClaims
 	if err := t.verify(token, AgentAudience, &claims, &claims.RegisteredClaims); err != nil {
-		return knownAgent{}, err
+		return nil, err
 	}
 	id := AgentIdentity{
 		TaskInstanceID: claims.Subject,
@@ -135,7 +136,7 @@ func (t *Tokens) learn(digest [sha256.Size]byte, token string) (knownAgent, erro
 		TryNumber: claims.TryNumber,
 	}
 	if err := id.complete(); err != nil {
-		return knownAgent{}, err
+		return nil, err
 	}
 	return t.remember(digest, token, id, &claims.RegisteredClaims), nil
 }

@@ -9,25 +9,22 @@ import (
 	"google.golang.org/grpc/metadata"
 
 	"github.com/neochaotic/leoflow/internal/auth"
-	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/policy"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
-// authenticate puts the caller's identity into the call, and its tenant into the
-// context (AUTH-1, AUTH-6). Which kind of token opens the method is read from its
-// policy (AUTH-7); a method without one is refused.
-func (g *Guard) authenticate(ctx context.Context, call *Call) (context.Context, error) {
+// authenticate puts the caller's identity into the call (AUTH-1). Which kind of token opens
+// the method is read from its policy (AUTH-7); a method without one is refused.
+func (g *Guard) authenticate(ctx context.Context, call *Call) error {
 	if call.authenticated {
-		return ctx, nil
+		return nil
 	}
-	if err := g.identify(ctx, call); err != nil {
-		return ctx, err
-	}
-	call.authenticated = true
-	return domain.WithTenant(ctx, call.tenant()), nil
+	err := g.identify(ctx, call)
+	call.authenticated = err == nil
+	return err
 }
 
+// tenant is the one in whose name the store is asked (AUTH-6): that of the token.
 func (c *Call) tenant() string {
 	switch {
 	case c.Agent != nil:
@@ -50,7 +47,7 @@ func (g *Guard) identify(ctx context.Context, call *Call) error {
 	}
 	switch method.Scope {
 	case policy.ScopeAgent:
-		call.Agent, err = verify(g.agentVerifier(call), token)
+		err = g.identifyAgent(call, token)
 	case policy.ScopeOperator:
 		call.Operator, err = verify(g.AuthenticateOperator, token)
 	default:
@@ -59,15 +56,16 @@ func (g *Guard) identify(ctx context.Context, call *Call) error {
 	return err
 }
 
-// agentVerifier is what verifies the agent's token of a call.
-func (g *Guard) agentVerifier(call *Call) func(string) (*auth.AgentIdentity, error) {
+func (g *Guard) identifyAgent(call *Call, token string) (err error) {
 	if g.AuthenticateAttempt == nil {
-		return g.AuthenticateAgent
+		call.Agent, err = verify(g.AuthenticateAgent, token)
+		return err
 	}
-	return func(token string) (id *auth.AgentIdentity, err error) {
-		id, call.Undue, err = g.AuthenticateAttempt(token)
-		return id, err
+	bearer, err := verify(g.AuthenticateAttempt, token)
+	if err == nil {
+		call.Agent, call.bearer = &bearer.AgentIdentity, bearer
 	}
+	return err
 }
 
 // verify asks a verifier. Whatever it says beyond an identity is a refusal.

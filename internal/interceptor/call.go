@@ -12,6 +12,8 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/policy"
 )
@@ -19,21 +21,38 @@ import (
 // Call is what is known about the RPC under way. The steps fill it in their order;
 // handlers read it. It belongs to the RPC's own goroutine.
 type Call struct {
-	Method    string // "/package.Service/Method"
-	RequestID string // empty without the chain
-	// One of them, once authenticated.
+	Method string // "/package.Service/Method"
+	// One of them, once authenticated. They are shared with other calls: read only.
 	Agent    *auth.AgentIdentity
 	Operator *auth.OperatorIdentity
-	// Undue is the time before which the agent's token is not renewed; zero: nobody knows.
-	Undue time.Time
 
-	method        *method // nil without the chain
-	told          bool    // the header says the request id
-	mapped        bool    // errors and panics are turned into statuses further out
+	chosen        string       // the request id, where it is not drawn
+	drawn         uuid.UUID    // the request id otherwise; none: there is no chain
+	bearer        *auth.Bearer // who presented the agent's token; nil: only Agent is known
+	method        *method      // nil without the chain
+	told          bool         // the header says the request id
+	mapped        bool         // errors and panics are turned into statuses further out
 	authenticated bool
 	allowed       bool
 	validated     bool // each message is validated as it arrives
 	overRate      bool // refused as one of too many, so that its line in the log is, too
+}
+
+// RequestID is the name of the call; empty without the chain. It is only made a text of for
+// who reads it: hardly ever.
+func (c *Call) RequestID() string {
+	if c.drawn == uuid.Nil {
+		return c.chosen
+	}
+	return c.drawn.String()
+}
+
+// Undue is the time before which the agent's token is not renewed; zero: nobody knows.
+func (c *Call) Undue() time.Time {
+	if c.bearer == nil {
+		return time.Time{}
+	}
+	return c.bearer.Undue
 }
 
 // passed reports whether the chain has done all that it does before a handler.

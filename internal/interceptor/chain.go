@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/google/uuid"
 	"google.golang.org/grpc"
 
 	"github.com/neochaotic/leoflow/internal/policy"
@@ -19,7 +20,7 @@ type Chain struct {
 	// Authenticated is told of each call whose caller is known; nil: nobody is.
 	Authenticated func(context.Context)
 
-	newID func() string // makes request ids; nil: newRequestID
+	newID func() uuid.UUID // draws request ids; nil: newRequestID
 }
 
 // links is the chain, outermost first. Tracing, where it is on, is a stats handler
@@ -61,30 +62,30 @@ func (c Chain) through(links []step) *passage {
 }
 
 func (c Chain) recovery() step {
-	return step{rescue: func(ctx context.Context, p *pass, panicked any) error {
-		return recovered(ctx, c.Logger, p.full, panicked)
+	return step{rescue: func(p *pass, panicked any) error {
+		return recovered(p, c.Logger, p.method.full, panicked)
 	}}
 }
 
 func (c Chain) logging() step {
-	return step{leave: func(ctx context.Context, p *pass, err error) error {
-		c.finished(ctx, p, err)
+	return step{leave: func(p *pass, err error) error {
+		c.finished(p, err)
 		return err
 	}}
 }
 
 func (c Chain) metrics() step {
 	return step{
-		enter: func(ctx context.Context, p *pass) (context.Context, error) {
+		enter: func(p *pass) error {
 			p.method.meters().started.Inc()
-			return ctx, nil
+			return nil
 		},
 		message: func(p *pass, _ any) error {
 			p.method.meters().received.Inc()
 			return nil
 		},
 		sent: func(p *pass) { p.method.meters().sent.Inc() },
-		leave: func(_ context.Context, p *pass, err error) error {
+		leave: func(p *pass, err error) error {
 			meters := p.method.meters()
 			if p.unary && err == nil {
 				meters.sent.Inc()
@@ -98,14 +99,14 @@ func (c Chain) metrics() step {
 // status maps errors and panics of everything further in.
 func (c Chain) status() step {
 	return step{
-		enter: func(ctx context.Context, _ *pass) (context.Context, error) {
-			CallFrom(ctx).mapped = true
-			return ctx, nil
+		enter: func(p *pass) error {
+			p.current().mapped = true
+			return nil
 		},
-		rescue: func(ctx context.Context, _ *pass, panicked any) error {
-			return c.Guard.Panicked(ctx, CallFrom(ctx), panicked)
+		rescue: func(p *pass, panicked any) error {
+			return c.Guard.Panicked(p, p.current(), panicked)
 		},
-		leave: func(ctx context.Context, p *pass, err error) error {
+		leave: func(p *pass, err error) error {
 			if err == nil {
 				return nil
 			}
@@ -113,45 +114,47 @@ func (c Chain) status() step {
 				// Health and reflection are grpc's own, and so are their statuses.
 				err = rpcstatus.Transport(err)
 			}
-			return c.Guard.mapError(ctx, CallFrom(ctx), err)
+			return c.Guard.mapError(p, p.current(), err)
 		},
 	}
 }
 
 func (c Chain) authenticate() step {
-	return step{governed: true, enter: func(ctx context.Context, _ *pass) (context.Context, error) {
-		ctx, err := c.Guard.authenticate(ctx, CallFrom(ctx))
-		if err == nil && c.Authenticated != nil {
-			c.Authenticated(ctx)
+	return step{governed: true, enter: func(p *pass) error {
+		call := p.current()
+		if err := c.Guard.authenticate(p, call); err != nil {
+			return err
 		}
-		return ctx, err
+		p.Tenant = call.tenant()
+		if c.Authenticated != nil {
+			c.Authenticated(p)
+		}
+		return nil
 	}}
 }
 
 func (c Chain) policy() step {
-	return step{governed: true, enter: func(ctx context.Context, _ *pass) (context.Context, error) {
-		return ctx, c.Guard.allow(CallFrom(ctx))
-	}}
+	return step{governed: true, enter: func(p *pass) error { return c.Guard.allow(p.current()) }}
 }
 
 func (c Chain) rates() step {
-	return step{governed: true, enter: func(ctx context.Context, p *pass) (context.Context, error) {
+	return step{governed: true, enter: func(p *pass) error {
 		if c.Rates == nil || p.method.policy.Rate == policy.NoRate {
-			return ctx, nil
+			return nil
 		}
-		call := CallFrom(ctx)
-		err := c.Rates.admit(ctx, p.method.policy.Rate, call.Agent, c.Logger)
+		call := p.current()
+		err := c.Rates.admit(p, p.method.policy.Rate, call.Agent, c.Logger)
 		call.overRate = err != nil
-		return ctx, err
+		return err
 	}}
 }
 
 func (c Chain) validation() step {
 	return step{
 		governed: true,
-		enter: func(ctx context.Context, _ *pass) (context.Context, error) {
-			CallFrom(ctx).validated = true
-			return ctx, nil
+		enter: func(p *pass) error {
+			p.current().validated = true
+			return nil
 		},
 		message: func(_ *pass, message any) error { return validate(message) },
 	}

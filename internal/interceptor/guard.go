@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/neochaotic/leoflow/internal/auth"
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/policy"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
@@ -23,8 +23,8 @@ type Guard struct {
 	AuthenticateAgent    func(token string) (*auth.AgentIdentity, error)
 	AuthenticateOperator func(token string) (*auth.OperatorIdentity, error)
 	// AuthenticateAttempt, where it is not nil, is asked instead of AuthenticateAgent, and
-	// tells as well before when the token is not renewed.
-	AuthenticateAttempt func(token string) (id *auth.AgentIdentity, undue time.Time, err error)
+	// tells as well what else is known of the token.
+	AuthenticateAttempt func(token string) (*auth.Bearer, error)
 	// AllowPlaintext lets RPCs that need a confidential channel through on any
 	// channel: the operator said so (SECRET-1).
 	AllowPlaintext bool
@@ -114,13 +114,13 @@ func (g *Guard) run(ctx context.Context, method string, body func(context.Contex
 			err = g.mapError(ctx, call, err)
 		}()
 	}
-	if ctx, err = g.authenticate(ctx, call); err != nil {
+	if err = g.authenticate(ctx, call); err != nil {
 		return err
 	}
 	if err = g.allow(call); err != nil {
 		return err
 	}
-	return body(ctx, call)
+	return body(domain.WithTenant(ctx, call.tenant()), call)
 }
 
 // open asks for the service, then for the channel: the order of the contract.
@@ -136,7 +136,7 @@ func (g *Guard) open(ctx context.Context, call *Call, ready Ready) error {
 // Panicked logs a panic with its stack and returns the error that stands for it
 // (ERR-2). Handlers call it in the goroutines of their own, which nothing here guards.
 func (g *Guard) Panicked(ctx context.Context, call *Call, p any) error {
-	return logPanic(ctx, g.Log(), call.Method, call.RequestID, p)
+	return logPanic(ctx, g.Log(), call.Method, call.RequestID(), p)
 }
 
 func logPanic(ctx context.Context, logger *slog.Logger, method, requestID string, p any) error {
@@ -157,7 +157,7 @@ func (g *Guard) mapError(ctx context.Context, call *Call, err error) error {
 	if err == nil {
 		return nil
 	}
-	public := rpcstatus.From(ctx, err, call.RequestID)
+	public := rpcstatus.From(ctx, err, call.RequestID())
 	level := slog.LevelDebug
 	switch {
 	case public.Code() == codes.Unavailable:
@@ -168,6 +168,6 @@ func (g *Guard) mapError(ctx context.Context, call *Call, err error) error {
 		level = slog.LevelInfo
 	}
 	logSafely(ctx, g.Log(), level, "call failed",
-		"method", call.Method, "request_id", call.RequestID, "code", public.Code().String(), "cause", err.Error())
+		"method", call.Method, "request_id", call.RequestID(), "code", public.Code().String(), "cause", err.Error())
 	return public.Err()
 }

@@ -211,7 +211,7 @@ func TestBehindTheChainEachStepRunsOnce(t *testing.T) {
 		// It would be invalid, were it looked at again.
 		_, err := Unary(ctx, g, agentv1.AgentService_FetchXCom_FullMethodName, &agentv1.FetchXComRequest{}, nil,
 			func(_ context.Context, call *Call, _ *agentv1.FetchXComRequest) (*agentv1.FetchXComResponse, error) {
-				if call.Agent.TaskInstanceID != identity.TaskInstanceID || call.RequestID != "call-9" {
+				if call.Agent.TaskInstanceID != identity.TaskInstanceID || call.RequestID() != "call-9" {
 					t.Errorf("the handler sees %+v", call)
 				}
 				return nil, domain.ErrConflict

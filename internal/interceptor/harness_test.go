@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
@@ -153,7 +154,7 @@ type setup struct {
 	rates        *Rates
 	authenticate func(string) (*auth.AgentIdentity, error)
 	authorise    func(string) (*auth.OperatorIdentity, error)
-	newID        func() string
+	newID        func() uuid.UUID
 	agents       *agentService
 	control      *controlService
 }

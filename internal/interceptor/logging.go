@@ -1,7 +1,6 @@
 package interceptor
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
@@ -11,14 +10,14 @@ import (
 
 // finished writes one line for a finished call: method, code, duration, peer and
 // request id, never a payload, and of metadata nothing but the request id (AUTH-8).
-func (c Chain) finished(ctx context.Context, p *pass, err error) {
+func (c Chain) finished(p *pass, err error) {
 	code := codeOf(err)
 	level := levelOf(code)
-	call := CallFrom(ctx) // rather than of the pass: who logs has to be inside of what names the call
+	call := p.current()
 	if call.overRate {
 		level = slog.LevelDebug // the log is no way to starve the others; the first of them is told by Rates
 	}
-	if !c.Logger.Enabled(ctx, level) {
+	if !c.Logger.Enabled(p, level) {
 		return // as is the everyday: nothing is made of a line that nobody keeps
 	}
 	attrs := []slog.Attr{
@@ -29,19 +28,19 @@ func (c Chain) finished(ctx context.Context, p *pass, err error) {
 		slog.String("grpc.method_type", string(p.method.kind)),
 		slog.String("grpc.start_time", p.began.Format(time.RFC3339)),
 		slog.String("grpc.code", code.String()),
-		slog.String("request_id", call.RequestID),
+		slog.String("request_id", call.RequestID()),
 	}
-	if from, ok := peer.FromContext(ctx); ok {
+	if from, ok := peer.FromContext(p); ok {
 		attrs = append(attrs, slog.String("peer.address", from.Addr.String()))
 	}
-	if deadline, ok := ctx.Deadline(); ok {
+	if deadline, ok := p.Deadline(); ok {
 		attrs = append(attrs, slog.String("grpc.request.deadline", deadline.Format(time.RFC3339)))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.String("grpc.error", err.Error()))
 	}
 	attrs = append(attrs, slog.Float64("grpc.time_ms", float64(p.took())/float64(time.Millisecond)))
-	c.Logger.LogAttrs(ctx, level, "finished call", attrs...)
+	c.Logger.LogAttrs(p, level, "finished call", attrs...)
 }
 
 // levelOf keeps the everyday call out of the ordinary log: a thousand agents beat

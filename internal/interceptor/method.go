@@ -50,6 +50,7 @@ func kindOf(client, server bool) kind {
 
 // method is what the steps need to know of a method.
 type method struct {
+	full          string // as the transport has it
 	service, name string
 	kind          kind
 	exempt        bool
@@ -91,7 +92,7 @@ func (m *methods) make(full string, k kind) *method {
 	if !found {
 		service, name = "unknown", "unknown"
 	}
-	out := &method{service: service, name: name, kind: k, exempt: isExempt(service)}
+	out := &method{full: full, service: service, name: name, kind: k, exempt: isExempt(service)}
 	out.meters = sync.OnceValue(func() *meters { return m.metrics.of(out) })
 	return out
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/google/uuid"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -130,7 +131,7 @@ func checkOrder(t *testing.T, links func(Chain) []step) []string {
 		_, err := b.agent.PushXCom(b.asAgent(), invalidPush)
 		f.expect(b, "over the rate, invalid message", "PushXCom", err, codes.ResourceExhausted)
 	})
-	each(setup{newID: func() string { panic(secret) }}, func(b *bench) {
+	each(setup{newID: func() uuid.UUID { panic(secret) }}, func(b *bench) {
 		_, err := b.agent.Register(b.asAgent(), &agentv1.RegisterRequest{})
 		f.survived("panic in the request id", err)
 		f.survived("panic in the request id, stream", b.sendLogs(b.asAgent()))

@@ -20,26 +20,25 @@ const maxRequestIDBytes = 128
 // it back to who chose it, on every stream, and with every failure; a call that went well and
 // that nobody named is not looked for, and there are very many of them.
 func (c Chain) requestID() step {
-	name := c.newID
-	if name == nil {
-		name = newRequestID
+	draw := c.newID
+	if draw == nil {
+		draw = newRequestID
 	}
 	return step{
-		enter: func(ctx context.Context, p *pass) (context.Context, error) {
-			id := chosenRequestID(ctx)
-			chosen := id != ""
-			if !chosen {
-				id = name()
+		enter: func(p *pass) error {
+			p.call.Method, p.call.method, p.call.chosen = p.method.full, p.method, chosenRequestID(p)
+			if p.call.chosen == "" {
+				p.call.drawn = draw()
 			}
-			if chosen || !p.unary {
-				tellRequestID(ctx, id)
+			p.named = p.entered
+			if p.call.chosen != "" || !p.unary {
+				p.tellRequestID()
 			}
-			p.call = Call{Method: p.full, RequestID: id, method: p.method, told: chosen || !p.unary}
-			return withCall(ctx, &p.call), nil
+			return nil
 		},
-		leave: func(ctx context.Context, p *pass, err error) error {
+		leave: func(p *pass, err error) error {
 			if err != nil && !p.call.told {
-				tellRequestID(ctx, p.call.RequestID)
+				p.tellRequestID()
 			}
 			return err
 		},
@@ -48,18 +47,18 @@ func (c Chain) requestID() step {
 
 // tellRequestID fails only where the header is out already, and then costs the caller
 // nothing but the id.
-func tellRequestID(ctx context.Context, id string) {
-	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: []string{id}})
+func (p *pass) tellRequestID() {
+	_ = grpc.SetHeader(p, metadata.MD{requestIDKey: []string{p.call.RequestID()}})
+	p.call.told = true
 }
 
 // newRequestID is a random UUID. Nothing is kept by its being secret, so that it costs no
 // call of the system.
-func newRequestID() string {
-	var id uuid.UUID
+func newRequestID() (id uuid.UUID) {
 	binary.NativeEndian.PutUint64(id[:8], rand.Uint64()) //nolint:gosec // as above
 	binary.NativeEndian.PutUint64(id[8:], rand.Uint64()) //nolint:gosec // as above
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80      // version 4, of the usual variant
-	return id.String()
+	return id
 }
 
 // chosenRequestID returns the caller's own id if it can forge nothing in a log.

@@ -6,65 +6,78 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/neochaotic/leoflow/internal/domain"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
 )
 
-// step is one concern of the chain. Each function may be nil. The context of leave and rescue
-// is the one that the step's own enter returned.
+// step is one concern of the chain. Each function may be nil.
 type step struct {
 	// enter runs before what is further in, and may refuse the call.
-	enter func(context.Context, *pass) (context.Context, error)
+	enter func(*pass) error
 	// message runs for each message from the client, and may refuse it; sent for each
 	// that went to a client on a stream.
 	message func(*pass, any) error
 	sent    func(*pass)
 	// leave runs after what is further in, with its error, once enter has let the call
 	// through, and returns what becomes of the error.
-	leave func(context.Context, *pass, error) error
+	leave func(*pass, error) error
 	// rescue turns a panic further in into the error that leave is given. Without it the
 	// panic goes on outwards, past leave.
-	rescue func(context.Context, *pass, any) error
+	rescue func(*pass, any) error
 	// governed confines the step to methods that are under a policy.
 	governed bool
 }
 
-// mostSteps bounds the length of a chain.
-const mostSteps = 12
-
 // pass is one call's way through the steps, in a loop rather than by one interceptor in
-// another: a call is a goroutine of its own, and the stack of it grows by copying.
+// another: a call is a goroutine of its own, and the stack of it grows by copying. It is the
+// call's context as well, so that all that the chain makes of a call is one object.
 type pass struct {
-	steps    []step
-	entered  int
-	contexts [mostSteps]context.Context //nolint:containedctx // what each step made of the call's
-	full     string                     // the method's name as the transport has it
-	method   *method
-	began    time.Time
-	unary    bool
-	call     Call
+	domain.Tenanted
+	method  *method
+	steps   []step
+	entered int
+	named   int // the place of the step that gave the call its name; past all of them: none did
+	began   time.Time
+	unary   bool
+	call    Call
+}
+
+// Value implements [context.Context].
+func (p *pass) Value(key any) any {
+	if _, ours := key.(callKey); ours && p.call.Method != "" {
+		return &p.call
+	}
+	return p.Tenanted.Value(key)
+}
+
+// current is the call for the step that is entered or left; nil outside of what names it.
+func (p *pass) current() *Call {
+	if p.entered < p.named {
+		return nil
+	}
+	return &p.call
 }
 
 func (p *pass) took() time.Duration { return time.Since(p.began) }
 
-// enter goes through the steps from the outside in, and returns the context of what is
-// further in. Each sees the one message of a unary call as soon as it is entered.
-func (p *pass) enter(ctx context.Context, request any) (_ context.Context, err error) {
+// enter goes through the steps from the outside in. Each sees the one message of a unary
+// call as soon as it is entered.
+func (p *pass) enter(request any) error {
 	for i := range p.steps {
 		s := &p.steps[i]
 		if s.enter != nil {
-			if ctx, err = s.enter(ctx, p); err != nil {
-				return nil, err
+			if err := s.enter(p); err != nil {
+				return err
 			}
 		}
-		p.contexts[i] = ctx
 		p.entered++
 		if p.unary && s.message != nil {
 			if err := s.message(p, request); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
-	return ctx, nil
+	return nil
 }
 
 // taken shows the steps a message of a stream.
@@ -99,16 +112,16 @@ func (p *pass) back(panicked any, err error) (left any, out error) {
 	}()
 	for p.entered > 0 {
 		p.entered--
-		s, ctx := &p.steps[p.entered], p.contexts[p.entered]
+		s := &p.steps[p.entered]
 		if panicked != nil && s.rescue == nil {
 			continue
 		}
 		if panicked != nil {
-			err = s.rescue(ctx, p, panicked)
+			err = s.rescue(p, panicked)
 			panicked = nil
 		}
 		if s.leave != nil {
-			err = s.leave(ctx, p, err)
+			err = s.leave(p, err)
 		}
 	}
 	return panicked, err
@@ -130,27 +143,29 @@ func newPassage(steps []step, methods *methods) *passage {
 	return p
 }
 
-func (c *passage) begin(full string, k kind) *pass {
-	m := c.methods.of(full, k)
-	p := &pass{steps: c.all, full: full, method: m, began: time.Now(), unary: k == kindUnary}
+func (c *passage) begin(ctx context.Context, full string, k kind) *pass {
+	m, steps := c.methods.of(full, k), c.all
 	if m.exempt {
-		p.steps = c.exempt
+		steps = c.exempt
 	}
-	return p
+	return &pass{
+		Tenanted: domain.Tenanted{Context: ctx}, method: m, steps: steps, named: len(steps) + 1,
+		began: time.Now(), unary: k == kindUnary,
+	}
 }
 
 // unary is the steps as an interceptor.
 func (c *passage) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	p := c.begin(info.FullMethod, kindUnary)
+	p := c.begin(ctx, info.FullMethod, kindUnary)
 	defer func() {
 		if err = p.leave(recover(), err); err != nil {
 			resp = nil
 		}
 	}()
-	if ctx, err = p.enter(ctx, req); err != nil {
+	if err = p.enter(req); err != nil {
 		return nil, err
 	}
-	return handler(ctx, req)
+	return handler(p, req)
 }
 
 // stream is the steps as an interceptor for streams.
@@ -158,7 +173,7 @@ func (c *passage) stream(srv any, stream grpc.ServerStream, info *grpc.StreamSer
 	if srv == nil { // nobody serves the method: it is the transport that refuses it
 		return handler(srv, stream)
 	}
-	p := c.begin(info.FullMethod, kindOf(info.IsClientStream, info.IsServerStream))
+	p := c.begin(stream.Context(), info.FullMethod, kindOf(info.IsClientStream, info.IsServerStream))
 	defer func() { err = p.leave(recover(), err) }()
 	passing := &passingStream{ServerStream: stream, pass: p}
 	if err := passing.enterAside(); err != nil {
@@ -180,7 +195,7 @@ func (s *passingStream) enterAside() (err error) {
 				left, err = s.pass.back(panicked, nil)
 			}
 		}()
-		s.ctx, err = s.pass.enter(s.ServerStream.Context(), nil)
+		err = s.pass.enter(nil)
 	}()
 	<-done
 	if left != nil {
@@ -192,11 +207,10 @@ func (s *passingStream) enterAside() (err error) {
 // passingStream carries the context of the steps, and shows them each message.
 type passingStream struct {
 	grpc.ServerStream
-	ctx  context.Context //nolint:containedctx // a stream is the carrier of its context
 	pass *pass
 }
 
-func (s *passingStream) Context() context.Context { return s.ctx }
+func (s *passingStream) Context() context.Context { return s.pass }
 
 func (s *passingStream) RecvMsg(m any) error {
 	if err := s.ServerStream.RecvMsg(m); err != nil {
