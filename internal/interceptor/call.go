@@ -5,7 +5,7 @@
 // [Unary] or [Stream], which do what the call's context does not show as done.
 //
 // It may import internal/domain, internal/auth, internal/policy,
-// internal/rpcstatus, gen, grpc, and the libraries of metrics and of rates.
+// internal/rpcstatus, gen, grpc, and the libraries of metrics and of ids.
 package interceptor
 
 import (

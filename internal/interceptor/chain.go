@@ -143,7 +143,7 @@ func (c Chain) rates() step {
 			return nil
 		}
 		call := p.current()
-		err := c.Rates.admit(p, p.method.policy.Rate, call.Agent, c.Logger)
+		err := c.Rates.admit(p, p.method.policy.Rate, call, p.began, c.Logger)
 		call.overRate = err != nil
 		return err
 	}}

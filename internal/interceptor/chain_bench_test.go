@@ -35,11 +35,16 @@ func BenchmarkChain(b *testing.B) {
 		if n > 0 {
 			name = "to " + names[n-1]
 		}
-		b.Run(name, func(b *testing.B) { benchSteps(b, n) })
+		b.Run(name, func(b *testing.B) {
+			benchSteps(b, n, agentv1.AgentService_Heartbeat_FullMethodName, &agentv1.HeartbeatRequest{})
+		})
 	}
+	b.Run("all, of a push", func(b *testing.B) { // which is held against its tenant's rate as well
+		benchSteps(b, places, agentv1.AgentService_PushXCom_FullMethodName, &agentv1.PushXComRequest{Key: "k"})
+	})
 }
 
-func benchSteps(b *testing.B, n int) {
+func benchSteps(b *testing.B, n int, method string, req any) {
 	tokens := testTokens(b)
 	logger := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	chain := Chain{
@@ -47,10 +52,9 @@ func benchSteps(b *testing.B, n int) {
 		Metrics: NewMetrics(), Logger: logger, Rates: NewRates(1e6, 1e6),
 	}
 	through := chain.through(chain.links()[:n])
-	info := &grpc.UnaryServerInfo{FullMethod: agentv1.AgentService_Heartbeat_FullMethodName}
+	info := &grpc.UnaryServerInfo{FullMethod: method}
 	handler := func(context.Context, any) (any, error) { return nil, nil } // a handler that does nothing
 	callers := benchCallers(b, tokens)
-	req := &agentv1.HeartbeatRequest{}
 	b.ReportAllocs()
 	before := spent()
 	for i := 0; b.Loop(); i++ {

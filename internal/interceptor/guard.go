@@ -49,12 +49,19 @@ func Unary[Req, Resp any](
 	ctx context.Context, g *Guard, method string, req Req, ready Ready,
 	handle func(context.Context, *Call, Req) (Resp, error),
 ) (resp Resp, err error) {
-	if call := CallFrom(ctx); call.passed() {
-		if err := g.open(ctx, call, ready); err != nil {
-			return resp, err
-		}
+	if call, err := g.Passed(ctx, ready); err != nil {
+		return resp, err
+	} else if call != nil {
 		return handle(ctx, call, req)
 	}
+	return unaryBehind(ctx, g, method, req, ready, handle)
+}
+
+// unaryBehind is [Unary] without a chain before it.
+func unaryBehind[Req, Resp any](
+	ctx context.Context, g *Guard, method string, req Req, ready Ready,
+	handle func(context.Context, *Call, Req) (Resp, error),
+) (resp Resp, err error) {
 	err = g.run(ctx, method, func(ctx context.Context, call *Call) error {
 		if err := g.Validate(call, req); err != nil {
 			return err
@@ -79,10 +86,9 @@ func Stream(
 	stream grpc.ServerStream, g *Guard, method string, req any, ready Ready,
 	handle func(context.Context, *Call) error,
 ) error {
-	if call := CallFrom(stream.Context()); call.passed() {
-		if err := g.open(stream.Context(), call, ready); err != nil {
-			return err
-		}
+	if call, err := g.Passed(stream.Context(), ready); err != nil {
+		return err
+	} else if call != nil {
 		return handle(stream.Context(), call)
 	}
 	return g.run(stream.Context(), method, func(ctx context.Context, call *Call) error {
@@ -96,6 +102,16 @@ func Stream(
 		}
 		return handle(ctx, call)
 	})
+}
+
+// Passed returns the call that may be handled at once, after what the chain does not ask for;
+// nil: the chain has not done all that is to be done before, as [Unary] and [Stream] do then.
+func (g *Guard) Passed(ctx context.Context, ready Ready) (*Call, error) {
+	call := CallFrom(ctx)
+	if !call.passed() {
+		return nil, nil
+	}
+	return call, g.open(ctx, call, ready)
 }
 
 // run does the steps before validation, and maps what comes out.

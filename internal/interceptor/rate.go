@@ -5,8 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/policy"
 	"github.com/neochaotic/leoflow/internal/rpcstatus"
@@ -44,38 +42,61 @@ func NewRates(attempt, tenant int) *Rates {
 	return &Rates{attempts: newBuckets[attemptKey](attempt), tenants: newBuckets[string](tenant)}
 }
 
-// admit holds a call against the rates of its caller.
-func (r *Rates) admit(ctx context.Context, class policy.RateClass, id *auth.AgentIdentity, logger *slog.Logger) error {
-	now := time.Now()
-	own := r.attempts.of(attemptKey{id.TenantID, id.TaskInstanceID, id.TryNumber}, now)
+// admit holds a call that began at now against the rates of its caller.
+func (r *Rates) admit(ctx context.Context, class policy.RateClass, call *Call, now time.Time, logger *slog.Logger) error {
+	own := r.ownOf(call, now)
 	if class == policy.Paced {
 		return paced(ctx, own, now)
 	}
-	most := time.Duration(0)
+	tenant, most := r.tenants.of(call.Agent.TenantID, now), time.Duration(0)
 	if class == policy.Waits {
 		most = patienceOf(ctx, now)
 	}
-	turns := turns{}
-	for _, b := range []*bucket{own, r.tenants.of(id.TenantID, now)} { // a refused attempt costs its tenant nothing
-		if wait, ok := turns.take(b, now, most); !ok {
-			turns.giveBack(time.Now())
-			b.report.Do(func() {
-				logSafely(ctx, logger, slog.LevelWarn, "calls are over their rate, and refused for it",
-					"tenant", id.TenantID, "task_instance_id", id.TaskInstanceID, "try", id.TryNumber, "calls_per_second", float64(b.limiter.Limit()))
-			})
-			return rpcstatus.OverRate(wait)
-		}
+	wait, ok := own.take(now, most)
+	if !ok { // and it costs the tenant nothing
+		return refused(ctx, own, call.Agent, now, wait, logger)
 	}
-	if err := sleep(ctx, turns.wait); err != nil {
-		turns.giveBack(time.Now())
+	longer, ok := tenant.take(now, most)
+	if !ok {
+		own.giveBack()
+		return refused(ctx, tenant, call.Agent, now, longer, logger)
+	}
+	if err := sleep(ctx, max(wait, longer)); err != nil {
+		own.giveBack()
+		tenant.giveBack()
 		return err
 	}
 	return nil
 }
 
+// ownOf is the bucket of the attempt that calls. It is noted with the attempt's token, so that
+// it need not be looked for with every call; another token of the attempt finds the same.
+func (r *Rates) ownOf(call *Call, now time.Time) *bucket {
+	if call.bearer != nil {
+		noted, ok := call.bearer.Note.Load().(*bucket)
+		if ok && noted.pace == &r.attempts.pace && noted.spent.Load() != gone {
+			return noted
+		}
+	}
+	own := r.attempts.of(attemptKey{call.Agent.TenantID, call.Agent.TaskInstanceID, call.Agent.TryNumber}, now)
+	if call.bearer != nil {
+		call.bearer.Note.Store(own)
+	}
+	return own
+}
+
+// refused is the answer to a call over the rate of a bucket, which has a turn after wait.
+func refused(ctx context.Context, over *bucket, id *auth.AgentIdentity, now time.Time, wait time.Duration, logger *slog.Logger) error {
+	if over.tells(now) {
+		logSafely(ctx, logger, slog.LevelWarn, "calls are over their rate, and refused for it",
+			"tenant", id.TenantID, "task_instance_id", id.TaskInstanceID, "try", id.TryNumber, "calls_per_second", over.pace.perSecond)
+	}
+	return rpcstatus.OverRate(wait)
+}
+
 // paced holds a call up for a moment where its attempt is over its rate.
 func paced(ctx context.Context, own *bucket, now time.Time) error {
-	_, wait, _ := own.take(now, pause) // those that wait do not wait for what is not taken
+	wait, _ := own.take(now, pause) // those that wait do not wait for what is not taken
 	return sleep(ctx, min(wait, pause))
 }
 
@@ -85,35 +106,6 @@ func patienceOf(ctx context.Context, now time.Time) time.Duration {
 		return min(patience, max(0, deadline.Sub(now)))
 	}
 	return patience
-}
-
-// turns are what a call has taken of several buckets.
-type turns struct {
-	taken []turn
-	wait  time.Duration // until all have come
-}
-
-type turn struct {
-	of *bucket
-	*rate.Reservation
-}
-
-// take takes the next turn of a bucket unless it is farther off than most. It returns how
-// far off it is.
-func (t *turns) take(b *bucket, now time.Time, most time.Duration) (wait time.Duration, ok bool) {
-	reserved, wait, ok := b.take(now, most)
-	if ok {
-		t.taken = append(t.taken, turn{b, reserved})
-		t.wait = max(t.wait, wait)
-	}
-	return wait, ok
-}
-
-// giveBack returns the turns that have not come by now.
-func (t *turns) giveBack(now time.Time) {
-	for _, turn := range t.taken {
-		turn.of.giveBack(turn.Reservation, now)
-	}
 }
 
 // sleep waits, or returns the error of a context that ends before.

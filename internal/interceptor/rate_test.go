@@ -7,11 +7,11 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"golang.org/x/time/rate"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -31,8 +31,15 @@ func attempt(tenant string, n int) *auth.AgentIdentity {
 func (r *Rates) call(t *testing.T, class policy.RateClass, id *auth.AgentIdentity) (time.Duration, error) {
 	t.Helper()
 	began := time.Now()
-	err := r.admit(t.Context(), class, id, slog.New(slog.DiscardHandler))
+	err := r.admit(t.Context(), class, &Call{Agent: id}, began, slog.New(slog.DiscardHandler))
 	return time.Since(began), err
+}
+
+// callWith makes a call with a token, that may be refused.
+func (r *Rates) callWith(t *testing.T, token *auth.Bearer) error {
+	t.Helper()
+	call := &Call{Agent: &token.AgentIdentity, bearer: token}
+	return r.admit(t.Context(), policy.Refused, call, time.Now(), slog.New(slog.DiscardHandler))
 }
 
 // spend makes so many calls, of which none may be held up.
@@ -61,9 +68,7 @@ func wantOverRate(t *testing.T, err error) time.Duration {
 func usedUp() *Rates {
 	r := NewRates(1, 1000)
 	own := r.attempts.of(attemptKey{testIdentity.TenantID, testIdentity.TaskInstanceID, testIdentity.TryNumber}, time.Now())
-	own.limiter.SetLimit(rate.Every(time.Hour)) // however slow the test is
-	for own.limiter.Allow() {
-	}
+	own.spent.Add(int64(time.Hour + own.pace.burst - own.pace.every)) // however slow the test is
 	return r
 }
 
@@ -193,7 +198,7 @@ func TestLimit2NobodyWaitsForATurnAfterTheDeadline(t *testing.T) {
 		r.spend(t, attempt("acme", 1), 10)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 		defer cancel()
-		wantOverRate(t, r.admit(ctx, policy.Waits, attempt("acme", 1), slog.New(slog.DiscardHandler)))
+		wantOverRate(t, r.admit(ctx, policy.Waits, &Call{Agent: attempt("acme", 1)}, time.Now(), slog.New(slog.DiscardHandler)))
 		if ctx.Err() != nil {
 			t.Error("it was waited for the deadline")
 		}
@@ -206,7 +211,9 @@ func TestLimit2WhoGivesUpGivesTheTurnBack(t *testing.T) {
 		r.spend(t, attempt("acme", 1), 10)
 		ctx, cancel := context.WithCancel(t.Context())
 		gaveUp := make(chan error)
-		go func() { gaveUp <- r.admit(ctx, policy.Waits, attempt("acme", 1), slog.New(slog.DiscardHandler)) }()
+		go func() {
+			gaveUp <- r.admit(ctx, policy.Waits, &Call{Agent: attempt("acme", 1)}, time.Now(), slog.New(slog.DiscardHandler))
+		}()
 		synctest.Wait()
 		cancel()
 		if err := <-gaveUp; !errors.Is(err, context.Canceled) {
@@ -241,6 +248,106 @@ func TestLimit2BeatsAreServedWhateverTheRate(t *testing.T) {
 	})
 }
 
+// TestLimit2AnotherTokenOfAnAttemptIsNoOtherAttempt has an attempt call with one token and
+// then another: the rate is its own, and not that of what it calls with.
+func TestLimit2AnotherTokenOfAnAttemptIsNoOtherAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRates(1, 100)
+		tokens := [3]*auth.Bearer{}
+		for i := range tokens {
+			tokens[i] = &auth.Bearer{AgentIdentity: *attempt("acme", 1)}
+		}
+		for i := range 12 {
+			err := r.callWith(t, tokens[i%len(tokens)])
+			if i < 10 && err != nil {
+				t.Errorf("call %d is refused: %v", i, err)
+			} else if i >= 10 {
+				wantOverRate(t, err)
+			}
+		}
+	})
+}
+
+// TestLimit2WhatATokenIsNotedForIsNotUsedOnceForgotten has the bucket of a token's attempt
+// forgotten, and found anew by another token: the two go on to share one.
+func TestLimit2WhatATokenIsNotedForIsNotUsedOnceForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := NewRates(1, 100)
+		one, other := &auth.Bearer{AgentIdentity: *attempt("acme", 1)}, &auth.Bearer{AgentIdentity: *attempt("acme", 1)}
+		if err := r.callWith(t, one); err != nil {
+			t.Fatal(err)
+		}
+		noted := one.Note.Load()
+		<-time.After(idleAfter)
+		r.spend(t, attempt("acme", 2), 1)
+		for range 5 {
+			if err := errors.Join(r.callWith(t, other), r.callWith(t, one)); err != nil {
+				t.Error(err)
+			}
+		}
+		wantOverRate(t, r.callWith(t, one))
+		wantOverRate(t, r.callWith(t, other))
+		if now := one.Note.Load(); now == noted || now != other.Note.Load() {
+			t.Error("a bucket that was forgotten is in use")
+		}
+	})
+}
+
+// TestLimit2RatesAreOfTheirServer holds that one token has a rate at each of two servers.
+func TestLimit2RatesAreOfTheirServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		token := &auth.Bearer{AgentIdentity: *attempt("acme", 1)}
+		slow, fast := NewRates(1, 100), NewRates(5, 100)
+		for range 10 {
+			if err := errors.Join(slow.callWith(t, token), fast.callWith(t, token)); err != nil {
+				t.Error(err)
+			}
+		}
+		wantOverRate(t, slow.callWith(t, token))
+		if err := fast.callWith(t, token); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLimit2WhoHasUsedUpTheMostIsForgottenLast has one attempt over its rate while so many
+// others come that some are forgotten.
+func TestLimit2WhoHasUsedUpTheMostIsForgottenLast(t *testing.T) {
+	r := NewRates(1, 1)
+	now := time.Now()
+	over := r.tenants.of("over", now)
+	over.spent.Add(int64(time.Hour))
+	for i := range 2 * mostBuckets {
+		r.tenants.of(fmt.Sprint(i), now)
+	}
+	if len(r.tenants.byKey) != mostBuckets || r.tenants.of("over", now) != over {
+		t.Errorf("of %d, who is over the rate begins anew", len(r.tenants.byKey))
+	}
+}
+
+// TestLimit2OneTurnIsGivenToOne has calls with one token take turns at the same time.
+func TestLimit2OneTurnIsGivenToOne(t *testing.T) {
+	r := NewRates(1, 1000)
+	token := &auth.Bearer{AgentIdentity: *attempt("acme", 1)}
+	began := time.Now()
+	var served atomic.Int64
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for range 100 {
+				call := &Call{Agent: &token.AgentIdentity, bearer: token}
+				if r.admit(t.Context(), policy.Refused, call, began, slog.New(slog.DiscardHandler)) == nil {
+					served.Add(1)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if n := served.Load(); n != 10 {
+		t.Errorf("%d calls were served at once, of a rate of one", n)
+	}
+}
+
 func TestLimit2IdleBucketsAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := NewRates(1, 1)
@@ -251,7 +358,7 @@ func TestLimit2IdleBucketsAreForgotten(t *testing.T) {
 		for range 100 {
 			_, _ = r.call(t, policy.Refused, attempt("acme", 1))
 		}
-		if a, b := r.attempts.used.Len(), r.tenants.used.Len(); a != 1 || b != 1 {
+		if a, b := len(r.attempts.all), len(r.tenants.all); a != 1 || b != 1 {
 			t.Errorf("%d attempts and %d tenants are remembered", a, b)
 		}
 	})
@@ -263,7 +370,7 @@ func TestLimit2BucketsAreBounded(t *testing.T) {
 	for i := range mostBuckets + 100 {
 		r.tenants.of(fmt.Sprint(i), now)
 	}
-	if n := r.tenants.used.Len(); n != mostBuckets {
+	if n := len(r.tenants.all); n != mostBuckets {
 		t.Errorf("%d buckets are held", n)
 	}
 }
