@@ -17,7 +17,7 @@ import (
 // for byte (XCOM-4); of any other task it is PERMISSION_DENIED, and of a declared
 // one without a value NOT_FOUND (XCOM-5, ISO-2).
 func (s *Server) FetchXCom(ctx context.Context, req *agentv1.FetchXComRequest) (*agentv1.FetchXComResponse, error) {
-	return unary(ctx, s, agentv1.AgentService_FetchXCom_FullMethodName, req, nil, s.fetchXCom)
+	return unary(ctx, s, agentv1.AgentService_FetchXCom_FullMethodName, req, nil, (*Server).fetchXCom)
 }
 
 func (s *Server) fetchXCom(ctx context.Context, id auth.AgentIdentity, req *agentv1.FetchXComRequest) (*agentv1.FetchXComResponse, error) {

@@ -15,7 +15,7 @@ import (
 // GetConnections returns the connections that the task may see, as [Server.GetVariables]
 // does variables.
 func (s *Server) GetConnections(ctx context.Context, req *agentv1.GetConnectionsRequest) (*agentv1.GetConnectionsResponse, error) {
-	return unary(ctx, s, agentv1.AgentService_GetConnections_FullMethodName, req, s.secretsReady, s.getConnections)
+	return unary(ctx, s, agentv1.AgentService_GetConnections_FullMethodName, req, s.secretsReady, (*Server).getConnections)
 }
 
 func (s *Server) getConnections(ctx context.Context, id auth.AgentIdentity, _ *agentv1.GetConnectionsRequest) (*agentv1.GetConnectionsResponse, error) {

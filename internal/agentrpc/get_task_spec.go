@@ -10,7 +10,7 @@ import (
 // GetTaskSpec returns the identity of the token and the stored specification
 // (SPEC-1), the same each time (SPEC-2).
 func (s *Server) GetTaskSpec(ctx context.Context, req *agentv1.GetTaskSpecRequest) (*agentv1.TaskSpec, error) {
-	return unary(ctx, s, agentv1.AgentService_GetTaskSpec_FullMethodName, req, nil, s.getTaskSpec)
+	return unary(ctx, s, agentv1.AgentService_GetTaskSpec_FullMethodName, req, nil, (*Server).getTaskSpec)
 }
 
 func (s *Server) getTaskSpec(ctx context.Context, id auth.AgentIdentity, _ *agentv1.GetTaskSpecRequest) (*agentv1.TaskSpec, error) {

@@ -10,7 +10,7 @@ import (
 // GetVariables returns the variables that the task may see: over a confidential
 // channel only (SECRET-1), of the caller's tenant only (SECRET-2).
 func (s *Server) GetVariables(ctx context.Context, req *agentv1.GetVariablesRequest) (*agentv1.GetVariablesResponse, error) {
-	return unary(ctx, s, agentv1.AgentService_GetVariables_FullMethodName, req, s.secretsReady, s.getVariables)
+	return unary(ctx, s, agentv1.AgentService_GetVariables_FullMethodName, req, s.secretsReady, (*Server).getVariables)
 }
 
 func (s *Server) getVariables(ctx context.Context, id auth.AgentIdentity, _ *agentv1.GetVariablesRequest) (*agentv1.GetVariablesResponse, error) {

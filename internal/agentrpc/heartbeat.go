@@ -5,10 +5,10 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
@@ -25,7 +25,7 @@ const definitiveWithin = 2 * time.Second
 // token (TOKEN-1). Whatever the store does, a heartbeat does not fail and neither
 // asks for termination nor renews without the store's word (BEAT-2).
 func (s *Server) Heartbeat(ctx context.Context, req *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
-	return unary(ctx, s, agentv1.AgentService_Heartbeat_FullMethodName, req, nil, s.heartbeat)
+	return unary(ctx, s, agentv1.AgentService_Heartbeat_FullMethodName, req, nil, (*Server).heartbeat)
 }
 
 func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv1.HeartbeatRequest) (*agentv1.HeartbeatResponse, error) {
@@ -33,10 +33,8 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 	if verdict.fault != nil {
 		return nil, verdict.fault
 	}
-	resp := &agentv1.HeartbeatResponse{
-		ServerTime:   timestamppb.New(s.now()),
-		BeatInterval: durationpb.New(s.every),
-	}
+	now := s.now()
+	resp := &agentv1.HeartbeatResponse{ServerTime: timestamppb.New(now), BeatInterval: s.every}
 	reason, ended := domain.TerminationOf(verdict.err)
 	switch {
 	case ended:
@@ -49,7 +47,7 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 		s.guard.Log().WarnContext(ctx, "heartbeat not recorded",
 			"task_instance_id", id.TaskInstanceID, "try_number", id.TryNumber, "cause", verdict.err.Error())
 	case !verdict.shared:
-		resp.RenewedToken = s.renewed(ctx, id)
+		resp.RenewedToken = s.renewed(ctx, id, now)
 	}
 	return resp, nil
 }
@@ -57,31 +55,29 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 // ask asks the store, promptly where it can, and aside where that decides nothing: both
 // together within the time that there is for its word.
 func (s *Server) ask(ctx context.Context, id auth.AgentIdentity) verdict {
-	until := time.Now().Add(s.beats.wait)
+	until := s.beats.until(time.Now())
 	if v, decided := s.askPromptly(ctx, id, until); decided {
 		return v
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
+	ctx, cancel := context.WithDeadline(ctx, until.at)
 	defer cancel()
 	return s.beats.record(ctx, id, s.lookAt)
 }
 
 // askPromptly asks a store that keeps to the time it is given. That the caller is gone does
 // not end the question: the attempt has beaten all the same.
-func (s *Server) askPromptly(ctx context.Context, id auth.AgentIdentity, until time.Time) (_ verdict, decided bool) {
+func (s *Server) askPromptly(ctx context.Context, id auth.AgentIdentity, until *deadline) (_ verdict, decided bool) {
 	if s.prompt == nil {
 		return verdict{}, false
 	}
-	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), until)
-	defer cancel()
-	decided, err := s.prompt.PromptHeartbeat(ctx, id)
+	decided, err := s.prompt.PromptHeartbeat(&bounded{context.WithoutCancel(ctx), until}, id)
 	return verdict{err: err}, decided
 }
 
 // renewed returns a token to use instead of the presented one; empty: none is due,
 // or none can be made, and the presented one works until its end.
-func (s *Server) renewed(ctx context.Context, id auth.AgentIdentity) string {
-	if s.renewer == nil || s.now().Before(interceptor.CallFrom(ctx).Undue()) {
+func (s *Server) renewed(ctx context.Context, id auth.AgentIdentity, now time.Time) string {
+	if s.renewer == nil || now.Before(interceptor.CallFrom(ctx).Undue()) {
 		return ""
 	}
 	token, err := s.renewer.RenewAgent(presentedToken(ctx), id)
@@ -144,6 +140,7 @@ var errNoAnswer = errors.New("the store gave no answer in time")
 // attempt. Beats of one attempt that overlap share one answer.
 type beats struct {
 	wait   time.Duration
+	latest atomic.Pointer[deadline]
 	mu     sync.Mutex
 	flying map[auth.AgentIdentity]*flight
 }

@@ -3,6 +3,7 @@ package agentrpc
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -77,6 +78,43 @@ func TestBeat2APromptStoreThatDecidesNothingInTheEndIsGivenNoMoreTime(t *testing
 			t.Errorf("took %v, want %v", took, definitiveWithin)
 		}
 		<-time.After(definitiveWithin) // the question, which others may have joined, has all its time
+	})
+}
+
+// TestBeat2BeatsShareDeadlinesAndHaveTheirTime has beats come one after the other to a store
+// that hangs: each is answered in time, and none much before.
+func TestBeat2BeatsShareDeadlinesAndHaveTheirTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newPromptRig()
+		given := make(chan (<-chan struct{}), 50)
+		r.at("PromptHeartbeat", func(ctx context.Context) error {
+			given <- ctx.Done()
+			<-ctx.Done()
+			if at, bounded := ctx.Deadline(); !bounded || time.Now().Before(at) || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				t.Errorf("the end at %v, for %v, is not that of the deadline", at, ctx.Err())
+			}
+			return ctx.Err()
+		})
+		var beats sync.WaitGroup
+		for range cap(given) {
+			beats.Go(func() {
+				began := time.Now()
+				wantIndefinite(t, r.beat(t, good(t)))
+				if took := time.Since(began); took > definitiveWithin || took <= definitiveWithin-together {
+					t.Errorf("took %v of %v", took, definitiveWithin)
+				}
+			})
+			<-time.After(time.Millisecond)
+		}
+		beats.Wait()
+		close(given)
+		ends := map[<-chan struct{}]bool{}
+		for end := range given {
+			ends[end] = true
+		}
+		if len(ends) != 3 { // of 50 in 50 ms
+			t.Errorf("%d deadlines", len(ends))
+		}
 	})
 }
 

@@ -21,7 +21,7 @@ const (
 // too large or against its schema is rejected in the answer, without an error
 // (XCOM-2, XCOM-3).
 func (s *Server) PushXCom(ctx context.Context, req *agentv1.PushXComRequest) (*agentv1.PushXComResponse, error) {
-	return unary(ctx, s, agentv1.AgentService_PushXCom_FullMethodName, req, nil, s.pushXCom)
+	return unary(ctx, s, agentv1.AgentService_PushXCom_FullMethodName, req, nil, (*Server).pushXCom)
 }
 
 func (s *Server) pushXCom(ctx context.Context, id auth.AgentIdentity, req *agentv1.PushXComRequest) (*agentv1.PushXComResponse, error) {

@@ -14,7 +14,7 @@ import (
 // again, the same (REG-2). For an attempt that is not live it is
 // FAILED_PRECONDITION, where the store can tell (REG-3).
 func (s *Server) Register(ctx context.Context, req *agentv1.RegisterRequest) (*agentv1.RegisterResponse, error) {
-	return unary(ctx, s, agentv1.AgentService_Register_FullMethodName, req, nil, s.register)
+	return unary(ctx, s, agentv1.AgentService_Register_FullMethodName, req, nil, (*Server).register)
 }
 
 func (s *Server) register(ctx context.Context, id auth.AgentIdentity, req *agentv1.RegisterRequest) (*agentv1.RegisterResponse, error) {

@@ -290,15 +290,17 @@ func BenchmarkHeartbeat(b *testing.B) {
 	for _, c := range []struct {
 		name  string
 		authn Authenticator
+		store Store
 		token string
 		want  bool
 	}{
-		{"no renewer", struct{ Authenticator }{tok}, fresh, false},
-		{"not due", tok, fresh, false},
-		{"due", tok, aged(b, now), true},
+		{"no renewer", struct{ Authenticator }{tok}, silentStore{}, fresh, false},
+		{"not due", tok, silentStore{}, fresh, false},
+		{"not due, of a prompt store", tok, silentPromptStore{}, fresh, false},
+		{"due", tok, silentStore{}, aged(b, now), true},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			r := NewServer(c.authn, silentStore{}, nil)
+			r := NewServer(c.authn, c.store, nil)
 			ctx := bearing(b.Context(), c.token)
 			for b.Loop() {
 				resp, err := r.Heartbeat(ctx, &agentv1.HeartbeatRequest{})
@@ -314,3 +316,12 @@ func BenchmarkHeartbeat(b *testing.B) {
 type silentStore struct{ Store }
 
 func (silentStore) RecordHeartbeat(context.Context, auth.AgentIdentity) error { return nil }
+
+// silentPromptStore does so promptly.
+type silentPromptStore struct{ silentStore }
+
+func (silentPromptStore) PromptHeartbeat(context.Context, auth.AgentIdentity) (bool, error) {
+	return true, nil
+}
+
+func (silentPromptStore) LoneHeartbeat(context.Context, auth.AgentIdentity) error { return nil }

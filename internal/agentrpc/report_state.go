@@ -20,7 +20,7 @@ const reportWithin = time.Minute + 15*time.Second
 // ReportState stores a report durably before it acknowledges it (STATE-2, STATE-8).
 // A report that comes too late changes nothing and is told to terminate (STATE-4).
 func (s *Server) ReportState(ctx context.Context, req *agentv1.ReportStateRequest) (*agentv1.ReportStateResponse, error) {
-	return unary(ctx, s, agentv1.AgentService_ReportState_FullMethodName, req, nil, s.reportState)
+	return unary(ctx, s, agentv1.AgentService_ReportState_FullMethodName, req, nil, (*Server).reportState)
 }
 
 func (s *Server) reportState(ctx context.Context, id auth.AgentIdentity, req *agentv1.ReportStateRequest) (*agentv1.ReportStateResponse, error) {

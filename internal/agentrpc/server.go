@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	agentv1 "github.com/neochaotic/leoflow/gen/leoflow/agent/v1"
 	"github.com/neochaotic/leoflow/internal/auth"
@@ -44,10 +45,10 @@ type Server struct {
 	publisher LogPublisher
 	secrets   SecretsStore
 	beats     beats
-	every     time.Duration // between heartbeats, as the replies ask
-	readmit   time.Duration // between looks at the attempt of a stream that sends
-	admitting chan struct{} // holds a value for each who may ask the admitter
-	drain     chan struct{} // closed: log streams end (LOG-10)
+	every     *durationpb.Duration // between heartbeats, as the replies ask: one for all
+	readmit   time.Duration        // between looks at the attempt of a stream that sends
+	admitting chan struct{}        // holds a value for each who may ask the admitter
+	drain     chan struct{}        // closed: log streams end (LOG-10)
 	drainOnce sync.Once
 
 	// lone records a heartbeat that was not decided promptly.
@@ -85,7 +86,7 @@ func NewServer(authn Authenticator, store Store, xcomSvc XComService) *Server {
 		lone:      store.RecordHeartbeat,
 		xcoms:     xcomSvc,
 		beats:     beats{wait: definitiveWithin},
-		every:     domain.BeatInterval,
+		every:     durationpb.New(domain.BeatInterval),
 		readmit:   readmitEvery,
 		admitting: make(chan struct{}, admitsAtOnce),
 		drain:     make(chan struct{}),
@@ -111,7 +112,7 @@ func (s *Server) SetClock(now func() time.Time) { s.now = now }
 
 // SetBeatInterval sets how often agents are asked to beat (BEAT-7);
 // [domain.BeatInterval] without it.
-func (s *Server) SetBeatInterval(every time.Duration) { s.every = every }
+func (s *Server) SetBeatInterval(every time.Duration) { s.every = durationpb.New(every) }
 
 // SetStreamLooks sets how often a log stream that sends is held against its attempt's
 // end (LOG-9); every 5 s without it.
@@ -144,11 +145,18 @@ func (s *Server) Drain() { s.drainOnce.Do(func() { close(s.drain) }) }
 // as done.
 func unary[Req, Resp any](
 	ctx context.Context, s *Server, method string, req Req, ready interceptor.Ready,
-	handle func(context.Context, auth.AgentIdentity, Req) (Resp, error),
-) (Resp, error) {
+	handle func(*Server, context.Context, auth.AgentIdentity, Req) (Resp, error),
+) (none Resp, _ error) {
+	call, err := s.guard.Passed(ctx, ready)
+	if err != nil {
+		return none, err
+	}
+	if call != nil { // as nearly always: what follows makes objects
+		return handle(s, ctx, *call.Agent, req)
+	}
 	return interceptor.Unary(ctx, &s.guard, method, req, ready,
 		func(ctx context.Context, call *interceptor.Call, req Req) (Resp, error) {
-			return handle(ctx, *call.Agent, req)
+			return handle(s, ctx, *call.Agent, req)
 		})
 }
 

@@ -99,3 +99,23 @@ func TestAEnv4VariableOfAParameter(t *testing.T) {
 		}
 	}
 }
+
+func TestIso1TheInnermostTenantCounts(t *testing.T) {
+	type key struct{}
+	outer := domain.WithTenant(context.WithValue(t.Context(), key{}, "kept"), "acme")
+	if tenant, ok := domain.TenantFrom(outer); !ok || tenant != "acme" || outer.Value(key{}) != "kept" {
+		t.Errorf("tenant %q, and %v of who is around", tenant, outer.Value(key{}))
+	}
+	inner, cancel := context.WithCancel(domain.WithTenant(outer, "other"))
+	cancel()
+	if tenant, ok := domain.TenantFrom(inner); !ok || tenant != "other" || inner.Err() == nil || outer.Err() != nil {
+		t.Errorf("tenant %q", tenant)
+	}
+	for name, none := range map[string]context.Context{
+		"no context of a tenant": t.Context(), "a tenant without a name": domain.WithTenant(outer, ""), "one that is not known yet": &domain.Tenanted{Context: t.Context()},
+	} {
+		if tenant, ok := domain.TenantFrom(none); ok {
+			t.Errorf("%s: tenant %q", name, tenant)
+		}
+	}
+}
