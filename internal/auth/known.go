@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"sync"
@@ -30,6 +31,15 @@ type Bearer struct {
 	// Unix seconds, which is what tokens count in.
 	from, until, issued int64
 	recalled            atomic.Bool // since known last looked whom to forget
+}
+
+// digest is what a token is remembered by.
+type digest [sha256.Size]byte
+
+// digestOf digests a token. Most tokens fit into small, and are not copied to the heap.
+func digestOf(token string) digest {
+	var small [1024]byte
+	return sha256.Sum256(append(small[:0], token...))
 }
 
 // known remembers the tokens whose signature and claims were found good. They are those of

@@ -60,7 +60,7 @@ func (t *Tokens) MintAttempt(id AgentIdentity, launched time.Time, timeout time.
 func (t *Tokens) RenewAgent(token string, id AgentIdentity) (string, error) {
 	now := t.now()
 	var terms terms
-	if b := t.recall(t.digest.of(token)); b != nil {
+	if b := t.recall(digestOf(token)); b != nil {
 		terms = b.terms
 	} else {
 		terms = termsOf(token)

@@ -31,7 +31,6 @@ type Tokens struct {
 	keys   *Keys
 	clock  func() time.Time
 	latest atomic.Int64 // that the clock ever told, in Unix seconds
-	digest *digester
 	known  *known
 	times  *jwt.Validator
 }
@@ -41,7 +40,8 @@ func NewTokens(keys *Keys, now func() time.Time) *Tokens {
 	if now == nil {
 		now = time.Now
 	}
-	t := &Tokens{keys: keys, clock: now, digest: newDigester(), known: newKnown(maxKnown)}
+	t := &Tokens{keys: keys, clock: now}
+	t.known = newKnown(maxKnown)
 	t.times = jwt.NewValidator(jwt.WithExpirationRequired(), jwt.WithLeeway(Leeway), jwt.WithTimeFunc(t.now))
 	return t
 }
@@ -117,10 +117,7 @@ func (t *Tokens) AuthenticateAgent(token string) (*AgentIdentity, error) {
 
 // AuthenticateAttempt is [Tokens.AuthenticateAgent], and returns all that is known of the token.
 func (t *Tokens) AuthenticateAttempt(token string) (*Bearer, error) {
-	if len(token) > maxTokenBytes {
-		return nil, fmt.Errorf("%w: %d bytes long", ErrRefused, len(token))
-	}
-	digest := t.digest.of(token)
+	digest := digestOf(token)
 	if b := t.recall(digest); b != nil {
 		return b, nil
 	}
