@@ -44,6 +44,9 @@ func (s *Server) heartbeat(ctx context.Context, id auth.AgentIdentity, _ *agentv
 			resp.StopBy = timestamppb.New(verdict.stopBy)
 		}
 	case verdict.err != nil:
+		if s.hearsay != nil {
+			s.hearsay.Heard(id.Attempt())
+		}
 		s.guard.Log().WarnContext(ctx, "heartbeat not recorded",
 			"task_instance_id", id.TaskInstanceID, "try_number", id.TryNumber, "cause", verdict.err.Error())
 	case !verdict.shared:

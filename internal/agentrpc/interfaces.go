@@ -98,6 +98,12 @@ type PromptStore interface {
 	LoneHeartbeat(ctx context.Context, id auth.AgentIdentity) error
 }
 
+// Hearsay is told of heartbeats that the store gave no word on (BEAT-5).
+type Hearsay interface {
+	// Heard returns at once.
+	Heard(ref domain.AttemptRef)
+}
+
 // Registrar is a Store that records what an agent says about itself, and tells
 // whether its attempt is live (REG-2, REG-3).
 type Registrar interface {

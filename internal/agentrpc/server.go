@@ -44,6 +44,7 @@ type Server struct {
 	sink      LogSink
 	publisher LogPublisher
 	secrets   SecretsStore
+	hearsay   Hearsay // nil: nobody is told
 	beats     beats
 	every     *durationpb.Duration // between heartbeats, as the replies ask: one for all
 	readmit   time.Duration        // between looks at the attempt of a stream that sends
@@ -117,6 +118,9 @@ func (s *Server) SetBeatInterval(every time.Duration) { s.every = durationpb.New
 // SetStreamLooks sets how often a log stream that sends is held against its attempt's
 // end (LOG-9); every 5 s without it.
 func (s *Server) SetStreamLooks(every time.Duration) { s.readmit = every }
+
+// SetHearsay attaches who is told of heartbeats that are not stored; nobody without it.
+func (s *Server) SetHearsay(h Hearsay) { s.hearsay = h }
 
 // SetLogSink attaches the log. Without one StreamLogs is UNIMPLEMENTED. A sink
 // that is also a [logs.LineSink] acknowledges lines while they flow.

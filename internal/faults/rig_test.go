@@ -53,8 +53,11 @@ type rig struct {
 // start runs a control plane until the test ends.
 func start(t *testing.T, cfg server.Config) *rig {
 	t.Helper()
-	r := &rig{t: t, dir: t.TempDir(), log: &journal{}, gate: openGate(t)}
-	cfg.Addr, cfg.DataDir = "127.0.0.1:0", r.dir
+	if cfg.DataDir == "" {
+		cfg.DataDir = t.TempDir()
+	}
+	r := &rig{t: t, dir: cfg.DataDir, log: &journal{}, gate: openGate(t)}
+	cfg.Addr = "127.0.0.1:0"
 	cfg.Logger = slog.New(slog.NewTextHandler(r.log, nil))
 	if cfg.SilenceWindow == 0 {
 		cfg.SilenceWindow = window

@@ -9,7 +9,8 @@
 // it where another transaction has an attempt's row: before it is lost, the row has been
 // written, and time was left for its next beats. When most attempts fall silent at once,
 // the fault is likely on this side: nothing is reaped until that is over, and an alarm is
-// raised.
+// raised. A beat that some server heard and could not store is a sign of life as well, by
+// [Hearsay].
 //
 // An attempt that outlives its time-out, or the deadline of its cancel, by a grace
 // is settled though it beats. One that is silent past the deadline of its cancel is

@@ -217,8 +217,9 @@ type rig struct {
 	logger   *slog.Logger
 	registry *prometheus.Registry
 	reaper   *Reaper
-	unheard  bool   // [Config.AlarmIgnoresUnheard] of what runs next
-	stop     func() // the reaper, and waits
+	hearsay  Hearsay // [Config.Hearsay] of what runs next
+	unheard  bool    // [Config.AlarmIgnoresUnheard] of what runs next
+	stop     func()  // the reaper, and waits
 }
 
 // inBubble runs a test; the reaper starts with [rig.run].
@@ -239,7 +240,7 @@ func (r *rig) run() {
 	r.t.Helper()
 	r.registry = prometheus.NewRegistry()
 	reaper, err := New(r.fake, Config{
-		Wall: r.now, Logger: r.logger, Registerer: r.registry, AlarmIgnoresUnheard: r.unheard,
+		Wall: r.now, Logger: r.logger, Registerer: r.registry, AlarmIgnoresUnheard: r.unheard, Hearsay: r.hearsay,
 	})
 	if err != nil {
 		r.t.Fatal(err)

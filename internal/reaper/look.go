@@ -29,6 +29,10 @@ func (r *Reaper) look(ctx context.Context) {
 		r.interrupt(ctx, interruptedStore, "error", err)
 		return
 	}
+	if err := r.listen(l.pulses); err != nil {
+		r.interrupt(ctx, interruptedHearsay, "error", err)
+		return
+	}
 	r.watch.take(l)
 	r.probe(ctx)
 	over, most := r.watch.judge(l.begun, &r.cfg)
@@ -81,6 +85,21 @@ func (r *Reaper) read(ctx context.Context, l *look) error {
 	ref := l.pulses[0].attempt().Ref
 	if err := r.store.ProbeWrite(domain.WithTenant(ctx, ref.TenantID), ref); err != nil {
 		return fmt.Errorf("probe: %w", err)
+	}
+	return nil
+}
+
+// listen adds what was heard of the attempts and not stored.
+func (r *Reaper) listen(pulses []pulse) error {
+	if r.cfg.Hearsay == nil {
+		return nil
+	}
+	heard, err := r.cfg.Hearsay.All()
+	if err != nil || len(heard) == 0 {
+		return err
+	}
+	for i := range pulses {
+		pulses[i].hearsay = heard[pulses[i].attempt().Ref]
 	}
 	return nil
 }

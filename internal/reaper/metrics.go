@@ -8,10 +8,11 @@ import (
 
 // Why observations began anew.
 const (
-	interruptedStore = "store"
-	interruptedClock = "clock"
-	interruptedLate  = "late"
-	interruptedAlarm = "alarm"
+	interruptedStore   = "store"
+	interruptedHearsay = "hearsay"
+	interruptedClock   = "clock"
+	interruptedLate    = "late"
+	interruptedAlarm   = "alarm"
 )
 
 type metrics struct {

@@ -28,6 +28,13 @@ type Store interface {
 	DeleteExpiredXCom(ctx context.Context, now time.Time, limit int) (int, error)
 }
 
+// Hearsay tells of beats that were heard and not stored.
+type Hearsay interface {
+	// All returns the attempts that were heard so, by their tenants, task instance ids and
+	// tries, and of each a number that is another after each beat.
+	All() (map[domain.AttemptRef]uint64, error)
+}
+
 // Defaults of a [Config].
 const (
 	DefaultSilence    = 2 * time.Minute
@@ -55,6 +62,8 @@ type Config struct {
 	// first look out of the alarm. It is for benches, where most are left over from tests
 	// that are over: a server for use may have begun while nobody reached it.
 	AlarmIgnoresUnheard bool
+	// Hearsay; nil: what is heard is stored, or nobody else would say so.
+	Hearsay Hearsay
 	// Wall tells the time of day, as the store's clock does; nil: time.Now.
 	Wall func() time.Time
 	// Logger; nil: slog.Default().

@@ -68,6 +68,7 @@ func (s *seen) attempt() domain.Attempt {
 type pulse struct {
 	seen       // at the last look
 	registered bool
+	hearsay    uint64        // of a beat that was not stored; 0: there was none
 	heard      bool          // it gave a sign of life since the first look, or came after it
 	since      time.Duration // nothing moved from then on
 	tried      time.Duration // its row was probed last then; 0: not yet
@@ -91,7 +92,8 @@ func (p *pulse) starting() bool { return p.registered && !p.beats() }
 
 // moved reports whether the attempt gave a sign of life since before.
 func (p *pulse) moved(before *pulse) bool {
-	return p.state != before.state || p.registered != before.registered || p.beat != before.beat
+	return p.state != before.state || p.registered != before.registered || p.beat != before.beat ||
+		p.hearsay != 0 && p.hearsay != before.hearsay
 }
 
 // watch is the memory of a reaper: the live attempts, and the observation of them.

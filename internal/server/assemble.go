@@ -76,6 +76,7 @@ func (s *Server) assemble(ctx context.Context) error {
 		s.agents.SetStreamLooks(s.cfg.StreamLooks)
 	}
 	s.agents.SetLogSink(s.logs)
+	s.agents.SetHearsay(s.hearsay)
 	if !s.cfg.NoSecrets {
 		s.agents.SetSecrets(s.store, s.cfg.AllowPlaintextSecrets)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,7 @@ import (
 	"github.com/neochaotic/leoflow/internal/agentrpc"
 	"github.com/neochaotic/leoflow/internal/auth"
 	"github.com/neochaotic/leoflow/internal/controlrpc"
+	"github.com/neochaotic/leoflow/internal/hearsay"
 	"github.com/neochaotic/leoflow/internal/interceptor"
 	"github.com/neochaotic/leoflow/internal/logs"
 	"github.com/neochaotic/leoflow/internal/reaper"
@@ -30,6 +32,7 @@ const (
 	KeyFile     = "keys.json"    // signs tokens
 	SecretsFile = "secrets.json" // seals secrets at rest
 	LogsDir     = "logs"
+	HearsayDir  = "hearsay" // of servers that share it
 )
 
 // drainWithin bounds how long calls under way may take to finish on shutdown.
@@ -51,6 +54,7 @@ type Server struct {
 	refusals *interceptor.Refusals
 	health   *health.Server
 	ready    prometheus.Gauge // 1: the store can be written
+	hearsay  *hearsay.Board
 	reaper   *reaper.Reaper
 	registry *prometheus.Registry
 	listener net.Listener
@@ -72,6 +76,8 @@ var (
 	_ agentrpc.LogSink          = (*logs.Dir)(nil)
 	_ logs.LineSink             = (*logs.Dir)(nil)
 	_ reaper.Store              = (*store.Store)(nil)
+	_ reaper.Hearsay            = (*hearsay.Board)(nil)
+	_ agentrpc.Hearsay          = (*hearsay.Board)(nil)
 	_ controlrpc.Runs           = (*store.Store)(nil)
 	_ controlrpc.Values         = (*xcom.Service)(nil)
 	_ controlrpc.Secrets        = (*store.Store)(nil)
@@ -163,21 +169,29 @@ func (s *Server) openStore(ctx context.Context) (err error) {
 
 // newReaper makes what ends attempts that do not end by themselves (BEAT-5).
 func (s *Server) newReaper(context.Context) (err error) {
+	board := hearsay.Config{Window: s.cfg.SilenceWindow, Logger: s.cfg.Logger}
+	if s.cfg.Shared {
+		board.Dir = filepath.Join(s.cfg.DataDir, HearsayDir)
+	}
+	s.hearsay = hearsay.New(board)
 	s.reaper, err = reaper.New(s.store, reaper.Config{
-		Silence: s.cfg.SilenceWindow, Queue: s.cfg.QueueWindow, Grace: s.cfg.Grace,
+		Silence: s.cfg.SilenceWindow, Queue: s.cfg.QueueWindow, Grace: s.cfg.Grace, Hearsay: s.hearsay,
 		AlarmIgnoresUnheard: s.cfg.AlarmIgnoresUnheard, Wall: s.cfg.Clock, Logger: s.cfg.Logger, Registerer: s.registry,
 	})
 	return err
 }
 
-// reap runs the reaper until stop is called, which waits for its end, or returns an
+// reap runs the reaper, and tells others what it goes by, until stop is called, which waits for its end, or returns an
 // error where the store does not let go of it.
 func (s *Server) reap() (stop func() error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
+		var both sync.WaitGroup
+		both.Go(func() { s.hearsay.Run(ctx) })
 		s.reaper.Run(ctx)
+		both.Wait()
 	}()
 	return func() error {
 		cancel()
