@@ -154,9 +154,12 @@ func (w *writing) move(state domain.TaskState) (at string) {
 		return attempt.FieldStartedAt
 	}
 	set := [][2]string{
-		{attempt.FieldState, literal(state)}, {attempt.FieldSettledByReport, "TRUE"}, {attempt.FieldEndedAt, w.now()},
+		{attempt.FieldState, literal(state)},
+		{attempt.FieldSettledByReport, "TRUE"},
+		{attempt.FieldEndedAt, w.now()},
 		{attempt.FieldEndedOccurredAt, w.of(colOccurredAt)},
-		{attempt.FieldExitCode, w.of(attempt.FieldExitCode)}, {attempt.FieldMessage, w.of(attempt.FieldMessage)},
+		{attempt.FieldExitCode, w.of(attempt.FieldExitCode)},
+		{attempt.FieldMessage, w.of(attempt.FieldMessage)},
 	}
 	if state == domain.TaskStateFailed {
 		var cause sql.Builder
@@ -307,7 +310,9 @@ var valueKey = []string{
 
 // valueColumns are those of a value, its attempt aside.
 var valueColumns = []column{
-	textColumn(xcomentry.FieldKey), {xcomentry.FieldValue, bytesArray}, textColumn(xcomentry.FieldContentType),
+	textColumn(xcomentry.FieldKey),
+	{xcomentry.FieldValue, bytesArray},
+	textColumn(xcomentry.FieldContentType),
 	intColumn(xcomentry.FieldCreatedAt), intColumn(xcomentry.FieldExpiresAt),
 }
 
