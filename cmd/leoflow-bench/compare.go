@@ -16,8 +16,13 @@ import (
 	"github.com/neochaotic/leoflow/internal/store"
 )
 
-// reportAttempts are those of one round of reports.
-const reportAttempts = 2000
+// The attempts of one round of reports, so that it lasts some 2 s: a bare server answers that
+// many, one of ours that many, and one that writes without batches that many.
+const (
+	reportAttemptsBare   = 20_000
+	reportAttempts       = 6_000
+	reportAttemptsDirect = 1_000
+)
 
 type compareCmd struct {
 	Target   []string `placeholder:"NAME" help:"Servers to compare with bare gRPC: sqlite-direct, sqlite, postgres-direct, postgres; by default all."`
@@ -52,7 +57,10 @@ func checkTargets(names []string) error {
 // Help says what is compared.
 func (compareCmd) Help() string {
 	return `Start a gRPC server with empty handlers, and servers of ours, each in a process of its own on this
-machine; put the same load on one after the other, in rounds, and print how they compare.`
+machine; put the same load on one after the other, in rounds, and print how they compare.
+
+Each round of reports is of fresh attempts, which it uses up: of each that it runs, and that it ended
+well. As agents do, they have read their specifications before, and that is not measured.`
 }
 
 // rival is a server that is compared.
@@ -159,6 +167,17 @@ func (r *rival) populate(ctx context.Context, run string, n int) ([]bench.Attemp
 	return bench.NewAttempts(tokens), err
 }
 
+// reportAttempts is how many attempts a round of reports takes.
+func (r *rival) reportAttempts() int {
+	switch {
+	case r.hello.Operator == "":
+		return reportAttemptsBare
+	case strings.HasSuffix(r.name, directSuffix):
+		return reportAttemptsDirect
+	}
+	return reportAttempts
+}
+
 // strangers are tokens like those of attempts that were launched, which no server knows. The
 // transport has a token to read whoever looks at it: a bare server is sent them too.
 func strangers(run string, n int) ([]string, error) {
@@ -185,11 +204,14 @@ func (c *compareCmd) measure(ctx context.Context, r *rival, op bench.Op) error {
 	load := bench.Load{Op: op, Workers: c.Workers, Conns: r.conns, Attempts: r.attempts, For: c.For}
 	switch op {
 	case bench.Report:
-		fresh, err := r.populate(ctx, fmt.Sprintf("report-%d", round), cmp.Or(c.Reports, reportAttempts))
+		fresh, err := r.populate(ctx, fmt.Sprintf("report-%d", round), cmp.Or(c.Reports, r.reportAttempts()))
 		if err != nil {
 			return err
 		}
 		load.Attempts = fresh
+		if err := load.Begin(ctx); err != nil {
+			return err
+		}
 	case bench.Logs:
 		load.Workers = min(c.Workers, 16)
 		fresh, err := r.populate(ctx, fmt.Sprintf("logs-%d", round), load.Workers) // whose logs are empty

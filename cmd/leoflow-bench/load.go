@@ -80,7 +80,13 @@ func (c *loadCmd) Run(con *console) error {
 	var rows []row
 	slices.SortStableFunc(ops, func(a, b bench.Op) int { return settles(a) - settles(b) })
 	for _, op := range ops {
-		got, err := bench.Run(ctx, bench.Load{Op: op, Workers: c.Workers, Conns: conns, Attempts: attempts, For: c.For})
+		load := bench.Load{Op: op, Workers: c.Workers, Conns: conns, Attempts: attempts, For: c.For}
+		if op == bench.Report {
+			if err := load.Begin(ctx); err != nil {
+				return err
+			}
+		}
+		got, err := bench.Run(ctx, load)
 		if err != nil {
 			return err
 		}

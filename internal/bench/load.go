@@ -26,6 +26,8 @@ type Load struct {
 	Attempts []Attempt
 	// For is how long; with Op Report it lasts until every attempt has reported twice.
 	For time.Duration
+
+	each int // how many calls are made for each attempt; 0: as many as there is time for
 }
 
 // Result is what came of a load.
@@ -40,6 +42,14 @@ type Result struct {
 // PerSecond is how many calls a second were answered.
 func (r Result) PerSecond() float64 { return float64(r.Calls) / r.Took.Seconds() }
 
+// Begin has every attempt read its specification, once: what an agent does before it
+// reports anything. So it is no report that its token is looked at for the first time with.
+func (l Load) Begin(ctx context.Context) error {
+	l.Op, l.each = Spec, 1
+	_, err := Run(ctx, l)
+	return err
+}
+
 // Run puts the load on. A call that fails ends it: load on a server that refuses says
 // nothing.
 func Run(ctx context.Context, l Load) (Result, error) {
@@ -49,6 +59,9 @@ func Run(ctx context.Context, l Load) (Result, error) {
 	if l.Op == Logs {
 		return l.logs(ctx)
 	}
+	if l.Op == Report {
+		l.each = 2
+	}
 	took := make([][]time.Duration, l.Workers)
 	errs := make([]error, l.Workers)
 	var failed atomic.Bool
@@ -57,7 +70,7 @@ func Run(ctx context.Context, l Load) (Result, error) {
 	for w := range l.Workers {
 		work.Go(func() {
 			more := func() bool {
-				return !failed.Load() && ctx.Err() == nil && (l.Op == Report || time.Since(began) < l.For)
+				return !failed.Load() && ctx.Err() == nil && (l.each > 0 || time.Since(began) < l.For)
 			}
 			took[w], errs[w] = l.worker(w, more)
 			if errs[w] != nil {
@@ -86,7 +99,7 @@ func (l Load) worker(w int, more func() bool) ([]time.Duration, error) {
 			}
 			took = append(took, time.Since(began))
 		}
-		if l.Op == Report && n == 1 {
+		if n+1 == l.each {
 			return took, nil
 		}
 	}

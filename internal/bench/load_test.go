@@ -163,3 +163,24 @@ func TestFleetEndsWithItsContext(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// reader is a server that counts the specifications which were read.
+type reader struct {
+	bare
+	specs atomic.Int64
+}
+
+func (r *reader) GetTaskSpec(ctx context.Context, in *agentv1.GetTaskSpecRequest) (*agentv1.TaskSpec, error) {
+	r.specs.Add(1)
+	return r.bare.GetTaskSpec(ctx, in)
+}
+
+func TestEveryAttemptReadsItsSpecificationOnceToBegin(t *testing.T) {
+	r := &reader{bare: bare{spec: NewSpec()}}
+	s := grpc.NewServer()
+	agentv1.RegisterAgentServiceServer(s, r)
+	err := Load{Op: Report, Workers: 2, Conns: []*grpc.ClientConn{serve(t, s)}, Attempts: attempts(5)}.Begin(t.Context())
+	if n := r.specs.Load(); err != nil || n != 5 {
+		t.Errorf("%d specifications of 5 attempts were read, %v", n, err)
+	}
+}

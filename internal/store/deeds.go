@@ -65,6 +65,9 @@ func (s *Store) writeDeeds(ctx context.Context, deeds []deed) ([]outcome, error)
 	out := make([]outcome, len(deeds))
 	changed := map[watchKey]struct{}{}
 	err := s.durable.write(ctx, func(t gathered) error {
+		if s.postgres {
+			return t.last(s.deedsAtOnce(deeds, out, changed)...)
+		}
 		var moves []move
 		var values [][]any
 		err := t.do(append(s.reports(deeds, out, &moves), s.fences(deeds, out, &values))...)
@@ -106,6 +109,11 @@ func (s *Store) reports(deeds []deed, out []outcome, moves *[]move) (calls []cal
 	return calls
 }
 
+// watched is what is woken by a report.
+func (r report) watched() watchKey {
+	return watchKey{r.ref.TenantID, domain.RunKey{DagID: r.ref.DagID, RunID: r.ref.RunID}}
+}
+
 // row has the columns of newReport.
 func (r report) row() []any {
 	var at any
@@ -118,40 +126,50 @@ func (r report) row() []any {
 	return append(refRow(r.ref), at, int64(r.exitCode), r.message, string(causeOfExit(r.exitCode)))
 }
 
-// colExitCause is the cause that a report's exit code tells.
-const colExitCause = "exit_cause"
+// Columns of reports: the agent's time, and the cause that the exit code tells.
+const (
+	colOccurredAt = "occurred_at"
+	colExitCause  = "exit_cause"
+)
 
 // newReport is the statement of report.apply for a state.
 func (s *Store) newReport(state domain.TaskState) *many {
-	returning := func(w *writing, at string) []string {
-		return []string{
-			w.in(attempt.Table, attempt.FieldTaskPk), w.in(attempt.Table, attempt.FieldRunPk),
-			w.in(attempt.Table, at), w.in(attempt.Table, attempt.FieldCause),
-		}
+	columns := append(slices.Clone(refColumns), intColumn(colOccurredAt))
+	if state != domain.TaskStateRunning {
+		columns = append(columns, intColumn(attempt.FieldExitCode), textColumn(attempt.FieldMessage), textColumn(colExitCause))
 	}
+	w := s.forMany(s.timed(columns...)...)
+	at := w.move(state)
+	return w.own().and(takes(state)).done(w.in(attempt.Table, attempt.FieldTaskPk), w.in(attempt.Table, attempt.FieldRunPk),
+		w.in(attempt.Table, at), w.in(attempt.Table, attempt.FieldCause))
+}
+
+// move begins to write what a report of a state does to its attempt, and returns the column
+// of when.
+func (w *writing) move(state domain.TaskState) (at string) {
 	if state == domain.TaskStateRunning {
-		w := s.forMany(s.timed(append(slices.Clone(refColumns), intColumn(attempt.FieldRunningOccurredAt))...)...)
 		w.update(attempt.Table,
 			[2]string{attempt.FieldState, literal(state)}, [2]string{attempt.FieldStartedAt, w.now()},
-			[2]string{attempt.FieldRunningOccurredAt, w.of(attempt.FieldRunningOccurredAt)})
-		return w.own().and(takes(state)).done(returning(w, attempt.FieldStartedAt)...)
+			[2]string{attempt.FieldRunningOccurredAt, w.of(colOccurredAt)})
+		return attempt.FieldStartedAt
 	}
-	w := s.forMany(s.timed(append(slices.Clone(refColumns), intColumn(attempt.FieldEndedOccurredAt),
-		intColumn(attempt.FieldExitCode), textColumn(attempt.FieldMessage), textColumn(colExitCause))...)...)
 	set := [][2]string{
-		{attempt.FieldState, literal(state)}, {attempt.FieldSettledByReport, "TRUE"}, {attempt.FieldEndedAt, w.now()},
-	}
-	for _, name := range []string{attempt.FieldEndedOccurredAt, attempt.FieldExitCode, attempt.FieldMessage} {
-		set = append(set, [2]string{name, w.of(name)})
+		{attempt.FieldState, literal(state)},
+		{attempt.FieldSettledByReport, "TRUE"},
+		{attempt.FieldEndedAt, w.now()},
+		{attempt.FieldEndedOccurredAt, w.of(colOccurredAt)},
+		{attempt.FieldExitCode, w.of(attempt.FieldExitCode)},
+		{attempt.FieldMessage, w.of(attempt.FieldMessage)},
 	}
 	if state == domain.TaskStateFailed {
 		var cause sql.Builder
 		cause.SetDialect(w.Dialect())
-		writeCause(&cause, func() { cause.WriteString(w.of(attempt.FieldEndedOccurredAt)) },
+		writeCause(&cause, func() { cause.WriteString(w.of(colOccurredAt)) },
 			func() { cause.WriteString(w.now()) }, w.of(colExitCause))
 		set = append(set, [2]string{attempt.FieldCause, cause.String()})
 	}
-	return w.update(attempt.Table, set...).own().and(takes(state)).done(returning(w, attempt.FieldEndedAt)...)
+	w.update(attempt.Table, set...)
+	return attempt.FieldEndedAt
 }
 
 // writeRest is txn.moved for many, stores the values of those that may push, and commits.
@@ -168,7 +186,7 @@ func (s *Store) writeRest(t gathered, moves []move, values [][]any, changed map[
 			runs[m.runPk] = new([]move)
 		}
 		*runs[m.runPk] = append(*runs[m.runPk], m)
-		changed[watchKey{m.ref.TenantID, domain.RunKey{DagID: m.ref.DagID, RunID: m.ref.RunID}}] = struct{}{}
+		changed[m.watched()] = struct{}{}
 	}
 	pks := slices.Sorted(maps.Keys(runs))
 	rows := make([][]any, len(pks))
@@ -224,21 +242,37 @@ func (p *push) row() []any {
 	}
 }
 
+// ofAttempt has the columns of newPushes.
+func (p *push) ofAttempt() []any {
+	return append(refRow(p.from), p.name, p.value, p.contentType, p.createdAt, p.expires)
+}
+
 // statements are those for many rows.
 type statements struct {
-	beat, fetch                     *many
-	calmBeat                        *many // on SQLite
+	beat, fetch *many
+
+	calmBeat                        *many // from here on SQLite's
 	report                          map[domain.TaskState]*many
 	task, run, change, fence, value *many
+
+	reports, pushes *many // PostgreSQL's
 }
 
 // durable are those that wait for the disk.
 func (s statements) durable() []*many {
+	if s.reports != nil {
+		return []*many{s.reports, s.pushes}
+	}
 	return append(slices.Collect(maps.Values(s.report)), s.task, s.run, s.change, s.fence, s.value)
 }
 
 func (s *Store) newStatements() statements {
-	out := statements{beat: s.newBeat(), calmBeat: s.newCalmBeat(), fetch: s.newFetch(), report: map[domain.TaskState]*many{}}
+	out := statements{beat: s.newBeat(), fetch: s.newFetch()}
+	if s.postgres {
+		out.reports, out.pushes = s.newReports(), s.newPushes()
+		return out
+	}
+	out.calmBeat, out.report = s.newCalmBeat(), map[domain.TaskState]*many{}
 	for _, state := range domain.TaskStateQueued.Next() {
 		out.report[state] = s.newReport(state)
 	}
@@ -255,16 +289,34 @@ func (s *Store) newStatements() statements {
 		intColumn(taskchange.FieldExitCode), textColumn(taskchange.FieldMessage), intColumn(taskchange.FieldAt)).
 		insert(taskchange.Table).done()
 
-	w = s.forMany(refColumns...)
-	out.fence = w.update(attempt.Table, [2]string{attempt.FieldFence, w.in(attempt.Table, attempt.FieldFence) + " + 1"}).
-		own().and(liveState()).told()
-
-	w = s.forMany(textColumn(xcomentry.FieldTenant), textColumn(xcomentry.FieldDagID), textColumn(xcomentry.FieldRunID),
-		textColumn(xcomentry.FieldTaskID), intColumn(xcomentry.FieldTry), textColumn(xcomentry.FieldKey),
-		column{xcomentry.FieldValue, bytesArray}, textColumn(xcomentry.FieldContentType),
-		intColumn(xcomentry.FieldCreatedAt), intColumn(xcomentry.FieldExpiresAt))
-	out.value = w.insert(xcomentry.Table).orReplace(
-		[]string{xcomentry.FieldTenant, xcomentry.FieldDagID, xcomentry.FieldRunID, xcomentry.FieldTaskID, xcomentry.FieldTry, xcomentry.FieldKey},
-		xcomentry.FieldValue, xcomentry.FieldContentType, xcomentry.FieldCreatedAt, xcomentry.FieldExpiresAt).done()
+	out.fence = s.forMany(refColumns...).fence().done()
+	out.value = s.forMany(append([]column{
+		textColumn(xcomentry.FieldTenant), textColumn(xcomentry.FieldDagID), textColumn(xcomentry.FieldRunID),
+		textColumn(xcomentry.FieldTaskID), intColumn(xcomentry.FieldTry),
+	}, valueColumns...)...).insert(xcomentry.Table).orReplaceValue().done()
 	return out
+}
+
+// fence writes the update that finds an attempt which may push, and has it stay so.
+func (w *writing) fence() *writing {
+	return w.update(attempt.Table, [2]string{attempt.FieldFence, w.in(attempt.Table, attempt.FieldFence) + " + 1"}).
+		own().and(liveState())
+}
+
+// valueKey is what there is one value of.
+var valueKey = []string{
+	xcomentry.FieldTenant, xcomentry.FieldDagID, xcomentry.FieldRunID, xcomentry.FieldTaskID, xcomentry.FieldTry, xcomentry.FieldKey,
+}
+
+// valueColumns are those of a value, its attempt aside.
+var valueColumns = []column{
+	textColumn(xcomentry.FieldKey),
+	{xcomentry.FieldValue, bytesArray},
+	textColumn(xcomentry.FieldContentType),
+	intColumn(xcomentry.FieldCreatedAt), intColumn(xcomentry.FieldExpiresAt),
+}
+
+// orReplaceValue writes that a value takes the place of another.
+func (w *writing) orReplaceValue() *writing {
+	return w.orReplace(valueKey, xcomentry.FieldValue, xcomentry.FieldContentType, xcomentry.FieldCreatedAt, xcomentry.FieldExpiresAt)
 }

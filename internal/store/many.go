@@ -62,6 +62,7 @@ const nth = "b.nth"
 type writing struct {
 	entsql.Builder
 	columns []column
+	named   bool // the rows of PostgreSQL are a part of the statement
 }
 
 // forMany begins a statement for rows of those columns.
@@ -92,6 +93,13 @@ func (w *writing) rows() *writing {
 	}
 	w.WriteString("unnest(" + strings.Join(sources, ", ") + ") WITH ORDINALITY AS b(" + strings.Join(names, ", ") + ", nth)")
 	return w
+}
+
+// withRows begins a statement of several parts, of which the first is the rows.
+func (w *writing) withRows() {
+	w.WriteString("WITH b AS (SELECT * FROM ")
+	w.rows().WriteString(")")
+	w.named = true
 }
 
 // of writes a column of the rows.
@@ -125,7 +133,11 @@ func (w *writing) update(table string, set ...[2]string) *writing {
 	}
 	if w.Dialect() == dialect.Postgres {
 		w.WriteString(" FROM ")
-		w.rows()
+		if w.named {
+			w.WriteString("b")
+		} else {
+			w.rows()
+		}
 	}
 	w.WriteString(" WHERE ")
 	return w

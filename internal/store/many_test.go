@@ -23,10 +23,12 @@ func (s statements) all() []*many {
 // one only with it.
 func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 	update := regexp.MustCompile(`^UPDATE (\w+) SET .* WHERE (\w+)\.tenant = b\.tenant AND [^|]*$`)
+	tables := regexp.MustCompile(`\b(attempts|task_instances|runs|task_changes|xcom_entries)\b`)
+	parts := regexp.MustCompile(`(^WITH|,) \w+ AS \(`) // of a statement
 	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, `)
 	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
 		all := s.newStatements().all()
-		if len(all) != map[string]int{"sqlite": 12, "postgres": 11}[name] {
+		if len(all) != map[string]int{"sqlite": 12, "postgres": 4}[name] {
 			t.Errorf("%s: %d statements", name, len(all))
 		}
 		for _, m := range all {
@@ -34,7 +36,6 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 				t.Errorf("%s: the first column is %s: %s", name, m.columns[0].name, m.text)
 			}
 			text := strings.NewReplacer("`", "", `"`, "", "VALUES (", "SELECT ", "?1 ", "b.tenant ", "?1,", "b.tenant,").Replace(m.text)
-			found := update.FindStringSubmatch(text)
 			if m == all[len(all)-1] {
 				for _, table := range regexp.MustCompile(`JOIN (\w+) ON`).FindAllStringSubmatch(text, -1) {
 					if !strings.Contains(text, table[0]+" "+table[1]+".tenant = b.tenant AND ") {
@@ -46,9 +47,20 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 				}
 				continue
 			}
-			held := found != nil && found[1] == found[2] || insert.MatchString(text)
-			if !held || strings.Contains(text, " OR ") {
-				t.Errorf("%s: %s", name, m.text)
+			written := 0
+			for _, part := range parts.Split(text, -1) {
+				if !tables.MatchString(part) { // it is of the rows, or of other parts
+					continue
+				}
+				written++
+				found := update.FindStringSubmatch(part)
+				held := found != nil && found[1] == found[2] || insert.MatchString(part)
+				if !held || strings.Contains(part, " OR ") {
+					t.Errorf("%s: %s", name, part)
+				}
+			}
+			if written < 1 || written > 1 && !parts.MatchString(text) {
+				t.Errorf("%s: %d parts write: %s", name, written, m.text)
 			}
 		}
 	}
@@ -58,7 +70,8 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 // of its tables, when it would rather read them whole.
 func TestManyRowsAreFoundByTheirKeys(t *testing.T) {
 	s := mustOpen(t, places["postgres"](t))
-	key := regexp.MustCompile(`Index Cond: \(\(\(tenant\)::text = \(b\.tenant\)::text\) AND \(\(instance_id\)::text = \(b\.instance_id\)::text\) AND \(try = b\.try\)\)`)
+	key := regexp.MustCompile(`Index Cond: \(\(\(tenant\)::text = \(b(_\d)?\.tenant\)::text\) AND \(\(instance_id\)::text = \(b(_\d)?\.instance_id\)::text\) AND \(try = b(_\d)?\.try\)\)`)
+	tenants := regexp.MustCompile(`Index Cond: \(\(tenant\)::text = \([a-z_0-9.]+\)::text\)\n`) // all that a tenant has
 	for i, m := range s.statements.all() {
 		nulls := strings.Repeat(", NULL", len(m.columns)+len(m.args))[2:]
 		if _, err := s.hasty.db.Exec(fmt.Sprintf("PREPARE plan_%d AS %s", i, m.text)); err != nil {
@@ -69,8 +82,10 @@ func TestManyRowsAreFoundByTheirKeys(t *testing.T) {
 			t.Fatal(err)
 		}
 		plan := strings.Join(texts(t, rows), "\n")
-		ofAttempts := strings.Contains(plan, "Scan using attempt_") || strings.Contains(plan, "on attempts")
-		if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Hash") || ofAttempts && !key.MatchString(plan) {
+		ofAttempts := strings.Count(plan, "Scan using attempt_")
+		whole := strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Bitmap") || strings.Contains(plan, "Hash Join")
+		if whole || ofAttempts != len(key.FindAllString(plan, -1)) || strings.Contains(m.text, "attempts") && ofAttempts == 0 ||
+			m != s.statements.fetch && tenants.MatchString(plan) {
 			t.Errorf("%s\n%s", m.text, plan)
 		}
 	}
