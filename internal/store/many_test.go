@@ -15,7 +15,7 @@ func (s statements) all() []*many {
 	if s.calmBeat != nil {
 		all = append(all, s.calmBeat)
 	}
-	return append(all, s.fetch)
+	return append(all, s.fetch, s.spec)
 }
 
 // TestIso1StatementsForManyRowsHoldTheTenant reads each statement that goes past ent's
@@ -25,8 +25,9 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 	update := regexp.MustCompile(`^UPDATE (\w+) SET .* WHERE (\w+)\.tenant = b\.tenant AND [^|]*$`)
 	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, `)
 	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
-		all := s.newStatements().all()
-		if len(all) != map[string]int{"sqlite": 12, "postgres": 11}[name] {
+		statements := s.newStatements()
+		all, reads := statements.all(), map[*many]int{statements.fetch: 3, statements.spec: 2}
+		if len(all) != map[string]int{"sqlite": 13, "postgres": 12}[name] {
 			t.Errorf("%s: %d statements", name, len(all))
 		}
 		for _, m := range all {
@@ -35,13 +36,14 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 			}
 			text := strings.NewReplacer("`", "", `"`, "", "VALUES (", "SELECT ", "?1 ", "b.tenant ", "?1,", "b.tenant,").Replace(m.text)
 			found := update.FindStringSubmatch(text)
-			if m == all[len(all)-1] {
-				for _, table := range regexp.MustCompile(`JOIN (\w+) ON`).FindAllStringSubmatch(text, -1) {
+			if joined, ok := reads[m]; ok {
+				tables := regexp.MustCompile(`(?:JOIN|FROM) (\w+) (?:ON|WHERE)`).FindAllStringSubmatch(text, -1)
+				for _, table := range tables {
 					if !strings.Contains(text, table[0]+" "+table[1]+".tenant = b.tenant AND ") {
 						t.Errorf("%s: %s of any tenant: %s", name, table[1], m.text)
 					}
 				}
-				if n := strings.Count(text, " JOIN "); n != 3 || strings.Contains(text, " OR ") {
+				if n := strings.Count(text, " JOIN "); n != joined || len(tables) != n || strings.Contains(text, " OR ") {
 					t.Errorf("%s: %d tables: %s", name, n, m.text)
 				}
 				continue
@@ -55,10 +57,11 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 }
 
 // TestManyRowsAreFoundByTheirKeys has PostgreSQL plan each statement while it knows nothing
-// of its tables, when it would rather read them whole.
+// of its tables, when it would rather read them whole, or all values of a task for one.
 func TestManyRowsAreFoundByTheirKeys(t *testing.T) {
-	s := mustOpen(t, places["postgres"](t))
+	s := mustOpen(t, alone["postgres"](t))
 	key := regexp.MustCompile(`Index Cond: \(\(\(tenant\)::text = \(b\.tenant\)::text\) AND \(\(instance_id\)::text = \(b\.instance_id\)::text\) AND \(try = b\.try\)\)`)
+	value := regexp.MustCompile(`Index Cond: \(.*tenant.* AND .*dag_id.* AND .*run_id.* AND .*task_id.* AND \(try = .* AND \(\(key\)::text = `)
 	for i, m := range s.statements.all() {
 		nulls := strings.Repeat(", NULL", len(m.columns)+len(m.args))[2:]
 		if _, err := s.hasty.db.Exec(fmt.Sprintf("PREPARE plan_%d AS %s", i, m.text)); err != nil {
@@ -72,6 +75,9 @@ func TestManyRowsAreFoundByTheirKeys(t *testing.T) {
 		ofAttempts := strings.Contains(plan, "Scan using attempt_") || strings.Contains(plan, "on attempts")
 		if strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Hash") || ofAttempts && !key.MatchString(plan) {
 			t.Errorf("%s\n%s", m.text, plan)
+		}
+		if m == s.statements.fetch && !value.MatchString(plan) {
+			t.Errorf("values of other keys are read: %s\n%s", m.text, plan)
 		}
 	}
 }
