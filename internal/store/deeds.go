@@ -249,7 +249,7 @@ func (p *push) ofAttempt() []any {
 
 // statements are those for many rows.
 type statements struct {
-	beat, fetch *many
+	beat, fetch, spec *many
 
 	calmBeat                        *many // from here on SQLite's
 	report                          map[domain.TaskState]*many
@@ -267,7 +267,7 @@ func (s statements) durable() []*many {
 }
 
 func (s *Store) newStatements() statements {
-	out := statements{beat: s.newBeat(), fetch: s.newFetch()}
+	out := statements{beat: s.newBeat(), fetch: s.newFetch(), spec: s.newSpecRead()}
 	if s.postgres {
 		out.reports, out.pushes = s.newReports(), s.newPushes()
 		return out

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/neochaotic/leoflow/ent/attempt"
@@ -13,54 +12,39 @@ import (
 	"github.com/neochaotic/leoflow/internal/xcom"
 )
 
-// The columns of what is asked for, beside the attempt that asks.
-const (
-	colSourceDag  = "source_dag"
-	colSourceRun  = "source_run"
-	colSourceTask = "source_task"
-)
+// colSourceTask is the task whose value is asked for, of the run of the attempt that asks.
+const colSourceTask = "source_task"
 
-// newFetch is the statement that reads a value for an attempt that awaits its outcome, in
-// one: mayFetch, xcomSource and the value. It finds nothing where one of them would say
-// no; they tell why.
+// newFetch is the statement that reads a value of its run for an attempt that awaits its
+// outcome, in one: mayFetch, xcomSource and the value. It finds nothing where one of them
+// would say no; they tell why.
 func (s *Store) newFetch() *many {
-	w := s.forMany(append(append([]column(nil), refColumns...), textColumn(colSourceDag), textColumn(colSourceRun),
+	w := s.forMany(append(append([]column(nil), refColumns...),
 		textColumn(colSourceTask), textColumn(xcomentry.FieldKey), intColumn(xcomentry.FieldExpiresAt))...)
-	w.WriteString("SELECT " + strings.Join(w.numbered([]string{
+	w.reading(
 		w.in(xcomentry.Table, xcomentry.FieldValue), w.in(xcomentry.Table, xcomentry.FieldContentType), w.in(xcomentry.Table, xcomentry.FieldCreatedAt),
-	}), ", ") + " FROM ")
-	if s.postgres {
-		w.rows()
-	} else {
-		w.WriteString("(SELECT 1) AS b")
-	}
-	w.WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
+	).WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
 	w.own().and(liveState())
 	w.WriteString(" JOIN ").Ident(taskinstance.Table).WriteString(" ON ")
-	w.equal(taskinstance.Table, taskinstance.FieldTenant)
-	w.source(taskinstance.Table).WriteString(" AND " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) + " > 0 JOIN ").
-		Ident(xcomentry.Table).WriteString(" ON ")
-	w.equal(xcomentry.Table, xcomentry.FieldTenant, xcomentry.FieldKey)
-	w.source(xcomentry.Table).WriteString(
-		" AND " + w.in(xcomentry.Table, xcomentry.FieldTry) + " = " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) +
-			" AND " + w.in(xcomentry.Table, xcomentry.FieldExpiresAt) + " > " + w.of(xcomentry.FieldExpiresAt) +
-			fmt.Sprintf(" AND length(%s) <= %d", w.in(xcomentry.Table, xcomentry.FieldValue), maxGathered))
-	m := w.done()
-	m.returns = true
-	return m
+	w.source(taskinstance.Table).WriteString(" AND " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) + " > 0 JOIN ")
+	w.last(xcomentry.Table, func() {
+		w.source(xcomentry.Table).WriteString(" AND ")
+		w.equal(xcomentry.Table, xcomentry.FieldKey).WriteString(
+			" AND " + w.in(xcomentry.Table, xcomentry.FieldTry) + " = " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) +
+				" AND " + w.in(xcomentry.Table, xcomentry.FieldExpiresAt) + " > " + w.of(xcomentry.FieldExpiresAt) +
+				fmt.Sprintf(" AND length(%s) <= %d", w.in(xcomentry.Table, xcomentry.FieldValue), maxGathered))
+	})
+	return w.found()
 }
 
 // source writes that a row is of the task that is asked for.
 func (w *writing) source(table string) *writing {
-	for _, pair := range [][2]string{
-		{xcomentry.FieldDagID, colSourceDag}, {xcomentry.FieldRunID, colSourceRun}, {xcomentry.FieldTaskID, colSourceTask},
-	} {
-		w.WriteString(" AND " + w.in(table, pair[0]) + " = " + w.of(pair[1]))
-	}
+	w.equal(table, attempt.FieldTenant, attempt.FieldDagID, attempt.FieldRunID).WriteString(
+		" AND " + w.in(table, xcomentry.FieldTaskID) + " = " + w.of(colSourceTask))
 	return w
 }
 
-// wanted is a value that an attempt asks for.
+// wanted is a value of its run that an attempt asks for.
 type wanted struct {
 	key xcom.Key
 	by  domain.AttemptRef
@@ -70,8 +54,13 @@ type wanted struct {
 // fetched is what was found; nil: nothing.
 type fetched *xcom.Entry
 
-// fetch is GetXCom for an attempt that awaits its outcome and a value that is there, and
-// not large, among others; false: it may be otherwise.
+// ofOneRun reports whether a value is of the run of the attempt that asks for it.
+func ofOneRun(key xcom.Key, by domain.AttemptRef) bool {
+	return key.DagID == by.DagID && key.RunID == by.RunID
+}
+
+// fetch is GetXCom for an attempt that awaits its outcome and a value of its run that is
+// there, and not large, among others; false: it may be otherwise.
 func (s *Store) fetch(ctx context.Context, w wanted) (xcom.Entry, bool, error) {
 	end, err := s.begin()
 	if err != nil {
@@ -89,7 +78,7 @@ func (s *Store) fetch(ctx context.Context, w wanted) (xcom.Entry, bool, error) {
 func (s *Store) readWanted(ctx context.Context, all []wanted) ([]fetched, error) {
 	rows := make([][]any, len(all))
 	for i, w := range all {
-		rows[i] = append(refRow(w.by), w.key.DagID, w.key.RunID, w.key.TaskID, w.key.Name, w.now.UnixMicro())
+		rows[i] = append(refRow(w.by), w.key.TaskID, w.key.Name, w.now.UnixMicro())
 	}
 	out := make([]fetched, len(all))
 	var e xcom.Entry

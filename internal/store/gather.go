@@ -30,7 +30,8 @@ const (
 	heldTimeout = 100 * time.Millisecond
 )
 
-// maxFetched is how many values are read together.
+// maxFetched is how many values are read together, or specifications. They do not wait for
+// others: those who have just been answered are better served while these are read.
 const maxFetched = 64
 
 // openGathering begins to gather what is written over those connections, and read. The
@@ -45,7 +46,10 @@ func (s *Store) openGathering(durable, hasty, fetching *gathering) {
 		Write: s.writeDeeds, Key: deed.key, Judge: judge, Linger: linger,
 	})
 	s.fetches = batch.New(batch.Config[wanted, fetched]{
-		Write: s.readWanted, Judge: judge, MaxBatch: maxFetched, Linger: linger,
+		Write: s.readWanted, Judge: judge, MaxBatch: maxFetched,
+	})
+	s.specReads = batch.New(batch.Config[domain.AttemptRef, []byte]{
+		Write: s.readSpecs, Judge: judge, MaxBatch: maxFetched,
 	})
 }
 
@@ -60,6 +64,9 @@ func (s *Store) closeGathering() error {
 	}
 	if s.fetches != nil {
 		errs = append(errs, s.fetches.Close(context.Background()))
+	}
+	if s.specReads != nil {
+		errs = append(errs, s.specReads.Close(context.Background()))
 	}
 	for _, g := range []*gathering{s.hasty, s.durable, s.fetching} {
 		if g != nil {

@@ -22,6 +22,7 @@ import (
 // is domain.ErrNotFound.
 func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, a domain.NewAttempt) (domain.Attempt, error) {
 	var out domain.Attempt
+	var spec []byte
 	err := s.write(ctx, func(ctx context.Context, tx *txn) error {
 		task, current, err := tx.holdTask(ctx, key)
 		if err != nil {
@@ -31,12 +32,13 @@ func (s *Store) LaunchAttempt(ctx context.Context, key domain.TaskKey, a domain.
 		if err != nil {
 			return err
 		}
-		out = attemptOf(row)
+		out, spec = attemptOf(row), task.Spec
 		return nil
 	})
 	if err != nil {
 		return domain.Attempt{}, err
 	}
+	s.specs.launch(out.Ref, spec)
 	return out, nil
 }
 

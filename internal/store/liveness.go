@@ -128,24 +128,16 @@ func (s *Store) TaskSpec(ctx context.Context, id auth.AgentIdentity) (domain.Tas
 	if err := within(ctx, id.TenantID); err != nil {
 		return domain.TaskSpec{}, err
 	}
-	spec, known, err := s.knownSpec(ctx, id.Attempt())
+	ref := id.Attempt()
+	spec, known, err := s.knownSpec(ctx, ref)
 	if known || err != nil {
 		return spec, err
 	}
-	err = s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
-		task, err := tx.Attempt.Query().Where(own(id.Attempt())).QueryOfTask().Only(ctx)
-		if none(err) {
-			return domain.ErrUnknown
-		}
-		if err != nil {
-			return err
-		}
-		if spec, err = decodeSpec(task.Spec); err == nil {
-			s.specs.put(id.Attempt(), spec, len(task.Spec))
-		}
-		return err
-	})
-	return spec, err
+	text, err := s.specText(ctx, ref)
+	if err != nil {
+		return domain.TaskSpec{}, err
+	}
+	return s.specs.read(ref, text)
 }
 
 // knownSpec returns a specification that is remembered.
@@ -158,8 +150,27 @@ func (s *Store) knownSpec(ctx context.Context, ref domain.AttemptRef) (domain.Ta
 	if err != nil {
 		return domain.TaskSpec{}, false, explain(err)
 	}
-	spec, ok := s.specs.get(ref)
-	return spec, ok, nil
+	return s.specs.get(ref)
+}
+
+// specText returns a specification as it is stored.
+func (s *Store) specText(ctx context.Context, ref domain.AttemptRef) (text []byte, err error) {
+	if s.specReads != nil {
+		if text, err = s.readAmongOthers(ctx, ref); err != nil || text != nil {
+			return text, err
+		}
+	}
+	err = s.read(ctx, func(ctx context.Context, tx *ent.Tx) error {
+		task, err := tx.Attempt.Query().Where(own(ref)).QueryOfTask().Only(ctx)
+		if none(err) {
+			return domain.ErrUnknown
+		}
+		if err == nil {
+			text = task.Spec
+		}
+		return err
+	})
+	return text, err
 }
 
 func (s *Store) ownAttempt(ctx context.Context, id auth.AgentIdentity) (row *ent.Attempt, err error) {

@@ -159,6 +159,30 @@ func (w *writing) insert(table string) *writing {
 	return w.rows()
 }
 
+// reading begins to read columns of tables that the rows are joined with.
+func (w *writing) reading(columns ...string) *writing {
+	w.WriteString("SELECT " + strings.Join(w.numbered(columns), ", ") + " FROM ")
+	if w.Dialect() == dialect.SQLite {
+		w.WriteString("(SELECT 1) AS b")
+		return w
+	}
+	return w.rows()
+}
+
+// last joins the last table. On PostgreSQL it is looked at by itself, for each row: else it
+// finds the first columns of a key, which have but one row as far as it knows, and reads
+// all that there are for the others.
+func (w *writing) last(table string, where func()) {
+	if w.Dialect() == dialect.SQLite {
+		w.Ident(table).WriteString(" ON ")
+		where()
+		return
+	}
+	w.WriteString("LATERAL (SELECT * FROM ").Ident(table).WriteString(" WHERE ")
+	where()
+	w.WriteString(" OFFSET 0) AS ").Ident(table).WriteString(" ON TRUE")
+}
+
 // orReplace writes that a row of the same key takes those columns over.
 func (w *writing) orReplace(key []string, columns ...string) *writing {
 	w.WriteString(" ON CONFLICT (").IdentComma(key...).WriteString(") DO UPDATE SET ")
@@ -217,6 +241,13 @@ func (w *writing) done(returning ...string) *many {
 	if w.Dialect() == dialect.SQLite {
 		m.text = numberArgs(text, len(w.columns))
 	}
+	return m
+}
+
+// found is the statement, which has said what it reads.
+func (w *writing) found() *many {
+	m := w.done()
+	m.returns = true
 	return m
 }
 

@@ -15,7 +15,7 @@ func (s statements) all() []*many {
 	if s.calmBeat != nil {
 		all = append(all, s.calmBeat)
 	}
-	return append(all, s.fetch)
+	return append(all, s.fetch, s.spec)
 }
 
 // TestIso1StatementsForManyRowsHoldTheTenant reads each statement that goes past ent's
@@ -27,8 +27,9 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 	parts := regexp.MustCompile(`(^WITH|,) \w+ AS \(`) // of a statement
 	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, `)
 	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
-		all := s.newStatements().all()
-		if len(all) != map[string]int{"sqlite": 12, "postgres": 4}[name] {
+		statements := s.newStatements()
+		all, reads := statements.all(), map[*many]int{statements.fetch: 3, statements.spec: 2}
+		if len(all) != map[string]int{"sqlite": 13, "postgres": 5}[name] {
 			t.Errorf("%s: %d statements", name, len(all))
 		}
 		for _, m := range all {
@@ -36,13 +37,14 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 				t.Errorf("%s: the first column is %s: %s", name, m.columns[0].name, m.text)
 			}
 			text := strings.NewReplacer("`", "", `"`, "", "VALUES (", "SELECT ", "?1 ", "b.tenant ", "?1,", "b.tenant,").Replace(m.text)
-			if m == all[len(all)-1] {
-				for _, table := range regexp.MustCompile(`JOIN (\w+) ON`).FindAllStringSubmatch(text, -1) {
+			if joined, ok := reads[m]; ok {
+				found := regexp.MustCompile(`(?:JOIN|FROM) (\w+) (?:ON|WHERE)`).FindAllStringSubmatch(text, -1)
+				for _, table := range found {
 					if !strings.Contains(text, table[0]+" "+table[1]+".tenant = b.tenant AND ") {
 						t.Errorf("%s: %s of any tenant: %s", name, table[1], m.text)
 					}
 				}
-				if n := strings.Count(text, " JOIN "); n != 3 || strings.Contains(text, " OR ") {
+				if n := strings.Count(text, " JOIN "); n != joined || len(found) != n || strings.Contains(text, " OR ") {
 					t.Errorf("%s: %d tables: %s", name, n, m.text)
 				}
 				continue
@@ -67,11 +69,12 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 }
 
 // TestManyRowsAreFoundByTheirKeys has PostgreSQL plan each statement while it knows nothing
-// of its tables, when it would rather read them whole.
+// of its tables, when it would rather read them whole, or all values of a task for one.
 func TestManyRowsAreFoundByTheirKeys(t *testing.T) {
-	s := mustOpen(t, places["postgres"](t))
+	s := mustOpen(t, alone["postgres"](t))
 	key := regexp.MustCompile(`Index Cond: \(\(\(tenant\)::text = \(b(_\d)?\.tenant\)::text\) AND \(\(instance_id\)::text = \(b(_\d)?\.instance_id\)::text\) AND \(try = b(_\d)?\.try\)\)`)
 	tenants := regexp.MustCompile(`Index Cond: \(\(tenant\)::text = \([a-z_0-9.]+\)::text\)\n`) // all that a tenant has
+	value := regexp.MustCompile(`Index Cond: \(.*tenant.* AND .*dag_id.* AND .*run_id.* AND .*task_id.* AND \(try = .* AND \(\(key\)::text = `)
 	for i, m := range s.statements.all() {
 		nulls := strings.Repeat(", NULL", len(m.columns)+len(m.args))[2:]
 		if _, err := s.hasty.db.Exec(fmt.Sprintf("PREPARE plan_%d AS %s", i, m.text)); err != nil {
@@ -85,8 +88,11 @@ func TestManyRowsAreFoundByTheirKeys(t *testing.T) {
 		ofAttempts := strings.Count(plan, "Scan using attempt_")
 		whole := strings.Contains(plan, "Seq Scan") || strings.Contains(plan, "Bitmap") || strings.Contains(plan, "Hash Join")
 		if whole || ofAttempts != len(key.FindAllString(plan, -1)) || strings.Contains(m.text, "attempts") && ofAttempts == 0 ||
-			m != s.statements.fetch && tenants.MatchString(plan) {
+			tenants.MatchString(plan) {
 			t.Errorf("%s\n%s", m.text, plan)
+		}
+		if m == s.statements.fetch && !value.MatchString(plan) {
+			t.Errorf("values of other keys are read: %s\n%s", m.text, plan)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func Open(ctx context.Context, cfg Config) (_ *Store, err error) {
 	}
 	s := &Store{
 		clock: cfg.Clock, logger: cfg.Logger, sealer: cfg.Sealer,
-		newID: cfg.NewID, watches: newWatches(), specs: newSpecs(maxSpecBytes), counts: newCounts(maxCounts), path: cfg.WritePath,
+		newID: cfg.NewID, watches: newWatches(), specs: newSpecs(maxSpecBytes-maxLaunchedBytes, maxLaunchedBytes), counts: newCounts(maxCounts), path: cfg.WritePath,
 		patience: patience,
 	}
 	defer func() {

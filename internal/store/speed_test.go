@@ -27,6 +27,7 @@ func BenchmarkAmongOthers(b *testing.B) {
 	for _, name := range []string{"sqlite", "postgres"} {
 		s, ids := benchStore(b, places[name](b))
 		value := xcom.Entry{Value: make([]byte, 1<<10), CreatedAt: time.Now()}
+		s.specs = newSpecs(0, 0)
 		until := time.Now().Add(time.Hour)
 		source := xcom.Key{TenantID: "a", DagID: "d", RunID: "crowd", TaskID: ids[0].TaskID, Name: "k"}
 		if err := s.PutXCom(as("a"), ids[0].Attempt(), "k", value, until); err != nil {
@@ -42,6 +43,10 @@ func BenchmarkAmongOthers(b *testing.B) {
 			}},
 			{"push", func(ctx context.Context, id auth.AgentIdentity, _ int) error {
 				return s.PutXCom(ctx, id.Attempt(), "k", value, until)
+			}},
+			{"spec", func(ctx context.Context, id auth.AgentIdentity, _ int) error { // as of another server: each is read
+				_, err := s.TaskSpec(ctx, id)
+				return err
 			}},
 			{"fetch", func(ctx context.Context, id auth.AgentIdentity, _ int) error {
 				by := id.Attempt()

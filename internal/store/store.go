@@ -85,8 +85,9 @@ type Store struct {
 	hasty      *gathering                                // of heartbeats
 	beats      *batch.Writer[domain.AttemptRef, outcome] // nil: each is written by itself
 	deeds      *batch.Writer[deed, outcome]              // nil: likewise
-	fetching   *gathering                                // of what reads values
+	fetching   *gathering                                // of what reads values and specifications
 	fetches    *batch.Writer[wanted, fetched]            // nil: each is read by itself
+	specReads  *batch.Writer[domain.AttemptRef, []byte]  // nil: likewise
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls

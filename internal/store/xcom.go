@@ -56,7 +56,7 @@ func (s *Store) GetXCom(ctx context.Context, key xcom.Key, by *domain.AttemptRef
 	if by != nil && by.TenantID != key.TenantID {
 		return xcom.Entry{}, domain.ErrNoTenant
 	}
-	if by != nil && s.fetches != nil {
+	if by != nil && s.fetches != nil && ofOneRun(key, *by) {
 		if got, found, err := s.fetch(ctx, wanted{key, *by, now}); err != nil || found {
 			return got, err
 		}
