@@ -226,7 +226,7 @@ func (p *push) row() []any {
 
 // statements are those for many rows.
 type statements struct {
-	beat, fetch                     *many
+	beat, fetch, end                *many
 	calmBeat                        *many // on SQLite
 	report                          map[domain.TaskState]*many
 	task, run, change, fence, value *many
@@ -238,7 +238,7 @@ func (s statements) durable() []*many {
 }
 
 func (s *Store) newStatements() statements {
-	out := statements{beat: s.newBeat(), calmBeat: s.newCalmBeat(), fetch: s.newFetch(), report: map[domain.TaskState]*many{}}
+	out := statements{beat: s.newBeat(), calmBeat: s.newCalmBeat(), fetch: s.newFetch(), end: s.newEnd(), report: map[domain.TaskState]*many{}}
 	for _, state := range domain.TaskStateQueued.Next() {
 		out.report[state] = s.newReport(state)
 	}

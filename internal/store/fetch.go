@@ -29,12 +29,7 @@ func (s *Store) newFetch() *many {
 	w.WriteString("SELECT " + strings.Join(w.numbered([]string{
 		w.in(xcomentry.Table, xcomentry.FieldValue), w.in(xcomentry.Table, xcomentry.FieldContentType), w.in(xcomentry.Table, xcomentry.FieldCreatedAt),
 	}), ", ") + " FROM ")
-	if s.postgres {
-		w.rows()
-	} else {
-		w.WriteString("(SELECT 1) AS b")
-	}
-	w.WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
+	w.each().WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
 	w.own().and(liveState())
 	w.WriteString(" JOIN ").Ident(taskinstance.Table).WriteString(" ON ")
 	w.equal(taskinstance.Table, taskinstance.FieldTenant)

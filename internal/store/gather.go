@@ -47,6 +47,7 @@ func (s *Store) openGathering(durable, hasty, fetching *gathering) {
 	s.fetches = batch.New(batch.Config[wanted, fetched]{
 		Write: s.readWanted, Judge: judge, MaxBatch: maxFetched, Linger: linger,
 	})
+	s.ends = batch.New(batch.Config[domain.AttemptRef, attemptEnd]{Write: s.readEnds, Judge: judge})
 }
 
 // closeGathering ends it, when no call is under way any more.
@@ -60,6 +61,9 @@ func (s *Store) closeGathering() error {
 	}
 	if s.fetches != nil {
 		errs = append(errs, s.fetches.Close(context.Background()))
+	}
+	if s.ends != nil {
+		errs = append(errs, s.ends.Close(context.Background()))
 	}
 	for _, g := range []*gathering{s.hasty, s.durable, s.fetching} {
 		if g != nil {

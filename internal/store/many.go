@@ -94,6 +94,16 @@ func (w *writing) rows() *writing {
 	return w
 }
 
+// each writes where a statement that reads has its rows from: SQLite, which is run for each,
+// from nowhere.
+func (w *writing) each() *writing {
+	if w.Dialect() == dialect.Postgres {
+		return w.rows()
+	}
+	w.WriteString("(SELECT 1) AS b")
+	return w
+}
+
 // of writes a column of the rows.
 func (w *writing) of(name string) string {
 	if w.Dialect() == dialect.Postgres {

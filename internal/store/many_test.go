@@ -15,7 +15,7 @@ func (s statements) all() []*many {
 	if s.calmBeat != nil {
 		all = append(all, s.calmBeat)
 	}
-	return append(all, s.fetch)
+	return append(all, s.end, s.fetch)
 }
 
 // TestIso1StatementsForManyRowsHoldTheTenant reads each statement that goes past ent's
@@ -26,7 +26,7 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, `)
 	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
 		all := s.newStatements().all()
-		if len(all) != map[string]int{"sqlite": 12, "postgres": 11}[name] {
+		if len(all) != map[string]int{"sqlite": 13, "postgres": 12}[name] {
 			t.Errorf("%s: %d statements", name, len(all))
 		}
 		for _, m := range all {
@@ -35,13 +35,13 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 			}
 			text := strings.NewReplacer("`", "", `"`, "", "VALUES (", "SELECT ", "?1 ", "b.tenant ", "?1,", "b.tenant,").Replace(m.text)
 			found := update.FindStringSubmatch(text)
-			if m == all[len(all)-1] {
+			if reads := len(all) - 2; m == all[reads] || m == all[reads+1] {
 				for _, table := range regexp.MustCompile(`JOIN (\w+) ON`).FindAllStringSubmatch(text, -1) {
 					if !strings.Contains(text, table[0]+" "+table[1]+".tenant = b.tenant AND ") {
 						t.Errorf("%s: %s of any tenant: %s", name, table[1], m.text)
 					}
 				}
-				if n := strings.Count(text, " JOIN "); n != 3 || strings.Contains(text, " OR ") {
+				if n := strings.Count(text, " JOIN "); n != map[*many]int{all[reads]: 1, all[reads+1]: 3}[m] || strings.Contains(text, " OR ") {
 					t.Errorf("%s: %d tables: %s", name, n, m.text)
 				}
 				continue

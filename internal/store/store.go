@@ -81,12 +81,13 @@ type Store struct {
 	counts     *counts
 	path       WritePath
 	statements statements
-	durable    *gathering                                // of what waits for the disk
-	hasty      *gathering                                // of heartbeats
-	beats      *batch.Writer[domain.AttemptRef, outcome] // nil: each is written by itself
-	deeds      *batch.Writer[deed, outcome]              // nil: likewise
-	fetching   *gathering                                // of what reads values
-	fetches    *batch.Writer[wanted, fetched]            // nil: each is read by itself
+	durable    *gathering                                   // of what waits for the disk
+	hasty      *gathering                                   // of heartbeats
+	beats      *batch.Writer[domain.AttemptRef, outcome]    // nil: each is written by itself
+	deeds      *batch.Writer[deed, outcome]                 // nil: likewise
+	fetching   *gathering                                   // of what reads values
+	fetches    *batch.Writer[wanted, fetched]               // nil: each is read by itself
+	ends       *batch.Writer[domain.AttemptRef, attemptEnd] // nil: likewise
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls
