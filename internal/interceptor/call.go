@@ -28,7 +28,6 @@ type Call struct {
 	Undue time.Time
 
 	method        *method // nil without the chain
-	told          bool    // the header says the request id
 	mapped        bool    // errors and panics are turned into statuses further out
 	authenticated bool
 	allowed       bool

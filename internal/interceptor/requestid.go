@@ -18,7 +18,8 @@ const maxRequestIDBytes = 128
 
 // requestID gives the call a name, the caller's where it sent a proper one. The header says
 // it back to who chose it, on every stream, and with every failure; a call that went well and
-// that nobody named is not looked for, and there are very many of them.
+// that nobody named is not looked for, and there are very many of them. A stream has a header no
+// sooner than it needs one: very many are open, and quiet.
 func (c Chain) requestID() step {
 	name := c.newID
 	if name == nil {
@@ -31,25 +32,28 @@ func (c Chain) requestID() step {
 			if !chosen {
 				id = name()
 			}
-			if chosen || !p.unary {
-				tellRequestID(ctx, id)
+			p.call = Call{Method: p.full, RequestID: id, method: p.method}
+			if chosen && p.unary {
+				p.tellRequestID(ctx)
 			}
-			p.call = Call{Method: p.full, RequestID: id, method: p.method, told: chosen || !p.unary}
 			return withCall(ctx, &p.call), nil
 		},
+		sending: func(ctx context.Context, p *pass) { p.tellRequestID(ctx) },
 		leave: func(ctx context.Context, p *pass, err error) error {
-			if err != nil && !p.call.told {
-				tellRequestID(ctx, p.call.RequestID)
+			if err != nil || !p.unary {
+				p.tellRequestID(ctx)
 			}
 			return err
 		},
 	}
 }
 
-// tellRequestID fails only where the header is out already, and then costs the caller
-// nothing but the id.
-func tellRequestID(ctx context.Context, id string) {
-	_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: []string{id}})
+// tellRequestID puts the id into the header, once. It fails only where the header is out already,
+// and then costs the caller nothing but the id. A stream may be sent to while it is left.
+func (p *pass) tellRequestID(ctx context.Context) {
+	if !p.told.Swap(true) {
+		_ = grpc.SetHeader(ctx, metadata.MD{requestIDKey: []string{p.call.RequestID}})
+	}
 }
 
 // newRequestID is a random UUID. Nothing is kept by its being secret, so that it costs no
