@@ -268,3 +268,18 @@ func TestMarkdownNamesTheMachine(t *testing.T) {
 		t.Errorf("%q", out.String())
 	}
 }
+
+func TestStreamsTellsWhatAStreamTakes(t *testing.T) {
+	got := parsed[[]held](t, "streams", "--streams", "40", "--conns", "2", "--sample", "3", "--lines", "20", "--rest", "10ms")
+	if len(got) != 2 || got[0].Target != bareName || got[1].Target != "sqlite" {
+		t.Fatalf("of %+v", got)
+	}
+	for _, row := range got {
+		if row.Streams != 40 || row.RSS <= 0 || row.Files != 2 && row.Target == bareName || row.FilesAfter < row.Files {
+			t.Errorf("%+v", row)
+		}
+	}
+	if got[1].FilesAfter <= got[1].Files {
+		t.Errorf("%d files are open, and %d after lines through 3 streams", got[1].Files, got[1].FilesAfter)
+	}
+}

@@ -4,26 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/neochaotic/leoflow/internal/bench"
 )
 
 type streamsCmd struct {
-	Target   []string `default:"sqlite" placeholder:"NAME" help:"Servers to compare with bare gRPC, by default ${default}."`
-	Postgres string   `placeholder:"DSN" help:"As with compare."`
-	Streams  int      `default:"10000" placeholder:"N" help:"How many log streams are open, by default ${default}."`
-	Conns    int      `default:"16" placeholder:"N" help:"Over how many connections, by default ${default}."`
-	Lines    int      `default:"5000" placeholder:"N" help:"How many lines are sent through a stream, by default ${default}."`
-	Sample   int      `default:"500" placeholder:"N" help:"Through how many of the streams, by default ${default}."`
-	Output   string   `short:"o" default:"table" enum:"table,json" placeholder:"FORM" help:"Form of the results: table or json; by default ${default}."`
+	Target   []string      `default:"sqlite" placeholder:"NAME" help:"Servers to compare with bare gRPC, by default ${default}."`
+	Postgres string        `placeholder:"DSN" help:"As with compare."`
+	Streams  int           `default:"10000" placeholder:"N" help:"How many log streams are open, by default ${default}."`
+	Conns    int           `default:"16" placeholder:"N" help:"Over how many connections, by default ${default}."`
+	Lines    int           `default:"5000" placeholder:"N" help:"How many lines are sent through a stream, by default ${default}."`
+	Sample   int           `default:"1000" placeholder:"N" help:"Through how many of the streams, by default ${default}."`
+	Rest     time.Duration `default:"12s" placeholder:"TIME" help:"For how long a server is left alone before it is looked at, by default ${default}."`
+	Output   string        `short:"o" default:"table" enum:"table,json" placeholder:"FORM" help:"Form of the results: table or json; by default ${default}."`
 }
 
 // Help says what is measured.
 func (streamsCmd) Help() string {
 	return `Open log streams on a gRPC server with empty handlers, and on servers of ours, and print how much
-resident memory each stream takes: while it is idle, and after lines went through it. What a server
-holds is looked at once it holds still; its garbage is collected before the streams are opened, and not after,
-save for the figures that say so.`
+resident memory each stream takes: while it is idle, and after lines went through it, of which some streams are
+a sample. What a server holds is looked at after a rest, in which one that collects its garbage when it is quiet
+does so; before the streams are opened, and for the figures that say so, it is told to. It takes two or three minutes.`
 }
 
 // held is what the streams of a server take.
@@ -42,8 +44,8 @@ type held struct {
 
 // Run measures one server after the other.
 func (c *streamsCmd) Run(con *console) error {
-	if c.Streams < 1 || c.Conns < 1 || c.Lines < 1 || c.Sample < 1 || c.Sample > c.Streams {
-		return badUsage{errors.New("--streams, --conns, --lines or --sample is 0 or less, or --sample is over --streams: give another")}
+	if c.Streams < 1 || c.Conns < 1 || c.Lines < 1 || c.Sample < 1 || c.Sample > c.Streams || c.Rest < 0 {
+		return badUsage{errors.New("--streams, --conns, --lines or --sample is 0 or less, --rest is less, or --sample is over --streams: give another")}
 	}
 	if err := checkTargets(c.Target); err != nil {
 		return err
@@ -69,7 +71,7 @@ func (c *streamsCmd) measure(ctx context.Context, con *console, name string) (_ 
 		return held{}, err
 	}
 	defer func() { err = errors.Join(err, r.end()) }()
-	before, err := r.look(ctx, true)
+	_, before, err := c.look(ctx, r)
 	if err != nil {
 		return held{}, err
 	}
@@ -77,12 +79,10 @@ func (c *streamsCmd) measure(ctx context.Context, con *console, name string) (_ 
 	if err != nil {
 		return held{}, err
 	}
-	idle, err1 := r.look(ctx, false)
-	idleLive, err2 := r.look(ctx, true)
-	err3 := streams.Send(c.Sample, c.Lines)
-	used, err4 := r.look(ctx, false)
-	usedLive, err5 := r.look(ctx, true)
-	if err := errors.Join(err1, err2, err3, err4, err5, streams.Close()); err != nil {
+	idle, idleLive, err1 := c.look(ctx, r)
+	err2 := streams.Send(c.Sample, c.Lines)
+	used, usedLive, err3 := c.look(ctx, r)
+	if err := errors.Join(err1, err2, err3, streams.Close()); err != nil {
 		return held{}, err
 	}
 	each := func(now, then bench.Spent, n int) int64 { return (now.RSS - then.RSS) / int64(n) }
@@ -95,17 +95,16 @@ func (c *streamsCmd) measure(ctx context.Context, con *console, name string) (_ 
 	return out, nil
 }
 
-// look is what the server holds, with or without its garbage.
-func (r *rival) look(ctx context.Context, collected bool) (bench.Spent, error) {
-	if _, err := bench.Settled(ctx, r.server.Process.Pid); err != nil {
-		return bench.Spent{}, err
+// look is what the server holds after a rest, and without its garbage.
+func (c *streamsCmd) look(ctx context.Context, r *rival) (held, live bench.Spent, err error) {
+	if held, err = bench.AfterRest(ctx, r.server.Process.Pid, c.Rest); err != nil {
+		return held, live, err
 	}
-	if collected {
-		if err := r.server.collect(); err != nil {
-			return bench.Spent{}, err
-		}
+	if err = r.server.collect(); err != nil {
+		return held, live, err
 	}
-	return bench.Settled(ctx, r.server.Process.Pid)
+	live, err = bench.SpentBy(r.server.Process.Pid)
+	return held, live, err
 }
 
 func (c *streamsCmd) sheet(rows []held) *sheet {

@@ -66,7 +66,12 @@ type lineWriter struct {
 	closed  bool
 }
 
-func (w *lineWriter) supersede() { w.once.Do(func() { close(w.superseded) }) }
+func (w *lineWriter) supersede() {
+	w.once.Do(func() {
+		close(w.superseded)
+		w.signal()
+	})
+}
 
 func (w *lineWriter) Append(ctx context.Context, l logs.Line) error {
 	if err := w.called(ctx, "Append", l); err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -23,15 +22,6 @@ const (
 	finalAcksWithin = 30 * time.Second
 	// lastAcksWithin bounds it where the call is being ended by the server.
 	lastAcksWithin = time.Second
-	// readmitEvery is how often a stream that sent lines meanwhile is held against its
-	// attempt's end again (LOG-9, AUTH-10), unless set, and readmitQuietEvery how often one that
-	// did not: most of very many open streams are quiet at a time.
-	readmitEvery      = 5 * time.Second
-	readmitQuietEvery = time.Minute
-	// admitsAtOnce is how many ask the store about the end of an attempt at a time, which is
-	// thousands a second: when very many streams are opened, or looked at, none of the others
-	// needs another goroutine yet.
-	admitsAtOnce = 16
 )
 
 var errShuttingDown = rpcstatus.New(codes.Unavailable, rpcstatus.ReasonShuttingDown, "the server is shutting down; open the stream again", nil)
@@ -46,12 +36,15 @@ type logCall struct {
 	recv   func() (*agentv1.LogLine, error)
 	send   func(*agentv1.LogAck) error
 	writer logs.LineWriter
-	close  func() error // closes writer, once
-	ended  chan error   // tells why nothing is received any more
-	sent   atomic.Bool  // lines came since the attempt was looked at
+	ended  chan error  // tells why the call ends: has room for all who might say so
+	sent   atomic.Bool // lines came since the attempt was looked at
+
+	closed   bool // writer is,
+	closeErr error
 
 	// Acks are sent as they come, the latest of each stream, and all once more at the end
 	// (LOG-5). Nothing is sent any more once that has failed.
+	news    bool       // there are more,
 	sending bool       // a goroutine is at it,
 	acked   chan error // and tells here that it is done; nil before the first
 	failed  error
@@ -65,16 +58,16 @@ func (c *logCall) run(ctx context.Context) error {
 		return err
 	}
 	defer c.abandon()
-	c.ended = make(chan error, 1)
+	c.ended = make(chan error, 2) // of takeLines, and of a look
 	go c.guardedGo(ctx, c.ended, c.takeLines)
 	return c.finish(ctx, c.awaitEnd(ctx))
 }
 
 // open opens the attempt's log, where it may be, by the richest way that the sink knows.
 func (c *logCall) open(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
+	bounded, cancel := withinReason(ctx)
 	defer cancel()
-	turn := c.awaitTurn(bounded)
+	turn := c.awaitTurn(ctx, bounded)
 	opened := make(chan error, 1)
 	go c.guardedGo(ctx, opened, func(ctx context.Context) (err error) {
 		if err = c.admit(ctx, bounded, c.id, turn); err != nil {
@@ -91,11 +84,16 @@ func (c *logCall) open(ctx context.Context) error {
 		}
 		return err
 	})
-	if err := <-opened; err != nil {
-		return err
+	return <-opened
+}
+
+// close closes the writer, once.
+func (c *logCall) close() error {
+	if !c.closed {
+		c.closed = true
+		c.closeErr = c.writer.Close()
 	}
-	c.close = sync.OnceValue(c.writer.Close)
-	return nil
+	return c.closeErr
 }
 
 // abandon closes the writer if nothing has: a panic further in passes through here as well.
@@ -112,15 +110,20 @@ func (c *logCall) finish(ctx context.Context, cause error) error {
 	return closeFailed(failed, cause)
 }
 
-// guardedGo sends what work returns; a panic in it is logged and sent as an error,
-// since a goroutine's panic would end the process (ERR-2).
+// guardedGo sends what [Server.guarded] returns.
 func (s *Server) guardedGo(ctx context.Context, result chan<- error, work func(context.Context) error) {
+	result <- s.guarded(ctx, work)
+}
+
+// guarded returns what work does; a panic in it is logged and returned as an error,
+// since a goroutine's panic would end the process (ERR-2).
+func (s *Server) guarded(ctx context.Context, work func(context.Context) error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			result <- s.guard.Panicked(ctx, interceptor.CallFrom(ctx), p)
+			err = s.guard.Panicked(ctx, interceptor.CallFrom(ctx), p)
 		}
 	}()
-	result <- work(ctx)
+	return work(ctx)
 }
 
 // takeLines receives until the client ends, and returns why: nil when it half-closed.
@@ -153,53 +156,37 @@ func (c *logCall) take(ctx context.Context, message *agentv1.LogLine) error {
 // (LOG-13), the server's shutdown (LOG-10), or the end of the attempt's grace (LOG-9). Until
 // then it has acks sent.
 func (c *logCall) awaitEnd(ctx context.Context) error {
-	readmit := time.NewTicker(c.readmit)
-	defer readmit.Stop()
-	looked := time.Now()
-	var turn chan<- struct{} // for a look that is due
-	var look chan error      // of the look that is under way: the store may take its time, and acks may not
+	defer c.lookNowAndThen(ctx)()
 	for {
 		select {
 		case err := <-c.ended:
 			return err
-		case <-c.writer.Superseded():
-			return domain.ErrAborted
 		case <-c.drain:
 			return errShuttingDown
-		case <-c.ready():
-			c.sendAside(ctx)
+		case <-c.writer.Ready():
+			if c.superseded() {
+				return domain.ErrAborted
+			}
+			c.news = true
 		case err := <-c.acked:
 			c.sending, c.failed = false, err
-		case <-readmit.C:
-			if turn != nil || look != nil || !c.sent.Swap(false) && time.Since(looked) < readmitQuietEvery {
-				continue
-			}
-			looked, turn = time.Now(), c.admitting
-		case turn <- struct{}{}:
-			turn, look = nil, make(chan error, 1)
-			go c.guardedGo(ctx, look, c.look)
-		case err := <-look:
-			// Only a definitive word ends a stream: a store that fails says nothing.
-			if look = nil; err != nil {
-				return err
-			}
+		}
+		if c.news && !c.sending && c.failed == nil {
+			c.news = false
+			c.sendAside(ctx)
 		}
 	}
 }
 
-// look holds the call against its attempt's end. It is the call's turn.
-func (c *logCall) look(ctx context.Context) error {
-	bounded, cancel := context.WithTimeout(ctx, definitiveWithin)
-	defer cancel()
-	return c.admit(ctx, bounded, c.id, true)
-}
-
-// ready tells of acks that nobody sends.
-func (c *logCall) ready() <-chan struct{} {
-	if c.sending || c.failed != nil {
-		return nil
+// superseded reports whether a newer call has taken over. The writer's Ready tells when to look:
+// to wait for that by itself would cost each open stream as much as one more thing it waits for.
+func (c *logCall) superseded() bool {
+	select {
+	case <-c.writer.Superseded():
+		return true
+	default:
+		return false
 	}
-	return c.writer.Ready()
 }
 
 func (c *logCall) sendAside(ctx context.Context) {

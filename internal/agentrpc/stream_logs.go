@@ -79,8 +79,8 @@ func closeFailed(failed, cause error) error {
 
 // admit refuses the log of an attempt that is unknown, or ended longer ago than the
 // grace, where the store can tell (LOG-9). A store that gives no answer refuses
-// nothing: the token admits to no log but the caller's own. bounded is the call's ctx, for as
-// long as the store has for it. turn is a right to ask, and is given back; false: it did not come.
+// nothing: the token admits to no log but the caller's own. bounded is what the store has of
+// the call's ctx. turn is a right to ask, and is given back; false: it did not come.
 func (s *Server) admit(ctx, bounded context.Context, id *auth.AgentIdentity, turn bool) error {
 	if turn {
 		defer func() { <-s.admitting }()
@@ -95,7 +95,7 @@ func (s *Server) admit(ctx, bounded context.Context, id *auth.AgentIdentity, tur
 	switch {
 	case errors.Is(err, domain.ErrNotLive):
 		return err
-	case err != nil && ctx.Err() != nil:
+	case err != nil && (ctx.Err() != nil || errors.Is(bounded.Err(), context.Canceled)):
 		return nil // the call has ended, and needs no answer any more
 	case err != nil:
 		s.guard.Log().WarnContext(ctx, "end of logging not looked up", "task_id", id.TaskID, "cause", err.Error())
@@ -107,12 +107,14 @@ func (s *Server) admit(ctx, bounded context.Context, id *auth.AgentIdentity, tur
 	}
 }
 
-// awaitTurn waits for a right to ask the admitter; false: ctx ended before.
-func (s *Server) awaitTurn(ctx context.Context) bool {
+// awaitTurn waits for a right to ask the admitter; false: the call, or the time, ended before.
+func (s *Server) awaitTurn(ctx, bounded context.Context) bool {
 	select {
 	case s.admitting <- struct{}{}:
 		return true
 	case <-ctx.Done():
+		return false
+	case <-bounded.Done():
 		return false
 	}
 }

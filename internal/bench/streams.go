@@ -95,28 +95,14 @@ func (s *Streams) Close() error {
 	return errors.Join(errs...)
 }
 
-// Settled waits until what a process holds changes no more, and returns it.
-func Settled(ctx context.Context, pid int) (Spent, error) {
-	const calm = 4 // looks in a row
-	look := time.NewTicker(500 * time.Millisecond)
-	defer look.Stop()
-	last, same := Spent{}, 0
-	for same < calm {
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return last, ctx.Err()
-		}
-		now, err := SpentBy(pid)
-		if err != nil {
-			return now, err
-		}
-		if change := now.RSS - last.RSS; change < last.RSS/200 && change > -last.RSS/200 {
-			same++
-		} else {
-			same = 0
-		}
-		last = now
+// AfterRest is what a process holds once it has been left alone for so long.
+func AfterRest(ctx context.Context, pid int, rest time.Duration) (Spent, error) {
+	timer := time.NewTimer(rest)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return SpentBy(pid)
+	case <-ctx.Done():
+		return Spent{}, ctx.Err()
 	}
-	return last, nil
 }

@@ -30,7 +30,6 @@ type Call struct {
 	drawn         uuid.UUID    // the request id otherwise; none: there is no chain
 	bearer        *auth.Bearer // who presented the agent's token; nil: only Agent is known
 	method        *method      // nil without the chain
-	told          bool         // the header says the request id
 	mapped        bool         // errors and panics are turned into statuses further out
 	authenticated bool
 	allowed       bool

@@ -18,7 +18,8 @@ const maxRequestIDBytes = 128
 
 // requestID gives the call a name, the caller's where it sent a proper one. The header says
 // it back to who chose it, on every stream, and with every failure; a call that went well and
-// that nobody named is not looked for, and there are very many of them.
+// that nobody named is not looked for, and there are very many of them. A stream has a header no
+// sooner than it needs one: very many are open, and quiet.
 func (c Chain) requestID() step {
 	draw := c.newID
 	if draw == nil {
@@ -31,13 +32,14 @@ func (c Chain) requestID() step {
 				p.call.drawn = draw()
 			}
 			p.named = p.entered
-			if p.call.chosen != "" || !p.unary {
+			if p.call.chosen != "" && p.unary {
 				p.tellRequestID()
 			}
 			return nil
 		},
+		sending: (*pass).tellRequestID,
 		leave: func(p *pass, err error) error {
-			if err != nil && !p.call.told {
+			if err != nil || !p.unary {
 				p.tellRequestID()
 			}
 			return err
@@ -45,11 +47,12 @@ func (c Chain) requestID() step {
 	}
 }
 
-// tellRequestID fails only where the header is out already, and then costs the caller
-// nothing but the id.
+// tellRequestID puts the id into the header, once. It fails only where the header is out already,
+// and then costs the caller nothing but the id. A stream may be sent to while it is left.
 func (p *pass) tellRequestID() {
-	_ = grpc.SetHeader(p, metadata.MD{requestIDKey: []string{p.call.RequestID()}})
-	p.call.told = true
+	if !p.told.Swap(true) {
+		_ = grpc.SetHeader(p, metadata.MD{requestIDKey: []string{p.call.RequestID()}})
+	}
 }
 
 // newRequestID is a random UUID. Nothing is kept by its being secret, so that it costs no

@@ -1,6 +1,7 @@
 package interceptor
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -116,5 +117,32 @@ func TestErr1WhoNamesACallIsToldSo(t *testing.T) {
 		if got := header.Get(requestIDKey); !slices.Equal(got, c.want) {
 			t.Errorf("%s, and all is well: the header says %q, want %q", name, got, c.want)
 		}
+	}
+}
+
+// TestErr1AStreamIsToldItsRequestIDOnce holds it of streams that are sent something, that end
+// with nothing sent, and that fail.
+func TestErr1AStreamIsToldItsRequestIDOnce(t *testing.T) {
+	for name, handle := range map[string]func(agentv1.AgentService_StreamLogsServer) error{
+		"sent something": func(stream agentv1.AgentService_StreamLogsServer) error {
+			return errors.Join(stream.Send(&agentv1.LogAck{}), stream.Send(&agentv1.LogAck{}))
+		},
+		"sent nothing": func(agentv1.AgentService_StreamLogsServer) error { return nil },
+		"failed":       func(agentv1.AgentService_StreamLogsServer) error { return errors.New("fails") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t, setup{agents: &agentService{onStream: handle}})
+			stream, err := b.agent.StreamLogs(b.asAgent())
+			if err != nil {
+				t.Fatal(err)
+			}
+			header, err := stream.Header()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if ids := header.Get(requestIDKey); len(ids) != 1 || uuid.Validate(ids[0]) != nil {
+				t.Errorf("request ids %q in the header", ids)
+			}
+		})
 	}
 }

@@ -2,6 +2,7 @@ package interceptor
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -14,9 +15,10 @@ import (
 type step struct {
 	// enter runs before what is further in, and may refuse the call.
 	enter func(*pass) error
-	// message runs for each message from the client, and may refuse it; sent for each
-	// that went to a client on a stream.
+	// message runs for each message from the client, and may refuse it; sending before each
+	// that goes to a client on a stream, and sent after it.
 	message func(*pass, any) error
+	sending func(*pass)
 	sent    func(*pass)
 	// leave runs after what is further in, with its error, once enter has let the call
 	// through, and returns what becomes of the error.
@@ -39,6 +41,7 @@ type pass struct {
 	named   int // the place of the step that gave the call its name; past all of them: none did
 	began   time.Time
 	unary   bool
+	told    atomic.Bool // the header says the request id
 	call    Call
 }
 
@@ -221,6 +224,11 @@ func (s *passingStream) RecvMsg(m any) error {
 }
 
 func (s *passingStream) SendMsg(m any) error {
+	for i := range s.pass.steps {
+		if sending := s.pass.steps[i].sending; sending != nil {
+			sending(s.pass)
+		}
+	}
 	if err := s.ServerStream.SendMsg(m); err != nil {
 		return err
 	}

@@ -24,6 +24,42 @@ func (n *notifier) wake() {
 	}
 }
 
+// token is one that somebody has, or nobody. While nobody waits for it, it is no more than this.
+type token struct {
+	mu    sync.Mutex
+	taken bool
+	given notifier
+}
+
+// take returns with the token, or the error of a context that ends before.
+func (t *token) take(ctx context.Context) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for t.taken {
+		given := t.given.wait()
+		t.mu.Unlock()
+		var err error
+		select {
+		case <-given:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		t.mu.Lock()
+		if err != nil {
+			return err
+		}
+	}
+	t.taken = true
+	return nil
+}
+
+func (t *token) give() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.taken = false
+	t.given.wake()
+}
+
 // attemptLog is one attempt's log. It is in Dir.logs while somebody writes or
 // reads it; while a writer is open it is loaded: one goroutine, the committer,
 // then writes and syncs what the writers queue. It is there only while something is queued:
@@ -39,8 +75,8 @@ type attemptLog struct {
 
 	refs int // guarded by Dir.mu
 
-	life chan struct{} // holds a token; who has it may load and unload, or read the files of an unloaded log
-	read chan struct{} // likewise, for reading the files of a loaded log: one descriptor at a time
+	life token // who has it may load and unload, or read the files of an unloaded log
+	read token // likewise, for reading the files of a loaded log: one descriptor at a time
 
 	mu       sync.Mutex // taken after Dir.mu by who needs both
 	loaded   bool
@@ -76,26 +112,10 @@ type attemptLog struct {
 func newAttemptLog(d *Dir, ref Ref) *attemptLog {
 	rel := ref.relDir()
 	path := filepath.Join(d.opts.Root, rel)
-	l := &attemptLog{
+	return &attemptLog{
 		dir: d, ref: ref, rel: path[len(path)-len(rel):], path: path, // one text
-		life: make(chan struct{}, 1), read: make(chan struct{}, 1),
-	}
-	l.life <- struct{}{}
-	l.read <- struct{}{}
-	return l
-}
-
-// enter takes the token of ch.
-func enter(ctx context.Context, ch chan struct{}) error {
-	select {
-	case <-ch:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
-
-func leave(ch chan struct{}) { ch <- struct{}{} }
 
 // prepare has the log loaded, and well, and no older call write it if the next one is one.
 // The caller has the life token.

@@ -171,12 +171,12 @@ func (d *Dir) open(ctx context.Context, ref Ref, numbers bool) (*writer, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := enter(ctx, l.life); err != nil {
+	if err := l.life.take(ctx); err != nil {
 		d.release(l)
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	w, err := d.begin(ctx, l, numbers)
-	leave(l.life)
+	l.life.give()
 	if err != nil {
 		d.finish(l)
 		return nil, fmt.Errorf("open log: %w", err)
@@ -249,14 +249,14 @@ func (d *Dir) release(l *attemptLog) {
 
 // finish releases l, and unloads it if no writer is left.
 func (d *Dir) finish(l *attemptLog) {
-	_ = enter(context.Background(), l.life) // never fails
+	_ = l.life.take(context.Background()) // never fails
 	l.mu.Lock()
 	unload := l.loaded && len(l.writers) == 0
 	l.mu.Unlock()
 	if unload {
 		l.unload()
 	}
-	leave(l.life)
+	l.life.give()
 	d.release(l)
 }
 

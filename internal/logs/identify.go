@@ -56,10 +56,10 @@ func (w *writer) lookUp(ctx context.Context, stream string, number int64) (rec R
 }
 
 func (l *attemptLog) lookUp(ctx context.Context, stream string, number int64) (Record, bool, error) {
-	if err := enter(ctx, l.read); err != nil {
+	if err := l.read.take(ctx); err != nil {
 		return Record{}, false, err
 	}
-	defer leave(l.read)
+	defer l.read.give()
 	l.mu.Lock()
 	segs := segments{dir: l.path, bases: l.bases, end: l.durable}
 	l.mu.Unlock()

@@ -65,7 +65,8 @@ type LineWriter interface {
 	// It returns ErrAborted, wrapped, once a newer writer of the same attempt has
 	// taken over (LOG-13), and ctx's error when ctx ends while it waits.
 	Append(ctx context.Context, line Line) error
-	// Ready receives a value after Acks has news. Signals coalesce.
+	// Ready receives a value after Acks has news, and after a newer writer of the attempt has
+	// taken over. Signals coalesce.
 	Ready() <-chan struct{}
 	// Acks returns the streams whose durable prefix moved since the last call,
 	// each once, with its latest number. After Close it returns every stream of the

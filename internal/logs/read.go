@@ -64,15 +64,15 @@ func (l *attemptLog) chunk(ctx context.Context, pos int64, size int) ([]byte, in
 		if raw, start, loaded, err := l.loadedChunk(ctx, pos, size); loaded || err != nil {
 			return raw, start, err
 		}
-		if err := enter(ctx, l.life); err != nil {
+		if err := l.life.take(ctx); err != nil {
 			return nil, pos, err
 		}
 		if l.loaded { // in the meantime; who has the token may look without the lock
-			leave(l.life)
+			l.life.give()
 			continue
 		}
 		raw, start, err := l.unloadedChunk(pos, size)
-		leave(l.life)
+		l.life.give()
 		if l.dir.opts.Shared && errors.Is(err, fs.ErrNotExist) {
 			if err := pause(ctx); err != nil {
 				return nil, pos, err
@@ -84,10 +84,10 @@ func (l *attemptLog) chunk(ctx context.Context, pos int64, size int) ([]byte, in
 }
 
 func (l *attemptLog) loadedChunk(ctx context.Context, pos int64, size int) ([]byte, int64, bool, error) {
-	if err := enter(ctx, l.read); err != nil {
+	if err := l.read.take(ctx); err != nil {
 		return nil, pos, false, err
 	}
-	defer leave(l.read)
+	defer l.read.give()
 	l.mu.Lock()
 	loaded := l.loaded
 	segs := segments{dir: l.path, bases: l.bases, end: l.durable}

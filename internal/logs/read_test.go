@@ -33,13 +33,15 @@ func TestLog11AStuckReaderDoesNotStopTheWriter(t *testing.T) {
 	put(t, w, "stdout", 1)
 	awaitAck(t, w, "stdout", 1)
 	l := d.logs[testRef]
-	<-l.read // a reader that waits for a slow disk
+	if err := l.read.take(t.Context()); err != nil { // a reader that waits for a slow disk
+		t.Fatal(err)
+	}
 	_ = d.Changed(testRef)
 	for n := int64(2); n <= 100; n++ {
 		put(t, w, "stdout", n)
 	}
 	awaitAck(t, w, "stdout", 100)
-	l.read <- struct{}{}
+	l.read.give()
 	mustClose(t, w)
 }
 

@@ -197,7 +197,7 @@ func (w *writer) forget(s *stream) {
 	w.slots[s.slot] = ackSlot{name: s.Name, epoch: s.epoch}
 }
 
-// announce tells of news. The lock is held.
+// announce tells of news, or of the end. The lock is held.
 func (w *writer) announce() {
 	w.announced = true
 	if w.ready != nil {
@@ -217,6 +217,7 @@ func (w *writer) supersede() {
 	if w.superseded != nil {
 		close(w.superseded)
 	}
+	w.announce()
 	w.space.wake()
 }
 

@@ -44,6 +44,12 @@ const (
 	// already. Open log streams take them up for good; calls beyond have one made, which the
 	// stacks of so many streams have taught Go to make large enough.
 	handlersReady = 256
+	// streamWindow is how many bytes of one call wait in the server for who reads them, and
+	// connWindow how many are on their way to it over a connection. By itself gRPC lets them grow to
+	// 16 MiB where the network is fast, and of very many log streams each keeps for good what a
+	// queue of as many bytes in short lines takes.
+	streamWindow = 64 << 10
+	connWindow   = 1 << 20
 )
 
 // TransportOptions are what makes the transport fast whatever is served over it.
@@ -51,6 +57,8 @@ func TransportOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.NumStreamWorkers(handlersReady),
 		grpc.MaxConcurrentStreams(streamsAtOnce),
+		grpc.StaticStreamWindowSize(streamWindow),
+		grpc.StaticConnWindowSize(connWindow),
 	}
 }
 

@@ -249,7 +249,7 @@ func (p *push) ofAttempt() []any {
 
 // statements are those for many rows.
 type statements struct {
-	beat, fetch, spec *many
+	beat, fetch, spec, end *many
 
 	calmBeat                        *many // from here on SQLite's
 	report                          map[domain.TaskState]*many
@@ -267,7 +267,7 @@ func (s statements) durable() []*many {
 }
 
 func (s *Store) newStatements() statements {
-	out := statements{beat: s.newBeat(), fetch: s.newFetch(), spec: s.newSpecRead()}
+	out := statements{beat: s.newBeat(), fetch: s.newFetch(), spec: s.newSpecRead(), end: s.newEnd()}
 	if s.postgres {
 		out.reports, out.pushes = s.newReports(), s.newPushes()
 		return out

@@ -25,9 +25,10 @@ func (s *Store) newFetch() *many {
 		w.in(xcomentry.Table, xcomentry.FieldValue), w.in(xcomentry.Table, xcomentry.FieldContentType), w.in(xcomentry.Table, xcomentry.FieldCreatedAt),
 	).WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
 	w.own().and(liveState())
-	w.WriteString(" JOIN ").Ident(taskinstance.Table).WriteString(" ON ")
-	w.source(taskinstance.Table).WriteString(" AND " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) + " > 0 JOIN ")
-	w.last(xcomentry.Table, func() {
+	w.byKey(taskinstance.Table, func() {
+		w.source(taskinstance.Table).WriteString(" AND " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) + " > 0")
+	})
+	w.byKey(xcomentry.Table, func() {
 		w.source(xcomentry.Table).WriteString(" AND ")
 		w.equal(xcomentry.Table, xcomentry.FieldKey).WriteString(
 			" AND " + w.in(xcomentry.Table, xcomentry.FieldTry) + " = " + w.in(taskinstance.Table, taskinstance.FieldCurrentTry) +

@@ -51,6 +51,7 @@ func (s *Store) openGathering(durable, hasty, fetching *gathering) {
 	s.specReads = batch.New(batch.Config[domain.AttemptRef, []byte]{
 		Write: s.readSpecs, Judge: judge, MaxBatch: maxFetched,
 	})
+	s.ends = batch.New(batch.Config[domain.AttemptRef, attemptEnd]{Write: s.readEnds, Judge: judge})
 }
 
 // closeGathering ends it, when no call is under way any more.
@@ -67,6 +68,9 @@ func (s *Store) closeGathering() error {
 	}
 	if s.specReads != nil {
 		errs = append(errs, s.specReads.Close(context.Background()))
+	}
+	if s.ends != nil {
+		errs = append(errs, s.ends.Close(context.Background()))
 	}
 	for _, g := range []*gathering{s.hasty, s.durable, s.fetching} {
 		if g != nil {

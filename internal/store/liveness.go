@@ -110,17 +110,6 @@ func (s *Store) StopBy(ctx context.Context, id auth.AgentIdentity) (time.Time, b
 	return laterInstant(row.CancelStopBy), true, nil
 }
 
-// MayLog returns until when an attempt may log (LOG-9): zero while it awaits its
-// outcome, and then domain.LogGrace after its end, be that over or not. An attempt
-// that does not exist is domain.ErrUnknown.
-func (s *Store) MayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, error) {
-	row, err := s.ownAttempt(ctx, id)
-	if err != nil || row.State.Live() {
-		return time.Time{}, err
-	}
-	return laterInstant(row.EndedAt).Add(domain.LogGrace), nil
-}
-
 // TaskSpec returns the specification that the attempt's task was created with
 // (SPEC-1, SPEC-2), whatever the attempt's state. An attempt that does not exist
 // is domain.ErrUnknown. The caller does not change what it gets: others get it too.

@@ -169,10 +169,11 @@ func (w *writing) reading(columns ...string) *writing {
 	return w.rows()
 }
 
-// last joins the last table. On PostgreSQL it is looked at by itself, for each row: else it
-// finds the first columns of a key, which have but one row as far as it knows, and reads
-// all that there are for the others.
-func (w *writing) last(table string, where func()) {
+// byKey joins a table whose rows are found by all columns of a key. PostgreSQL looks at it by
+// itself, for each row: else it may take the first columns, which have but one row while it
+// knows nothing of the table, and reads all that there are.
+func (w *writing) byKey(table string, where func()) {
+	w.WriteString(" JOIN ")
 	if w.Dialect() == dialect.SQLite {
 		w.Ident(table).WriteString(" ON ")
 		where()

@@ -15,7 +15,7 @@ func (s statements) all() []*many {
 	if s.calmBeat != nil {
 		all = append(all, s.calmBeat)
 	}
-	return append(all, s.fetch, s.spec)
+	return append(all, s.fetch, s.spec, s.end)
 }
 
 // TestIso1StatementsForManyRowsHoldTheTenant reads each statement that goes past ent's
@@ -28,8 +28,8 @@ func TestIso1StatementsForManyRowsHoldTheTenant(t *testing.T) {
 	insert := regexp.MustCompile(`^INSERT INTO (\w+) \(tenant, .*\) SELECT b\.tenant, `)
 	for name, s := range map[string]*Store{"sqlite": {}, "postgres": {postgres: true}} {
 		statements := s.newStatements()
-		all, reads := statements.all(), map[*many]int{statements.fetch: 3, statements.spec: 2}
-		if len(all) != map[string]int{"sqlite": 13, "postgres": 5}[name] {
+		all, reads := statements.all(), map[*many]int{statements.fetch: 3, statements.spec: 2, statements.end: 1}
+		if len(all) != map[string]int{"sqlite": 14, "postgres": 6}[name] {
 			t.Errorf("%s: %d statements", name, len(all))
 		}
 		for _, m := range all {

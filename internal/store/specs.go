@@ -113,10 +113,11 @@ func (s *Store) newSpecRead() *many {
 	w := s.forMany(refColumns...)
 	spec := w.in(taskinstance.Table, taskinstance.FieldSpec)
 	w.reading(spec).WriteString(" JOIN ").Ident(attempt.Table).WriteString(" ON ")
-	w.own().WriteString(" JOIN ").Ident(taskinstance.Table).WriteString(" ON ")
-	w.equal(taskinstance.Table, taskinstance.FieldTenant).WriteString(
-		" AND " + w.in(taskinstance.Table, taskinstance.FieldID) + " = " + w.in(attempt.Table, attempt.FieldTaskPk) +
-			fmt.Sprintf(" AND length(%s) <= %d", spec, maxGathered))
+	w.own()
+	w.byKey(taskinstance.Table, func() {
+		w.equal(taskinstance.Table, taskinstance.FieldTenant, taskinstance.FieldDagID, taskinstance.FieldRunID, taskinstance.FieldTaskID).
+			WriteString(fmt.Sprintf(" AND length(%s) <= %d", spec, maxGathered))
+	})
 	return w.found()
 }
 

@@ -81,13 +81,14 @@ type Store struct {
 	counts     *counts
 	path       WritePath
 	statements statements
-	durable    *gathering                                // of what waits for the disk
-	hasty      *gathering                                // of heartbeats
-	beats      *batch.Writer[domain.AttemptRef, outcome] // nil: each is written by itself
-	deeds      *batch.Writer[deed, outcome]              // nil: likewise
-	fetching   *gathering                                // of what reads values and specifications
-	fetches    *batch.Writer[wanted, fetched]            // nil: each is read by itself
-	specReads  *batch.Writer[domain.AttemptRef, []byte]  // nil: likewise
+	durable    *gathering                                   // of what waits for the disk
+	hasty      *gathering                                   // of heartbeats
+	beats      *batch.Writer[domain.AttemptRef, outcome]    // nil: each is written by itself
+	deeds      *batch.Writer[deed, outcome]                 // nil: likewise
+	fetching   *gathering                                   // of what is read
+	fetches    *batch.Writer[wanted, fetched]               // nil: each is read by itself
+	specReads  *batch.Writer[domain.AttemptRef, []byte]     // nil: likewise
+	ends       *batch.Writer[domain.AttemptRef, attemptEnd] // nil: likewise
 
 	calls  sync.RWMutex // held by each call for reading; Close waits for them
 	closed bool         // guarded by calls

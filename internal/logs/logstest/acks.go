@@ -80,6 +80,23 @@ var ackTests = []test{
 		equal(t, map[string]int64{"stdout": 3}, h.end(t, newer))
 		h.expect(t, attempt, "stdout 1 line 1", "stdout 2 line 2", "stdout 3 line 3")
 	}},
+	{"Log13TakeOverIsToldOnce", func(t *testing.T, h *harness) {
+		older := h.begin(t, attempt)
+		newer := h.begin(t, attempt)
+		h.signalled(t, older.Ready())
+		if acks := older.Acks(); len(acks) != 0 {
+			t.Fatalf("acks %v of a call without lines", acks)
+		}
+		select {
+		case <-older.Ready():
+			t.Fatal("told twice")
+		case <-newer.Ready():
+			t.Fatal("the newer call is told of something")
+		default:
+		}
+		h.end(t, older)
+		h.end(t, newer)
+	}},
 	{"Log13TakenOverLinesAboveAHoleAreKept", func(t *testing.T, h *harness) {
 		older := h.begin(t, attempt)
 		h.append(t, older, lines("stdout", 1, 3)...)
