@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/neochaotic/leoflow/internal/domain"
+	"github.com/neochaotic/leoflow/internal/hearsay"
 	"github.com/neochaotic/leoflow/internal/reaper"
 )
 
@@ -31,7 +32,7 @@ func TestLog10AHangingReaperDoesNotKeepFromDraining(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := (&Server{reaper: r}).reap()
+		stop := (&Server{reaper: r, hearsay: hearsay.New(hearsay.Config{Window: time.Minute})}).reap()
 		synctest.Wait()
 		stuck := make(chan error, 1)
 		go func() { stuck <- stop() }()
