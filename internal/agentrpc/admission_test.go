@@ -261,3 +261,21 @@ func TestLog9ManyLookAtAStoreThatHangsAndNoneWaitsForLonger(t *testing.T) {
 		}
 	})
 }
+
+// TestLog13ACallThatIsGoneTakesNoLogOver has a call's client leave while the store is asked: the
+// call that the agent opens instead may have the log already.
+func TestLog13ACallThatIsGoneTakesNoLogOver(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
+		ctx, leave := context.WithCancel(ctx)
+		r.at("MayLog", func(context.Context) error {
+			leave()
+			return nil
+		})
+		if err := r.StreamLogs(newStream(ctx, line("stdout", 1, "a"))); err == nil {
+			t.Error("the call goes on")
+		}
+		if n := r.count("OpenLines"); n != 0 {
+			t.Errorf("the log was opened %d times", n)
+		}
+	})
+}

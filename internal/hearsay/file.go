@@ -13,12 +13,11 @@ import (
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
-const (
-	suffix = ".json"
-	// keptFor is for how long the file of a server that was killed stays. It tells of no new
-	// beats, and so saves nobody.
-	keptFor = 24 * time.Hour
-)
+const suffix = ".json"
+
+// keptFor is for how long the file of a server that was killed stays, or one that nobody can
+// read. A server that lives writes its file again, or takes it back, within little more than a window.
+func (b *Board) keptFor() time.Duration { return max(time.Hour, 4*b.cfg.Window) }
 
 // said is what a file says.
 type said struct {
@@ -65,19 +64,26 @@ func (b *Board) put(numbers map[domain.AttemptRef]uint64) error {
 	if err := os.MkdirAll(b.cfg.Dir, 0o700); err != nil {
 		return err
 	}
-	beside := strings.TrimSuffix(b.path, suffix)
-	if err := os.WriteFile(beside, text, 0o600); err != nil {
+	f, err := os.OpenFile(b.beside(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
 		return err
 	}
-	return os.Rename(beside, b.path)
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil { // else it may be empty after a crash
+		return err
+	}
+	return os.Rename(b.beside(), b.path)
 }
+
+// beside is the file while it is being written.
+func (b *Board) beside() string { return strings.TrimSuffix(b.path, suffix) }
 
 // takeBack removes the file.
 func (b *Board) takeBack() error {
 	if b.cfg.Dir == "" {
 		return nil
 	}
-	return gone(os.Remove(b.path))
+	return errors.Join(gone(os.Remove(b.path)), gone(os.Remove(b.beside())))
 }
 
 // gone is err, unless it says that something is not there.
@@ -100,24 +106,27 @@ func (b *Board) others() (map[domain.AttemptRef]uint64, error) {
 	}
 	for _, f := range files {
 		path := filepath.Join(b.cfg.Dir, f.Name())
-		if path == b.path || !strings.HasSuffix(path, suffix) {
+		if path == b.path || path == b.beside() {
 			continue
 		}
-		if err := read(path, out); err != nil {
+		if err := b.read(path, out); err != nil {
 			return nil, fmt.Errorf("%s: %w; if no server writes it any more, remove it", path, err)
 		}
 	}
 	return out, nil
 }
 
-// read adds what a file says. One that nobody has written for long it removes.
-func read(path string, into map[domain.AttemptRef]uint64) error {
+// read adds what a file says, if it is whole. One that nobody has written for long it removes.
+func (b *Board) read(path string, into map[domain.AttemptRef]uint64) error {
 	info, err := os.Stat(path)
 	if err != nil {
 		return gone(err) // its server has nothing to tell any more
 	}
-	if time.Since(info.ModTime()) > keptFor {
+	switch {
+	case time.Since(info.ModTime()) > b.keptFor():
 		return gone(os.Remove(path))
+	case !strings.HasSuffix(path, suffix):
+		return nil
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

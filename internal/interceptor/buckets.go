@@ -92,7 +92,7 @@ func (b *bucket) tells(at time.Time) bool {
 // newBuckets makes buckets for so many calls per second, of 1 or more.
 func newBuckets[K comparable](perSecond int) *buckets[K] {
 	every := max(1, time.Second/time.Duration(perSecond))
-	calls := time.Duration(perSecond) * burstOf / time.Second
+	calls := time.Duration(perSecond) * (burstOf / time.Second)
 	return &buckets[K]{
 		pace:  pace{perSecond: perSecond, every: every, burst: calls * every, began: time.Now()},
 		byKey: map[K]*bucket{},

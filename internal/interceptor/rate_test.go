@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -399,5 +400,14 @@ func TestLimit2OperatorsHaveNoRate(t *testing.T) {
 		if err := b.watch(b.asOperator(auth.RoleViewer), &controlv1.WatchRunRequest{DagId: "d", RunId: "r"}); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestLimit2AnyRateIsOne: a rate that is as good as none holds nobody up.
+func TestLimit2AnyRateIsOne(t *testing.T) {
+	for _, rate := range []int{1, 1_000_000_000, math.MaxInt64 / 10} {
+		synctest.Test(t, func(t *testing.T) {
+			NewRates(rate, rate).spend(t, attempt("acme", 1), 5)
+		})
 	}
 }

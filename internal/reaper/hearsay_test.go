@@ -40,7 +40,7 @@ func (r *rig) rumours() *rumours {
 
 // TestBeat5WhoIsHeardElsewhereIsNotLost: each beat that others heard is a sign of life,
 // though its stamp does not move; what they heard once and tell again is none, nor is that
-// they tell it no more.
+// they tell it no more, or again after that.
 func TestBeat5WhoIsHeardElsewhereIsNotLost(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		others := r.rumours()
@@ -50,8 +50,10 @@ func TestBeat5WhoIsHeardElsewhereIsNotLost(t *testing.T) {
 		r.do(func() { others.numbers[once.Ref] = 7 })
 		r.run()
 		others.hears(ctx, heard)
-		r.at(100 * time.Second)
+		r.at(80 * time.Second)
 		r.do(func() { delete(others.numbers, once.Ref) })
+		r.at(100 * time.Second)
+		r.do(func() { others.numbers[once.Ref] = 7 })
 		r.at(121 * time.Second)
 		r.want(silent, lost)
 		r.want(once, lost)
@@ -65,15 +67,18 @@ func TestBeat5WhoIsHeardElsewhereIsNotLost(t *testing.T) {
 	})
 }
 
-// TestBeat5NobodyIsLostWhileNobodyKnowsWhatOthersHeard, and then after a whole window.
+// TestBeat5NobodyIsLostWhileNobodyKnowsWhatOthersHeard, and then after a whole window. Who is over
+// for another reason ends meanwhile.
 func TestBeat5NobodyIsLostWhileNobodyKnowsWhatOthersHeard(t *testing.T) {
 	inBubble(t, func(r *rig) {
 		others := r.rumours()
 		others.err = errors.New("permission denied")
-		e := r.start(0)
+		e, late := r.start(0), r.start(10*time.Minute)
+		r.beats(r.ctx, late, 15*time.Second)
 		r.run()
 		r.at(time.Hour)
 		r.want(e, live)
+		r.want(late, domain.CauseTimedOut)
 		if r.metric("leoflow_reaper_interruptions_total") < 10 {
 			t.Error("it is not told")
 		}

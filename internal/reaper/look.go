@@ -29,9 +29,8 @@ func (r *Reaper) look(ctx context.Context) {
 		r.interrupt(ctx, interruptedStore, "error", err)
 		return
 	}
-	if err := r.listen(l.pulses); err != nil {
+	if err := r.listen(l.pulses); err != nil { // nobody is silent, and some may be over all the same
 		r.interrupt(ctx, interruptedHearsay, "error", err)
-		return
 	}
 	r.watch.take(l)
 	r.probe(ctx)

@@ -93,7 +93,7 @@ func (p *pulse) starting() bool { return p.registered && !p.beats() }
 // moved reports whether the attempt gave a sign of life since before.
 func (p *pulse) moved(before *pulse) bool {
 	return p.state != before.state || p.registered != before.registered || p.beat != before.beat ||
-		p.hearsay != 0 && p.hearsay != before.hearsay
+		p.hearsay != before.hearsay
 }
 
 // watch is the memory of a reaper: the live attempts, and the observation of them.
@@ -125,6 +125,9 @@ func (w *watch) take(l look) {
 		p := &l.pulses[i]
 		before := w.pulses[p.name]
 		p.since = l.known
+		if before != nil && p.hearsay == 0 { // that it is told no more, or again, is no beat
+			p.hearsay = before.hearsay
+		}
 		if before != nil && !w.anew && !p.moved(before) {
 			p.since, p.tried, p.written = before.since, before.tried, before.written
 		}

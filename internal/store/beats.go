@@ -97,11 +97,11 @@ func undone(rows [][]any, out []outcome) (left [][]any, of []int) {
 	return left, of
 }
 
-// unheld has the items done by themselves when they waited for a row that another transaction
-// holds: the others need not wait.
-func unheld(out []outcome, err error) ([]outcome, error) {
+// unheld has the items done by themselves when they waited for a row, or a table, that another
+// transaction holds: the others need not wait.
+func unheld[R any](out []R, err error) ([]R, error) {
 	if held(err) {
-		return make([]outcome, len(out)), nil
+		return make([]R, len(out)), nil
 	}
 	return out, err
 }

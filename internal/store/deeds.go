@@ -76,6 +76,13 @@ func (s *Store) writeDeeds(ctx context.Context, deeds []deed) ([]outcome, error)
 		}
 		return s.writeRest(t, moves, values, changed)
 	})
+	if err != nil && s.postgres { // whose rows tell of the runs, and may not have come
+		for _, d := range deeds {
+			if d.report != nil {
+				changed[d.report.watched()] = struct{}{}
+			}
+		}
+	}
 	for key := range changed { // after a commit that may have been made, too
 		s.watches.wake(key)
 	}

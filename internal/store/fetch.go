@@ -89,5 +89,5 @@ func (s *Store) readWanted(ctx context.Context, all []wanted) ([]fetched, error)
 		found.SizeBytes, found.CreatedAt = len(e.Value), instant(created)
 		out[n] = &found
 	}})
-	return out, err
+	return unheld(out, err)
 }

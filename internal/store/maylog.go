@@ -80,5 +80,5 @@ func (s *Store) readEnds(ctx context.Context, refs []domain.AttemptRef) ([]attem
 	err := s.fetching.writeOne(ctx, call{s.statements.end, rows, []any{&state, &ended}, func(n int) {
 		out[n] = attemptEnd{known: true, live: domain.TaskState(state).Live(), at: instant(ended)}
 	}})
-	return out, err
+	return unheld(out, err)
 }

@@ -141,5 +141,5 @@ func (s *Store) readSpecs(ctx context.Context, refs []domain.AttemptRef) ([][]by
 	out := make([][]byte, len(refs))
 	var text []byte
 	err := s.fetching.writeOne(ctx, call{s.statements.spec, rows, []any{&text}, func(n int) { out[n] = text }})
-	return out, err
+	return unheld(out, err)
 }

@@ -141,6 +141,7 @@ func TestState3AnUnknownCommitIsAcknowledgedOnce(t *testing.T) {
 				if err := a.wakes.send(patiently(t), []string{"nobody"}); err != nil {
 					t.Fatal(err)
 				}
+				changed := a.RunChanged(patiently(t), a.run)
 				err := a.report(patiently(t), 1, state)
 				if way == Direct && errors.Is(err, domain.ErrUnavailable) && state == domain.TaskStateRunning {
 					err = a.report(patiently(t), 1, state)
@@ -149,6 +150,11 @@ func TestState3AnUnknownCommitIsAcknowledgedOnce(t *testing.T) {
 					t.Errorf("%s is answered %v", state, err)
 				}
 				w.wantCut(1)
+				select {
+				case <-changed:
+				default:
+					t.Errorf("who watches the run is not told that an attempt is %s", state)
+				}
 			}
 			a.wantChanges(t, 1, domain.TaskStateQueued, domain.TaskStateRunning, domain.TaskStateSuccess)
 		})
