@@ -134,7 +134,13 @@ func (b *bench) attempt(run string, state policyv1.TaskState) *attempt {
 	b.t.Helper()
 	_, err := b.PrepareRun(b.ctx, &conformancev1.PrepareRunRequest{
 		TenantId: "acme", DagId: "dag", DagVersion: "1", RunId: run,
-		Tasks: []*conformancev1.FixtureTask{{Spec: &agentv1.TaskSpec{TaskId: "task", Operator: "bash", Entrypoint: "true"}}},
+		Tasks: []*conformancev1.FixtureTask{
+			{Spec: &agentv1.TaskSpec{TaskId: "other", Operator: "bash", Entrypoint: "true"}},
+			{Spec: &agentv1.TaskSpec{
+				TaskId: "task", Operator: "bash", Entrypoint: "true",
+				XcomInputMapping: map[string]*agentv1.XComUpstreams{"in": {TaskIds: []string{"other"}}},
+			}},
+		},
 	})
 	if err != nil {
 		b.t.Fatal(err)

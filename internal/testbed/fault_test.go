@@ -66,8 +66,8 @@ func TestAStoreThatIsDownNamesTableFileAndDriver(t *testing.T) {
 	b := put(t, inProcess)
 	a := b.attempt("r", running)
 	b.set(storeDown, true)
-	b.set(unaudited, true) // one does not undo the other
-	read := a.spec()
+	b.set(unaudited, true)                                                                   // one does not undo the other
+	_, read := b.agents.FetchXCom(a.ctx, &agentv1.FetchXComRequest{UpstreamTaskId: "other"}) // a specification is remembered
 	_, write := b.agents.ReportState(a.ctx, &agentv1.ReportStateRequest{State: agentv1.TaskState_TASK_STATE_SUCCESS})
 	for _, err := range []error{read, write} {
 		if code := status.Code(err); code != codes.Internal {
