@@ -73,11 +73,11 @@ func (c *logCall) open(ctx context.Context) error {
 		if err = c.admit(ctx, bounded, c.id, turn); err != nil {
 			return err
 		}
-		if err = ctx.Err(); err != nil { // a call that is gone takes the log over from none
-			return err
-		}
 		ref := logs.RefOf(c.id.Attempt())
 		if c.lines != nil {
+			if err = ctx.Err(); err != nil { // a call that is gone takes the log over from none
+				return err
+			}
 			c.writer, err = c.lines.OpenLines(ctx, ref)
 			return err
 		}
