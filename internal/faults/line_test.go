@@ -13,8 +13,8 @@ import (
 // after so many bytes, wherever that is: between a commit and its answer too.
 var badLines = map[string][]toxic{
 	"breaks": {
-		{Type: "limit_data", Stream: fromDatabase, Attributes: map[string]int{"bytes": 9000}},
-		{Type: "limit_data", Stream: toDatabase, Attributes: map[string]int{"bytes": 11000}},
+		{Type: "limit_data", Stream: fromDatabase, Attributes: map[string]int{"bytes": 3000}},
+		{Type: "limit_data", Stream: toDatabase, Attributes: map[string]int{"bytes": 9000}},
 	},
 	"slow": {
 		{Type: "latency", Stream: toDatabase, Attributes: map[string]int{"latency": 15, "jitter": 10}},
@@ -33,7 +33,7 @@ func TestState3NoLineToPostgresLosesOrDoubles(t *testing.T) {
 			o.Exec("CREATE DATABASE " + database)
 			n := networkTo(t, o.Addr())
 			r := start(t, server.Config{Database: o.Through(n.address(), database), SilenceWindow: 4 * window})
-			const each = 4
+			const each = 8
 			tasks := append(r.mixed(each), r.waiting("runs"))
 			r.create(tasks...)
 			var tokens []string
