@@ -98,7 +98,7 @@ func (r *Reaper) listen(pulses []pulse) error {
 		return err
 	}
 	for i := range pulses {
-		pulses[i].hearsay = heard[pulses[i].attempt().Ref]
+		pulses[i].hearsay = heard[pulses[i].ref()]
 	}
 	return nil
 }

@@ -54,10 +54,15 @@ func seenOf(a *domain.Attempt) seen {
 	}
 }
 
+// ref is the name as the store has it.
+func (n name) ref() domain.AttemptRef {
+	return domain.AttemptRef{TenantID: n.tenant, TaskInstanceID: n.instance, TryNumber: n.try}
+}
+
 // attempt is the attempt as it was seen.
 func (s *seen) attempt() domain.Attempt {
 	return domain.Attempt{
-		Ref:   domain.AttemptRef{TenantID: s.tenant, TaskInstanceID: s.instance, TryNumber: s.try},
+		Ref:   s.ref(),
 		State: s.state, Timeout: s.timeout,
 		StartedAt: s.started.time(), HeartbeatAt: s.beat.time(),
 		CancelRequestedAt: s.cancelled.time(), StopBy: s.stopBy.time(),

@@ -63,14 +63,9 @@ func ofOneRun(key xcom.Key, by domain.AttemptRef) bool {
 // fetch is GetXCom for an attempt that awaits its outcome and a value of its run that is
 // there, and not large, among others; false: it may be otherwise.
 func (s *Store) fetch(ctx context.Context, w wanted) (xcom.Entry, bool, error) {
-	end, err := s.begin()
-	if err != nil {
-		return xcom.Entry{}, false, err
-	}
-	defer end()
-	got, err := s.fetches.Do(ctx, w)
+	got, err := gather(ctx, s, s.fetches.Do, w)
 	if err != nil || got == nil {
-		return xcom.Entry{}, false, explain(err)
+		return xcom.Entry{}, false, err
 	}
 	return *got, true, nil
 }

@@ -80,11 +80,11 @@ func (s *Store) closeGathering() error {
 	return errors.Join(errs...)
 }
 
-// gather has an item written among others.
-func gather[I any](ctx context.Context, s *Store, do func(context.Context, I) (outcome, error), item I) (outcome, error) {
+// gather has an item written, or read, among others.
+func gather[I, R any](ctx context.Context, s *Store, do func(context.Context, I) (R, error), item I) (none R, _ error) {
 	end, err := s.begin()
 	if err != nil {
-		return byItself, err
+		return none, err
 	}
 	defer end()
 	got, err := do(ctx, item)

@@ -145,7 +145,7 @@ func (s *Store) knownSpec(ctx context.Context, ref domain.AttemptRef) (domain.Ta
 // specText returns a specification as it is stored.
 func (s *Store) specText(ctx context.Context, ref domain.AttemptRef) (text []byte, err error) {
 	if s.specReads != nil {
-		if text, err = s.readAmongOthers(ctx, ref); err != nil || text != nil {
+		if text, err = gather(ctx, s, s.specReads.Do, ref); err != nil || text != nil {
 			return text, err
 		}
 	}

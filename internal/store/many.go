@@ -47,6 +47,15 @@ func refRow(ref domain.AttemptRef) []any {
 	return []any{ref.TenantID, ref.TaskInstanceID, int64(ref.TryNumber), ref.DagID, ref.RunID, ref.TaskID}
 }
 
+// refRows are the rows of many attempts.
+func refRows(refs []domain.AttemptRef) [][]any {
+	rows := make([][]any, len(refs))
+	for i, ref := range refs {
+		rows[i] = refRow(ref)
+	}
+	return rows
+}
+
 // many is a statement that does the same to each of many rows.
 type many struct {
 	columns []column

@@ -20,7 +20,7 @@ func (s *Store) MayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, e
 		return time.Time{}, err
 	}
 	if s.ends != nil {
-		end, err := s.endOf(ctx, id.Attempt())
+		end, err := gather(ctx, s, s.ends.Do, id.Attempt())
 		if err != nil {
 			return time.Time{}, err
 		}
@@ -35,7 +35,7 @@ func (s *Store) MayLog(ctx context.Context, id auth.AgentIdentity) (time.Time, e
 	return attemptEnd{live: row.State.Live(), at: laterInstant(row.EndedAt)}.mayLog(), nil
 }
 
-// attemptEnd is what is known of an attempt's end.
+// attemptEnd is what is known of an attempt's end; where nothing is, it may be otherwise.
 type attemptEnd struct {
 	known, live bool
 	at          time.Time // of one that has ended
@@ -57,27 +57,12 @@ func (s *Store) newEnd() *many {
 	return w.own().found()
 }
 
-// endOf reads the end of an attempt among others; one that is not known: it may be otherwise.
-func (s *Store) endOf(ctx context.Context, ref domain.AttemptRef) (attemptEnd, error) {
-	end, err := s.begin()
-	if err != nil {
-		return attemptEnd{}, err
-	}
-	defer end()
-	got, err := s.ends.Do(ctx, ref)
-	return got, explain(err)
-}
-
 // readEnds reads the ends of many attempts.
 func (s *Store) readEnds(ctx context.Context, refs []domain.AttemptRef) ([]attemptEnd, error) {
-	rows := make([][]any, len(refs))
-	for i, ref := range refs {
-		rows[i] = refRow(ref)
-	}
 	out := make([]attemptEnd, len(refs))
 	var state string
 	var ended int64
-	err := s.fetching.writeOne(ctx, call{s.statements.end, rows, []any{&state, &ended}, func(n int) {
+	err := s.fetching.writeOne(ctx, call{s.statements.end, refRows(refs), []any{&state, &ended}, func(n int) {
 		out[n] = attemptEnd{known: true, live: domain.TaskState(state).Live(), at: instant(ended)}
 	}})
 	return unheld(out, err)

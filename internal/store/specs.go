@@ -121,25 +121,10 @@ func (s *Store) newSpecRead() *many {
 	return w.found()
 }
 
-// readAmongOthers returns a specification that is not large; nil: there may be one all the same.
-func (s *Store) readAmongOthers(ctx context.Context, ref domain.AttemptRef) ([]byte, error) {
-	end, err := s.begin()
-	if err != nil {
-		return nil, err
-	}
-	defer end()
-	text, err := s.specReads.Do(ctx, ref)
-	return text, explain(err)
-}
-
-// readSpecs reads those of many attempts.
+// readSpecs reads those of many attempts that are not large; nil: there may be one all the same.
 func (s *Store) readSpecs(ctx context.Context, refs []domain.AttemptRef) ([][]byte, error) {
-	rows := make([][]any, len(refs))
-	for i, ref := range refs {
-		rows[i] = refRow(ref)
-	}
 	out := make([][]byte, len(refs))
 	var text []byte
-	err := s.fetching.writeOne(ctx, call{s.statements.spec, rows, []any{&text}, func(n int) { out[n] = text }})
+	err := s.fetching.writeOne(ctx, call{s.statements.spec, refRows(refs), []any{&text}, func(n int) { out[n] = text }})
 	return unheld(out, err)
 }
