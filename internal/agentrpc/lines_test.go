@@ -333,7 +333,12 @@ func TestErr2APanicInAnyGoroutineOfAStreamIsInternalLoggedAndLeavesNothingBehind
 					panicked = true
 					panic(errors.New(secret))
 				})
-				wantInternal(t, r.StreamLogs(newStream(ctx, line("stdout", 1, "a"))))
+				stream := openStream(ctx, 1)
+				stream.in <- line("stdout", 1, "a")
+				ended := r.run(stream)
+				synctest.Wait() // whoever the line makes ask has asked: an end might be before that
+				close(stream.in)
+				wantInternal(t, <-ended)
 				r.wantPanicLogged(t, rpcNamed("StreamLogs").method)
 				if n := r.count("Close"); n != 1 && method != "OpenLines" && method != "MayLog" {
 					t.Errorf("the writer was closed %d times", n)
