@@ -818,22 +818,6 @@ func (c *RunClient) QueryTasks(_m *Run) *TaskInstanceQuery {
 	return query
 }
 
-// QueryChanges queries the changes edge of a Run.
-func (c *RunClient) QueryChanges(_m *Run) *TaskChangeQuery {
-	query := (&TaskChangeClient{config: c.config}).Query()
-	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
-		id := _m.ID
-		step := sqlgraph.NewStep(
-			sqlgraph.From(run.Table, run.FieldID, id),
-			sqlgraph.To(taskchange.Table, taskchange.FieldID),
-			sqlgraph.Edge(sqlgraph.O2M, false, run.ChangesTable, run.ChangesColumn),
-		)
-		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
-		return fromV, nil
-	}
-	return query
-}
-
 // Hooks returns the client hooks.
 func (c *RunClient) Hooks() []Hook {
 	hooks := c.hooks.Run
@@ -967,22 +951,6 @@ func (c *TaskChangeClient) GetX(ctx context.Context, id int64) *TaskChange {
 		panic(err)
 	}
 	return obj
-}
-
-// QueryOfRun queries the of_run edge of a TaskChange.
-func (c *TaskChangeClient) QueryOfRun(_m *TaskChange) *RunQuery {
-	query := (&RunClient{config: c.config}).Query()
-	query.path = func(context.Context) (fromV *sql.Selector, _ error) {
-		id := _m.ID
-		step := sqlgraph.NewStep(
-			sqlgraph.From(taskchange.Table, taskchange.FieldID, id),
-			sqlgraph.To(run.Table, run.FieldID),
-			sqlgraph.Edge(sqlgraph.M2O, true, taskchange.OfRunTable, taskchange.OfRunColumn),
-		)
-		fromV = sqlgraph.Neighbors(_m.driver.Dialect(), step)
-		return fromV, nil
-	}
-	return query
 }
 
 // Hooks returns the client hooks.

@@ -3907,9 +3907,6 @@ type RunMutation struct {
 	tasks           map[int64]struct{}
 	removedtasks    map[int64]struct{}
 	clearedtasks    bool
-	changes         map[int64]struct{}
-	removedchanges  map[int64]struct{}
-	clearedchanges  bool
 	done            bool
 	oldValue        func(context.Context) (*Run, error)
 	predicates      []predicate.Run
@@ -4401,60 +4398,6 @@ func (m *RunMutation) ResetTasks() {
 	m.removedtasks = nil
 }
 
-// AddChangeIDs adds the "changes" edge to the TaskChange entity by ids.
-func (m *RunMutation) AddChangeIDs(ids ...int64) {
-	if m.changes == nil {
-		m.changes = make(map[int64]struct{})
-	}
-	for i := range ids {
-		m.changes[ids[i]] = struct{}{}
-	}
-}
-
-// ClearChanges clears the "changes" edge to the TaskChange entity.
-func (m *RunMutation) ClearChanges() {
-	m.clearedchanges = true
-}
-
-// ChangesCleared reports if the "changes" edge to the TaskChange entity was cleared.
-func (m *RunMutation) ChangesCleared() bool {
-	return m.clearedchanges
-}
-
-// RemoveChangeIDs removes the "changes" edge to the TaskChange entity by IDs.
-func (m *RunMutation) RemoveChangeIDs(ids ...int64) {
-	if m.removedchanges == nil {
-		m.removedchanges = make(map[int64]struct{})
-	}
-	for i := range ids {
-		delete(m.changes, ids[i])
-		m.removedchanges[ids[i]] = struct{}{}
-	}
-}
-
-// RemovedChanges returns the removed IDs of the "changes" edge to the TaskChange entity.
-func (m *RunMutation) RemovedChangesIDs() (ids []int64) {
-	for id := range m.removedchanges {
-		ids = append(ids, id)
-	}
-	return
-}
-
-// ChangesIDs returns the "changes" edge IDs in the mutation.
-func (m *RunMutation) ChangesIDs() (ids []int64) {
-	for id := range m.changes {
-		ids = append(ids, id)
-	}
-	return
-}
-
-// ResetChanges resets all changes to the "changes" edge.
-func (m *RunMutation) ResetChanges() {
-	m.changes = nil
-	m.clearedchanges = false
-	m.removedchanges = nil
-}
-
 // Where appends a list predicates to the RunMutation builder.
 func (m *RunMutation) Where(ps ...predicate.Run) {
 	m.predicates = append(m.predicates, ps...)
@@ -4734,12 +4677,9 @@ func (m *RunMutation) ResetField(name string) error {
 
 // AddedEdges returns all edge names that were set/added in this mutation.
 func (m *RunMutation) AddedEdges() []string {
-	edges := make([]string, 0, 2)
+	edges := make([]string, 0, 1)
 	if m.tasks != nil {
 		edges = append(edges, run.EdgeTasks)
-	}
-	if m.changes != nil {
-		edges = append(edges, run.EdgeChanges)
 	}
 	return edges
 }
@@ -4754,24 +4694,15 @@ func (m *RunMutation) AddedIDs(name string) []ent.Value {
 			ids = append(ids, id)
 		}
 		return ids
-	case run.EdgeChanges:
-		ids := make([]ent.Value, 0, len(m.changes))
-		for id := range m.changes {
-			ids = append(ids, id)
-		}
-		return ids
 	}
 	return nil
 }
 
 // RemovedEdges returns all edge names that were removed in this mutation.
 func (m *RunMutation) RemovedEdges() []string {
-	edges := make([]string, 0, 2)
+	edges := make([]string, 0, 1)
 	if m.removedtasks != nil {
 		edges = append(edges, run.EdgeTasks)
-	}
-	if m.removedchanges != nil {
-		edges = append(edges, run.EdgeChanges)
 	}
 	return edges
 }
@@ -4786,24 +4717,15 @@ func (m *RunMutation) RemovedIDs(name string) []ent.Value {
 			ids = append(ids, id)
 		}
 		return ids
-	case run.EdgeChanges:
-		ids := make([]ent.Value, 0, len(m.removedchanges))
-		for id := range m.removedchanges {
-			ids = append(ids, id)
-		}
-		return ids
 	}
 	return nil
 }
 
 // ClearedEdges returns all edge names that were cleared in this mutation.
 func (m *RunMutation) ClearedEdges() []string {
-	edges := make([]string, 0, 2)
+	edges := make([]string, 0, 1)
 	if m.clearedtasks {
 		edges = append(edges, run.EdgeTasks)
-	}
-	if m.clearedchanges {
-		edges = append(edges, run.EdgeChanges)
 	}
 	return edges
 }
@@ -4814,8 +4736,6 @@ func (m *RunMutation) EdgeCleared(name string) bool {
 	switch name {
 	case run.EdgeTasks:
 		return m.clearedtasks
-	case run.EdgeChanges:
-		return m.clearedchanges
 	}
 	return false
 }
@@ -4835,9 +4755,6 @@ func (m *RunMutation) ResetEdge(name string) error {
 	case run.EdgeTasks:
 		m.ResetTasks()
 		return nil
-	case run.EdgeChanges:
-		m.ResetChanges()
-		return nil
 	}
 	return fmt.Errorf("unknown Run edge %s", name)
 }
@@ -4849,6 +4766,8 @@ type TaskChangeMutation struct {
 	typ           string
 	id            *int64
 	tenant        *string
+	run_pk        *int64
+	addrun_pk     *int64
 	revision      *int64
 	addrevision   *int64
 	task_id       *string
@@ -4862,8 +4781,6 @@ type TaskChangeMutation struct {
 	at            *int64
 	addat         *int64
 	clearedFields map[string]struct{}
-	of_run        *int64
-	clearedof_run bool
 	done          bool
 	oldValue      func(context.Context) (*TaskChange, error)
 	predicates    []predicate.TaskChange
@@ -5011,12 +4928,13 @@ func (m *TaskChangeMutation) ResetTenant() {
 
 // SetRunPk sets the "run_pk" field.
 func (m *TaskChangeMutation) SetRunPk(i int64) {
-	m.of_run = &i
+	m.run_pk = &i
+	m.addrun_pk = nil
 }
 
 // RunPk returns the value of the "run_pk" field in the mutation.
 func (m *TaskChangeMutation) RunPk() (r int64, exists bool) {
-	v := m.of_run
+	v := m.run_pk
 	if v == nil {
 		return
 	}
@@ -5040,9 +4958,28 @@ func (m *TaskChangeMutation) OldRunPk(ctx context.Context) (v int64, err error) 
 	return oldValue.RunPk, nil
 }
 
+// AddRunPk adds i to the "run_pk" field.
+func (m *TaskChangeMutation) AddRunPk(i int64) {
+	if m.addrun_pk != nil {
+		*m.addrun_pk += i
+	} else {
+		m.addrun_pk = &i
+	}
+}
+
+// AddedRunPk returns the value that was added to the "run_pk" field in this mutation.
+func (m *TaskChangeMutation) AddedRunPk() (r int64, exists bool) {
+	v := m.addrun_pk
+	if v == nil {
+		return
+	}
+	return *v, true
+}
+
 // ResetRunPk resets all changes to the "run_pk" field.
 func (m *TaskChangeMutation) ResetRunPk() {
-	m.of_run = nil
+	m.run_pk = nil
+	m.addrun_pk = nil
 }
 
 // SetRevision sets the "revision" field.
@@ -5413,46 +5350,6 @@ func (m *TaskChangeMutation) ResetAt() {
 	m.addat = nil
 }
 
-// SetOfRunID sets the "of_run" edge to the Run entity by id.
-func (m *TaskChangeMutation) SetOfRunID(id int64) {
-	m.of_run = &id
-}
-
-// ClearOfRun clears the "of_run" edge to the Run entity.
-func (m *TaskChangeMutation) ClearOfRun() {
-	m.clearedof_run = true
-	m.clearedFields[taskchange.FieldRunPk] = struct{}{}
-}
-
-// OfRunCleared reports if the "of_run" edge to the Run entity was cleared.
-func (m *TaskChangeMutation) OfRunCleared() bool {
-	return m.clearedof_run
-}
-
-// OfRunID returns the "of_run" edge ID in the mutation.
-func (m *TaskChangeMutation) OfRunID() (id int64, exists bool) {
-	if m.of_run != nil {
-		return *m.of_run, true
-	}
-	return
-}
-
-// OfRunIDs returns the "of_run" edge IDs in the mutation.
-// Note that IDs always returns len(IDs) <= 1 for unique edges, and you should use
-// OfRunID instead. It exists only for internal usage by the builders.
-func (m *TaskChangeMutation) OfRunIDs() (ids []int64) {
-	if id := m.of_run; id != nil {
-		ids = append(ids, *id)
-	}
-	return
-}
-
-// ResetOfRun resets all changes to the "of_run" edge.
-func (m *TaskChangeMutation) ResetOfRun() {
-	m.of_run = nil
-	m.clearedof_run = false
-}
-
 // Where appends a list predicates to the TaskChangeMutation builder.
 func (m *TaskChangeMutation) Where(ps ...predicate.TaskChange) {
 	m.predicates = append(m.predicates, ps...)
@@ -5491,7 +5388,7 @@ func (m *TaskChangeMutation) Fields() []string {
 	if m.tenant != nil {
 		fields = append(fields, taskchange.FieldTenant)
 	}
-	if m.of_run != nil {
+	if m.run_pk != nil {
 		fields = append(fields, taskchange.FieldRunPk)
 	}
 	if m.revision != nil {
@@ -5662,6 +5559,9 @@ func (m *TaskChangeMutation) SetField(name string, value ent.Value) error {
 // this mutation.
 func (m *TaskChangeMutation) AddedFields() []string {
 	var fields []string
+	if m.addrun_pk != nil {
+		fields = append(fields, taskchange.FieldRunPk)
+	}
 	if m.addrevision != nil {
 		fields = append(fields, taskchange.FieldRevision)
 	}
@@ -5682,6 +5582,8 @@ func (m *TaskChangeMutation) AddedFields() []string {
 // was not set, or was not defined in the schema.
 func (m *TaskChangeMutation) AddedField(name string) (ent.Value, bool) {
 	switch name {
+	case taskchange.FieldRunPk:
+		return m.AddedRunPk()
 	case taskchange.FieldRevision:
 		return m.AddedRevision()
 	case taskchange.FieldTry:
@@ -5699,6 +5601,13 @@ func (m *TaskChangeMutation) AddedField(name string) (ent.Value, bool) {
 // type.
 func (m *TaskChangeMutation) AddField(name string, value ent.Value) error {
 	switch name {
+	case taskchange.FieldRunPk:
+		v, ok := value.(int64)
+		if !ok {
+			return fmt.Errorf("unexpected type %T for field %s", value, name)
+		}
+		m.AddRunPk(v)
+		return nil
 	case taskchange.FieldRevision:
 		v, ok := value.(int64)
 		if !ok {
@@ -5790,28 +5699,19 @@ func (m *TaskChangeMutation) ResetField(name string) error {
 
 // AddedEdges returns all edge names that were set/added in this mutation.
 func (m *TaskChangeMutation) AddedEdges() []string {
-	edges := make([]string, 0, 1)
-	if m.of_run != nil {
-		edges = append(edges, taskchange.EdgeOfRun)
-	}
+	edges := make([]string, 0, 0)
 	return edges
 }
 
 // AddedIDs returns all IDs (to other nodes) that were added for the given edge
 // name in this mutation.
 func (m *TaskChangeMutation) AddedIDs(name string) []ent.Value {
-	switch name {
-	case taskchange.EdgeOfRun:
-		if id := m.of_run; id != nil {
-			return []ent.Value{*id}
-		}
-	}
 	return nil
 }
 
 // RemovedEdges returns all edge names that were removed in this mutation.
 func (m *TaskChangeMutation) RemovedEdges() []string {
-	edges := make([]string, 0, 1)
+	edges := make([]string, 0, 0)
 	return edges
 }
 
@@ -5823,42 +5723,25 @@ func (m *TaskChangeMutation) RemovedIDs(name string) []ent.Value {
 
 // ClearedEdges returns all edge names that were cleared in this mutation.
 func (m *TaskChangeMutation) ClearedEdges() []string {
-	edges := make([]string, 0, 1)
-	if m.clearedof_run {
-		edges = append(edges, taskchange.EdgeOfRun)
-	}
+	edges := make([]string, 0, 0)
 	return edges
 }
 
 // EdgeCleared returns a boolean which indicates if the edge with the given name
 // was cleared in this mutation.
 func (m *TaskChangeMutation) EdgeCleared(name string) bool {
-	switch name {
-	case taskchange.EdgeOfRun:
-		return m.clearedof_run
-	}
 	return false
 }
 
 // ClearEdge clears the value of the edge with the given name. It returns an error
 // if that edge is not defined in the schema.
 func (m *TaskChangeMutation) ClearEdge(name string) error {
-	switch name {
-	case taskchange.EdgeOfRun:
-		m.ClearOfRun()
-		return nil
-	}
 	return fmt.Errorf("unknown TaskChange unique edge %s", name)
 }
 
 // ResetEdge resets all changes to the edge with the given name in this mutation.
 // It returns an error if the edge is not defined in the schema.
 func (m *TaskChangeMutation) ResetEdge(name string) error {
-	switch name {
-	case taskchange.EdgeOfRun:
-		m.ResetOfRun()
-		return nil
-	}
 	return fmt.Errorf("unknown TaskChange edge %s", name)
 }
 

@@ -42,11 +42,9 @@ type Run struct {
 type RunEdges struct {
 	// Tasks holds the value of the tasks edge.
 	Tasks []*TaskInstance `json:"tasks,omitempty"`
-	// Changes holds the value of the changes edge.
-	Changes []*TaskChange `json:"changes,omitempty"`
 	// loadedTypes holds the information for reporting if a
 	// type was loaded (or requested) in eager-loading or not.
-	loadedTypes [2]bool
+	loadedTypes [1]bool
 }
 
 // TasksOrErr returns the Tasks value or an error if the edge
@@ -56,15 +54,6 @@ func (e RunEdges) TasksOrErr() ([]*TaskInstance, error) {
 		return e.Tasks, nil
 	}
 	return nil, &NotLoadedError{edge: "tasks"}
-}
-
-// ChangesOrErr returns the Changes value or an error if the edge
-// was not loaded in eager-loading.
-func (e RunEdges) ChangesOrErr() ([]*TaskChange, error) {
-	if e.loadedTypes[1] {
-		return e.Changes, nil
-	}
-	return nil, &NotLoadedError{edge: "changes"}
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
@@ -163,11 +152,6 @@ func (_m *Run) Value(name string) (ent.Value, error) {
 // QueryTasks queries the "tasks" edge of the Run entity.
 func (_m *Run) QueryTasks() *TaskInstanceQuery {
 	return NewRunClient(_m.config).QueryTasks(_m)
-}
-
-// QueryChanges queries the "changes" edge of the Run entity.
-func (_m *Run) QueryChanges() *TaskChangeQuery {
-	return NewRunClient(_m.config).QueryChanges(_m)
 }
 
 // Update returns a builder for updating this Run.

@@ -11,7 +11,6 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/neochaotic/leoflow/ent/run"
-	"github.com/neochaotic/leoflow/ent/taskchange"
 	"github.com/neochaotic/leoflow/ent/taskinstance"
 )
 
@@ -106,21 +105,6 @@ func (_c *RunCreate) AddTasks(v ...*TaskInstance) *RunCreate {
 		ids[i] = v[i].ID
 	}
 	return _c.AddTaskIDs(ids...)
-}
-
-// AddChangeIDs adds the "changes" edge to the TaskChange entity by IDs.
-func (_c *RunCreate) AddChangeIDs(ids ...int64) *RunCreate {
-	_c.mutation.AddChangeIDs(ids...)
-	return _c
-}
-
-// AddChanges adds the "changes" edges to the TaskChange entity.
-func (_c *RunCreate) AddChanges(v ...*TaskChange) *RunCreate {
-	ids := make([]int64, len(v))
-	for i := range v {
-		ids[i] = v[i].ID
-	}
-	return _c.AddChangeIDs(ids...)
 }
 
 // Mutation returns the RunMutation object of the builder.
@@ -286,22 +270,6 @@ func (_c *RunCreate) createSpec() (*Run, *sqlgraph.CreateSpec) {
 			Bidi:    false,
 			Target: &sqlgraph.EdgeTarget{
 				IDSpec: sqlgraph.NewFieldSpec(taskinstance.FieldID, field.TypeInt64),
-			},
-		}
-		for _, k := range nodes {
-			edge.Target.Nodes = append(edge.Target.Nodes, k)
-		}
-		_spec.Edges = append(_spec.Edges, edge)
-	}
-	if nodes := _c.mutation.ChangesIDs(); len(nodes) > 0 {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.O2M,
-			Inverse: false,
-			Table:   run.ChangesTable,
-			Columns: []string{run.ChangesColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64),
 			},
 		}
 		for _, k := range nodes {

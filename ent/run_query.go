@@ -15,20 +15,18 @@ import (
 	"entgo.io/ent/schema/field"
 	"github.com/neochaotic/leoflow/ent/predicate"
 	"github.com/neochaotic/leoflow/ent/run"
-	"github.com/neochaotic/leoflow/ent/taskchange"
 	"github.com/neochaotic/leoflow/ent/taskinstance"
 )
 
 // RunQuery is the builder for querying Run entities.
 type RunQuery struct {
 	config
-	ctx         *QueryContext
-	order       []run.OrderOption
-	inters      []Interceptor
-	predicates  []predicate.Run
-	withTasks   *TaskInstanceQuery
-	withChanges *TaskChangeQuery
-	modifiers   []func(*sql.Selector)
+	ctx        *QueryContext
+	order      []run.OrderOption
+	inters     []Interceptor
+	predicates []predicate.Run
+	withTasks  *TaskInstanceQuery
+	modifiers  []func(*sql.Selector)
 	// intermediate query (i.e. traversal path).
 	sql  *sql.Selector
 	path func(context.Context) (*sql.Selector, error)
@@ -80,28 +78,6 @@ func (_q *RunQuery) QueryTasks() *TaskInstanceQuery {
 			sqlgraph.From(run.Table, run.FieldID, selector),
 			sqlgraph.To(taskinstance.Table, taskinstance.FieldID),
 			sqlgraph.Edge(sqlgraph.O2M, false, run.TasksTable, run.TasksColumn),
-		)
-		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
-		return fromU, nil
-	}
-	return query
-}
-
-// QueryChanges chains the current query on the "changes" edge.
-func (_q *RunQuery) QueryChanges() *TaskChangeQuery {
-	query := (&TaskChangeClient{config: _q.config}).Query()
-	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
-		if err := _q.prepareQuery(ctx); err != nil {
-			return nil, err
-		}
-		selector := _q.sqlQuery(ctx)
-		if err := selector.Err(); err != nil {
-			return nil, err
-		}
-		step := sqlgraph.NewStep(
-			sqlgraph.From(run.Table, run.FieldID, selector),
-			sqlgraph.To(taskchange.Table, taskchange.FieldID),
-			sqlgraph.Edge(sqlgraph.O2M, false, run.ChangesTable, run.ChangesColumn),
 		)
 		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
 		return fromU, nil
@@ -296,13 +272,12 @@ func (_q *RunQuery) Clone() *RunQuery {
 		return nil
 	}
 	return &RunQuery{
-		config:      _q.config,
-		ctx:         _q.ctx.Clone(),
-		order:       append([]run.OrderOption{}, _q.order...),
-		inters:      append([]Interceptor{}, _q.inters...),
-		predicates:  append([]predicate.Run{}, _q.predicates...),
-		withTasks:   _q.withTasks.Clone(),
-		withChanges: _q.withChanges.Clone(),
+		config:     _q.config,
+		ctx:        _q.ctx.Clone(),
+		order:      append([]run.OrderOption{}, _q.order...),
+		inters:     append([]Interceptor{}, _q.inters...),
+		predicates: append([]predicate.Run{}, _q.predicates...),
+		withTasks:  _q.withTasks.Clone(),
 		// clone intermediate query.
 		sql:       _q.sql.Clone(),
 		path:      _q.path,
@@ -318,17 +293,6 @@ func (_q *RunQuery) WithTasks(opts ...func(*TaskInstanceQuery)) *RunQuery {
 		opt(query)
 	}
 	_q.withTasks = query
-	return _q
-}
-
-// WithChanges tells the query-builder to eager-load the nodes that are connected to
-// the "changes" edge. The optional arguments are used to configure the query builder of the edge.
-func (_q *RunQuery) WithChanges(opts ...func(*TaskChangeQuery)) *RunQuery {
-	query := (&TaskChangeClient{config: _q.config}).Query()
-	for _, opt := range opts {
-		opt(query)
-	}
-	_q.withChanges = query
 	return _q
 }
 
@@ -416,9 +380,8 @@ func (_q *RunQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Run, err
 	var (
 		nodes       = []*Run{}
 		_spec       = _q.querySpec()
-		loadedTypes = [2]bool{
+		loadedTypes = [1]bool{
 			_q.withTasks != nil,
-			_q.withChanges != nil,
 		}
 	)
 	_spec.ScanValues = func(columns []string) ([]any, error) {
@@ -449,13 +412,6 @@ func (_q *RunQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*Run, err
 			return nil, err
 		}
 	}
-	if query := _q.withChanges; query != nil {
-		if err := _q.loadChanges(ctx, query, nodes,
-			func(n *Run) { n.Edges.Changes = []*TaskChange{} },
-			func(n *Run, e *TaskChange) { n.Edges.Changes = append(n.Edges.Changes, e) }); err != nil {
-			return nil, err
-		}
-	}
 	return nodes, nil
 }
 
@@ -474,36 +430,6 @@ func (_q *RunQuery) loadTasks(ctx context.Context, query *TaskInstanceQuery, nod
 	}
 	query.Where(predicate.TaskInstance(func(s *sql.Selector) {
 		s.Where(sql.InValues(s.C(run.TasksColumn), fks...))
-	}))
-	neighbors, err := query.All(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range neighbors {
-		fk := n.RunPk
-		node, ok := nodeids[fk]
-		if !ok {
-			return fmt.Errorf(`unexpected referenced foreign-key "run_pk" returned %v for node %v`, fk, n.ID)
-		}
-		assign(node, n)
-	}
-	return nil
-}
-func (_q *RunQuery) loadChanges(ctx context.Context, query *TaskChangeQuery, nodes []*Run, init func(*Run), assign func(*Run, *TaskChange)) error {
-	fks := make([]driver.Value, 0, len(nodes))
-	nodeids := make(map[int64]*Run)
-	for i := range nodes {
-		fks = append(fks, nodes[i].ID)
-		nodeids[nodes[i].ID] = nodes[i]
-		if init != nil {
-			init(nodes[i])
-		}
-	}
-	if len(query.ctx.Fields) > 0 {
-		query.ctx.AppendFieldOnce(taskchange.FieldRunPk)
-	}
-	query.Where(predicate.TaskChange(func(s *sql.Selector) {
-		s.Where(sql.InValues(s.C(run.ChangesColumn), fks...))
 	}))
 	neighbors, err := query.All(ctx)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"entgo.io/ent/schema/field"
 	"github.com/neochaotic/leoflow/ent/predicate"
 	"github.com/neochaotic/leoflow/ent/run"
-	"github.com/neochaotic/leoflow/ent/taskchange"
 	"github.com/neochaotic/leoflow/ent/taskinstance"
 )
 
@@ -66,21 +65,6 @@ func (_u *RunUpdate) AddTasks(v ...*TaskInstance) *RunUpdate {
 	return _u.AddTaskIDs(ids...)
 }
 
-// AddChangeIDs adds the "changes" edge to the TaskChange entity by IDs.
-func (_u *RunUpdate) AddChangeIDs(ids ...int64) *RunUpdate {
-	_u.mutation.AddChangeIDs(ids...)
-	return _u
-}
-
-// AddChanges adds the "changes" edges to the TaskChange entity.
-func (_u *RunUpdate) AddChanges(v ...*TaskChange) *RunUpdate {
-	ids := make([]int64, len(v))
-	for i := range v {
-		ids[i] = v[i].ID
-	}
-	return _u.AddChangeIDs(ids...)
-}
-
 // Mutation returns the RunMutation object of the builder.
 func (_u *RunUpdate) Mutation() *RunMutation {
 	return _u.mutation
@@ -105,27 +89,6 @@ func (_u *RunUpdate) RemoveTasks(v ...*TaskInstance) *RunUpdate {
 		ids[i] = v[i].ID
 	}
 	return _u.RemoveTaskIDs(ids...)
-}
-
-// ClearChanges clears all "changes" edges to the TaskChange entity.
-func (_u *RunUpdate) ClearChanges() *RunUpdate {
-	_u.mutation.ClearChanges()
-	return _u
-}
-
-// RemoveChangeIDs removes the "changes" edge to TaskChange entities by IDs.
-func (_u *RunUpdate) RemoveChangeIDs(ids ...int64) *RunUpdate {
-	_u.mutation.RemoveChangeIDs(ids...)
-	return _u
-}
-
-// RemoveChanges removes "changes" edges to TaskChange entities.
-func (_u *RunUpdate) RemoveChanges(v ...*TaskChange) *RunUpdate {
-	ids := make([]int64, len(v))
-	for i := range v {
-		ids[i] = v[i].ID
-	}
-	return _u.RemoveChangeIDs(ids...)
 }
 
 // Save executes the query and returns the number of nodes affected by the update operation.
@@ -221,51 +184,6 @@ func (_u *RunUpdate) sqlSave(ctx context.Context) (_node int, err error) {
 		}
 		_spec.Edges.Add = append(_spec.Edges.Add, edge)
 	}
-	if _u.mutation.ChangesCleared() {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.O2M,
-			Inverse: false,
-			Table:   run.ChangesTable,
-			Columns: []string{run.ChangesColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64),
-			},
-		}
-		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
-	}
-	if nodes := _u.mutation.RemovedChangesIDs(); len(nodes) > 0 && !_u.mutation.ChangesCleared() {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.O2M,
-			Inverse: false,
-			Table:   run.ChangesTable,
-			Columns: []string{run.ChangesColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64),
-			},
-		}
-		for _, k := range nodes {
-			edge.Target.Nodes = append(edge.Target.Nodes, k)
-		}
-		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
-	}
-	if nodes := _u.mutation.ChangesIDs(); len(nodes) > 0 {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.O2M,
-			Inverse: false,
-			Table:   run.ChangesTable,
-			Columns: []string{run.ChangesColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64),
-			},
-		}
-		for _, k := range nodes {
-			edge.Target.Nodes = append(edge.Target.Nodes, k)
-		}
-		_spec.Edges.Add = append(_spec.Edges.Add, edge)
-	}
 	_spec.AddModifiers(_u.modifiers...)
 	if _node, err = sqlgraph.UpdateNodes(ctx, _u.driver, _spec); err != nil {
 		if _, ok := err.(*sqlgraph.NotFoundError); ok {
@@ -324,21 +242,6 @@ func (_u *RunUpdateOne) AddTasks(v ...*TaskInstance) *RunUpdateOne {
 	return _u.AddTaskIDs(ids...)
 }
 
-// AddChangeIDs adds the "changes" edge to the TaskChange entity by IDs.
-func (_u *RunUpdateOne) AddChangeIDs(ids ...int64) *RunUpdateOne {
-	_u.mutation.AddChangeIDs(ids...)
-	return _u
-}
-
-// AddChanges adds the "changes" edges to the TaskChange entity.
-func (_u *RunUpdateOne) AddChanges(v ...*TaskChange) *RunUpdateOne {
-	ids := make([]int64, len(v))
-	for i := range v {
-		ids[i] = v[i].ID
-	}
-	return _u.AddChangeIDs(ids...)
-}
-
 // Mutation returns the RunMutation object of the builder.
 func (_u *RunUpdateOne) Mutation() *RunMutation {
 	return _u.mutation
@@ -363,27 +266,6 @@ func (_u *RunUpdateOne) RemoveTasks(v ...*TaskInstance) *RunUpdateOne {
 		ids[i] = v[i].ID
 	}
 	return _u.RemoveTaskIDs(ids...)
-}
-
-// ClearChanges clears all "changes" edges to the TaskChange entity.
-func (_u *RunUpdateOne) ClearChanges() *RunUpdateOne {
-	_u.mutation.ClearChanges()
-	return _u
-}
-
-// RemoveChangeIDs removes the "changes" edge to TaskChange entities by IDs.
-func (_u *RunUpdateOne) RemoveChangeIDs(ids ...int64) *RunUpdateOne {
-	_u.mutation.RemoveChangeIDs(ids...)
-	return _u
-}
-
-// RemoveChanges removes "changes" edges to TaskChange entities.
-func (_u *RunUpdateOne) RemoveChanges(v ...*TaskChange) *RunUpdateOne {
-	ids := make([]int64, len(v))
-	for i := range v {
-		ids[i] = v[i].ID
-	}
-	return _u.RemoveChangeIDs(ids...)
 }
 
 // Where appends a list predicates to the RunUpdate builder.
@@ -502,51 +384,6 @@ func (_u *RunUpdateOne) sqlSave(ctx context.Context) (_node *Run, err error) {
 			Bidi:    false,
 			Target: &sqlgraph.EdgeTarget{
 				IDSpec: sqlgraph.NewFieldSpec(taskinstance.FieldID, field.TypeInt64),
-			},
-		}
-		for _, k := range nodes {
-			edge.Target.Nodes = append(edge.Target.Nodes, k)
-		}
-		_spec.Edges.Add = append(_spec.Edges.Add, edge)
-	}
-	if _u.mutation.ChangesCleared() {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.O2M,
-			Inverse: false,
-			Table:   run.ChangesTable,
-			Columns: []string{run.ChangesColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64),
-			},
-		}
-		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
-	}
-	if nodes := _u.mutation.RemovedChangesIDs(); len(nodes) > 0 && !_u.mutation.ChangesCleared() {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.O2M,
-			Inverse: false,
-			Table:   run.ChangesTable,
-			Columns: []string{run.ChangesColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64),
-			},
-		}
-		for _, k := range nodes {
-			edge.Target.Nodes = append(edge.Target.Nodes, k)
-		}
-		_spec.Edges.Clear = append(_spec.Edges.Clear, edge)
-	}
-	if nodes := _u.mutation.ChangesIDs(); len(nodes) > 0 {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.O2M,
-			Inverse: false,
-			Table:   run.ChangesTable,
-			Columns: []string{run.ChangesColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64),
 			},
 		}
 		for _, k := range nodes {

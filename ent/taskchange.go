@@ -8,7 +8,6 @@ import (
 
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
-	"github.com/neochaotic/leoflow/ent/run"
 	"github.com/neochaotic/leoflow/ent/taskchange"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
@@ -37,31 +36,8 @@ type TaskChange struct {
 	// Message holds the value of the "message" field.
 	Message string `json:"message,omitempty"`
 	// At holds the value of the "at" field.
-	At int64 `json:"at,omitempty"`
-	// Edges holds the relations/edges for other nodes in the graph.
-	// The values are being populated by the TaskChangeQuery when eager-loading is set.
-	Edges        TaskChangeEdges `json:"edges"`
+	At           int64 `json:"at,omitempty"`
 	selectValues sql.SelectValues
-}
-
-// TaskChangeEdges holds the relations/edges for other nodes in the graph.
-type TaskChangeEdges struct {
-	// OfRun holds the value of the of_run edge.
-	OfRun *Run `json:"of_run,omitempty"`
-	// loadedTypes holds the information for reporting if a
-	// type was loaded (or requested) in eager-loading or not.
-	loadedTypes [1]bool
-}
-
-// OfRunOrErr returns the OfRun value or an error if the edge
-// was not loaded in eager-loading, or loaded but was not found.
-func (e TaskChangeEdges) OfRunOrErr() (*Run, error) {
-	if e.OfRun != nil {
-		return e.OfRun, nil
-	} else if e.loadedTypes[0] {
-		return nil, &NotFoundError{label: run.Label}
-	}
-	return nil, &NotLoadedError{edge: "of_run"}
 }
 
 // scanValues returns the types for scanning values from sql.Rows.
@@ -165,11 +141,6 @@ func (_m *TaskChange) assignValues(columns []string, values []any) error {
 // This includes values selected through modifiers, order, etc.
 func (_m *TaskChange) Value(name string) (ent.Value, error) {
 	return _m.selectValues.Get(name)
-}
-
-// QueryOfRun queries the "of_run" edge of the TaskChange entity.
-func (_m *TaskChange) QueryOfRun() *RunQuery {
-	return NewTaskChangeClient(_m.config).QueryOfRun(_m)
 }
 
 // Update returns a builder for updating this TaskChange.

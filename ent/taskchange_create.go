@@ -10,7 +10,6 @@ import (
 	"entgo.io/ent/dialect/sql"
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
-	"github.com/neochaotic/leoflow/ent/run"
 	"github.com/neochaotic/leoflow/ent/taskchange"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
@@ -95,17 +94,6 @@ func (_c *TaskChangeCreate) SetAt(v int64) *TaskChangeCreate {
 func (_c *TaskChangeCreate) SetID(v int64) *TaskChangeCreate {
 	_c.mutation.SetID(v)
 	return _c
-}
-
-// SetOfRunID sets the "of_run" edge to the Run entity by ID.
-func (_c *TaskChangeCreate) SetOfRunID(id int64) *TaskChangeCreate {
-	_c.mutation.SetOfRunID(id)
-	return _c
-}
-
-// SetOfRun sets the "of_run" edge to the Run entity.
-func (_c *TaskChangeCreate) SetOfRun(v *Run) *TaskChangeCreate {
-	return _c.SetOfRunID(v.ID)
 }
 
 // Mutation returns the TaskChangeMutation object of the builder.
@@ -194,9 +182,6 @@ func (_c *TaskChangeCreate) check() error {
 	if _, ok := _c.mutation.At(); !ok {
 		return &ValidationError{Name: "at", err: errors.New(`ent: missing required field "TaskChange.at"`)}
 	}
-	if len(_c.mutation.OfRunIDs()) == 0 {
-		return &ValidationError{Name: "of_run", err: errors.New(`ent: missing required edge "TaskChange.of_run"`)}
-	}
 	return nil
 }
 
@@ -234,6 +219,10 @@ func (_c *TaskChangeCreate) createSpec() (*TaskChange, *sqlgraph.CreateSpec) {
 		_spec.SetField(taskchange.FieldTenant, field.TypeString, value)
 		_node.Tenant = value
 	}
+	if value, ok := _c.mutation.RunPk(); ok {
+		_spec.SetField(taskchange.FieldRunPk, field.TypeInt64, value)
+		_node.RunPk = value
+	}
 	if value, ok := _c.mutation.Revision(); ok {
 		_spec.SetField(taskchange.FieldRevision, field.TypeInt64, value)
 		_node.Revision = value
@@ -265,23 +254,6 @@ func (_c *TaskChangeCreate) createSpec() (*TaskChange, *sqlgraph.CreateSpec) {
 	if value, ok := _c.mutation.At(); ok {
 		_spec.SetField(taskchange.FieldAt, field.TypeInt64, value)
 		_node.At = value
-	}
-	if nodes := _c.mutation.OfRunIDs(); len(nodes) > 0 {
-		edge := &sqlgraph.EdgeSpec{
-			Rel:     sqlgraph.M2O,
-			Inverse: true,
-			Table:   taskchange.OfRunTable,
-			Columns: []string{taskchange.OfRunColumn},
-			Bidi:    false,
-			Target: &sqlgraph.EdgeTarget{
-				IDSpec: sqlgraph.NewFieldSpec(run.FieldID, field.TypeInt64),
-			},
-		}
-		for _, k := range nodes {
-			edge.Target.Nodes = append(edge.Target.Nodes, k)
-		}
-		_node.RunPk = nodes[0]
-		_spec.Edges = append(_spec.Edges, edge)
 	}
 	return _node, _spec
 }

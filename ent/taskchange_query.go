@@ -13,7 +13,6 @@ import (
 	"entgo.io/ent/dialect/sql/sqlgraph"
 	"entgo.io/ent/schema/field"
 	"github.com/neochaotic/leoflow/ent/predicate"
-	"github.com/neochaotic/leoflow/ent/run"
 	"github.com/neochaotic/leoflow/ent/taskchange"
 )
 
@@ -24,7 +23,6 @@ type TaskChangeQuery struct {
 	order      []taskchange.OrderOption
 	inters     []Interceptor
 	predicates []predicate.TaskChange
-	withOfRun  *RunQuery
 	modifiers  []func(*sql.Selector)
 	// intermediate query (i.e. traversal path).
 	sql  *sql.Selector
@@ -60,28 +58,6 @@ func (_q *TaskChangeQuery) Unique(unique bool) *TaskChangeQuery {
 func (_q *TaskChangeQuery) Order(o ...taskchange.OrderOption) *TaskChangeQuery {
 	_q.order = append(_q.order, o...)
 	return _q
-}
-
-// QueryOfRun chains the current query on the "of_run" edge.
-func (_q *TaskChangeQuery) QueryOfRun() *RunQuery {
-	query := (&RunClient{config: _q.config}).Query()
-	query.path = func(ctx context.Context) (fromU *sql.Selector, err error) {
-		if err := _q.prepareQuery(ctx); err != nil {
-			return nil, err
-		}
-		selector := _q.sqlQuery(ctx)
-		if err := selector.Err(); err != nil {
-			return nil, err
-		}
-		step := sqlgraph.NewStep(
-			sqlgraph.From(taskchange.Table, taskchange.FieldID, selector),
-			sqlgraph.To(run.Table, run.FieldID),
-			sqlgraph.Edge(sqlgraph.M2O, true, taskchange.OfRunTable, taskchange.OfRunColumn),
-		)
-		fromU = sqlgraph.SetNeighbors(_q.driver.Dialect(), step)
-		return fromU, nil
-	}
-	return query
 }
 
 // First returns the first TaskChange entity from the query.
@@ -276,23 +252,11 @@ func (_q *TaskChangeQuery) Clone() *TaskChangeQuery {
 		order:      append([]taskchange.OrderOption{}, _q.order...),
 		inters:     append([]Interceptor{}, _q.inters...),
 		predicates: append([]predicate.TaskChange{}, _q.predicates...),
-		withOfRun:  _q.withOfRun.Clone(),
 		// clone intermediate query.
 		sql:       _q.sql.Clone(),
 		path:      _q.path,
 		modifiers: append([]func(*sql.Selector){}, _q.modifiers...),
 	}
-}
-
-// WithOfRun tells the query-builder to eager-load the nodes that are connected to
-// the "of_run" edge. The optional arguments are used to configure the query builder of the edge.
-func (_q *TaskChangeQuery) WithOfRun(opts ...func(*RunQuery)) *TaskChangeQuery {
-	query := (&RunClient{config: _q.config}).Query()
-	for _, opt := range opts {
-		opt(query)
-	}
-	_q.withOfRun = query
-	return _q
 }
 
 // GroupBy is used to group vertices by one or more fields/columns.
@@ -377,11 +341,8 @@ func (_q *TaskChangeQuery) prepareQuery(ctx context.Context) error {
 
 func (_q *TaskChangeQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*TaskChange, error) {
 	var (
-		nodes       = []*TaskChange{}
-		_spec       = _q.querySpec()
-		loadedTypes = [1]bool{
-			_q.withOfRun != nil,
-		}
+		nodes = []*TaskChange{}
+		_spec = _q.querySpec()
 	)
 	_spec.ScanValues = func(columns []string) ([]any, error) {
 		return (*TaskChange).scanValues(nil, columns)
@@ -389,7 +350,6 @@ func (_q *TaskChangeQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*T
 	_spec.Assign = func(columns []string, values []any) error {
 		node := &TaskChange{config: _q.config}
 		nodes = append(nodes, node)
-		node.Edges.loadedTypes = loadedTypes
 		return node.assignValues(columns, values)
 	}
 	if len(_q.modifiers) > 0 {
@@ -404,43 +364,7 @@ func (_q *TaskChangeQuery) sqlAll(ctx context.Context, hooks ...queryHook) ([]*T
 	if len(nodes) == 0 {
 		return nodes, nil
 	}
-	if query := _q.withOfRun; query != nil {
-		if err := _q.loadOfRun(ctx, query, nodes, nil,
-			func(n *TaskChange, e *Run) { n.Edges.OfRun = e }); err != nil {
-			return nil, err
-		}
-	}
 	return nodes, nil
-}
-
-func (_q *TaskChangeQuery) loadOfRun(ctx context.Context, query *RunQuery, nodes []*TaskChange, init func(*TaskChange), assign func(*TaskChange, *Run)) error {
-	ids := make([]int64, 0, len(nodes))
-	nodeids := make(map[int64][]*TaskChange)
-	for i := range nodes {
-		fk := nodes[i].RunPk
-		if _, ok := nodeids[fk]; !ok {
-			ids = append(ids, fk)
-		}
-		nodeids[fk] = append(nodeids[fk], nodes[i])
-	}
-	if len(ids) == 0 {
-		return nil
-	}
-	query.Where(run.IDIn(ids...))
-	neighbors, err := query.All(ctx)
-	if err != nil {
-		return err
-	}
-	for _, n := range neighbors {
-		nodes, ok := nodeids[n.ID]
-		if !ok {
-			return fmt.Errorf(`unexpected foreign-key "run_pk" returned %v`, n.ID)
-		}
-		for i := range nodes {
-			assign(nodes[i], n)
-		}
-	}
-	return nil
 }
 
 func (_q *TaskChangeQuery) sqlCount(ctx context.Context) (int, error) {
@@ -470,9 +394,6 @@ func (_q *TaskChangeQuery) querySpec() *sqlgraph.QuerySpec {
 			if fields[i] != taskchange.FieldID {
 				_spec.Node.Columns = append(_spec.Node.Columns, fields[i])
 			}
-		}
-		if _q.withOfRun != nil {
-			_spec.Node.AddColumnOnce(taskchange.FieldRunPk)
 		}
 	}
 	if ps := _q.predicates; len(ps) > 0 {

@@ -89,14 +89,6 @@ func (_u *TaskChangeUpdate) ExecX(ctx context.Context) {
 	}
 }
 
-// check runs all checks and user-defined validators on the builder.
-func (_u *TaskChangeUpdate) check() error {
-	if _u.mutation.OfRunCleared() && len(_u.mutation.OfRunIDs()) > 0 {
-		return errors.New(`ent: clearing a required unique edge "TaskChange.of_run"`)
-	}
-	return nil
-}
-
 // Modify adds a statement modifier for attaching custom logic to the UPDATE statement.
 func (_u *TaskChangeUpdate) Modify(modifiers ...func(u *sql.UpdateBuilder)) *TaskChangeUpdate {
 	_u.modifiers = append(_u.modifiers, modifiers...)
@@ -104,9 +96,6 @@ func (_u *TaskChangeUpdate) Modify(modifiers ...func(u *sql.UpdateBuilder)) *Tas
 }
 
 func (_u *TaskChangeUpdate) sqlSave(ctx context.Context) (_node int, err error) {
-	if err := _u.check(); err != nil {
-		return _node, err
-	}
 	_spec := sqlgraph.NewUpdateSpec(taskchange.Table, taskchange.Columns, sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64))
 	if ps := _u.mutation.predicates; len(ps) > 0 {
 		_spec.Predicate = func(selector *sql.Selector) {
@@ -216,14 +205,6 @@ func (_u *TaskChangeUpdateOne) ExecX(ctx context.Context) {
 	}
 }
 
-// check runs all checks and user-defined validators on the builder.
-func (_u *TaskChangeUpdateOne) check() error {
-	if _u.mutation.OfRunCleared() && len(_u.mutation.OfRunIDs()) > 0 {
-		return errors.New(`ent: clearing a required unique edge "TaskChange.of_run"`)
-	}
-	return nil
-}
-
 // Modify adds a statement modifier for attaching custom logic to the UPDATE statement.
 func (_u *TaskChangeUpdateOne) Modify(modifiers ...func(u *sql.UpdateBuilder)) *TaskChangeUpdateOne {
 	_u.modifiers = append(_u.modifiers, modifiers...)
@@ -231,9 +212,6 @@ func (_u *TaskChangeUpdateOne) Modify(modifiers ...func(u *sql.UpdateBuilder)) *
 }
 
 func (_u *TaskChangeUpdateOne) sqlSave(ctx context.Context) (_node *TaskChange, err error) {
-	if err := _u.check(); err != nil {
-		return _node, err
-	}
 	_spec := sqlgraph.NewUpdateSpec(taskchange.Table, taskchange.Columns, sqlgraph.NewFieldSpec(taskchange.FieldID, field.TypeInt64))
 	id, ok := _u.mutation.ID()
 	if !ok {

@@ -166,6 +166,7 @@ var (
 	TaskChangesColumns = []*schema.Column{
 		{Name: "id", Type: field.TypeInt64, Increment: true},
 		{Name: "tenant", Type: field.TypeString, Collation: "C"},
+		{Name: "run_pk", Type: field.TypeInt64},
 		{Name: "revision", Type: field.TypeInt64},
 		{Name: "task_id", Type: field.TypeString, Collation: "C"},
 		{Name: "try", Type: field.TypeInt},
@@ -174,26 +175,17 @@ var (
 		{Name: "exit_code", Type: field.TypeInt},
 		{Name: "message", Type: field.TypeString},
 		{Name: "at", Type: field.TypeInt64},
-		{Name: "run_pk", Type: field.TypeInt64},
 	}
 	// TaskChangesTable holds the schema information for the "task_changes" table.
 	TaskChangesTable = &schema.Table{
 		Name:       "task_changes",
 		Columns:    TaskChangesColumns,
 		PrimaryKey: []*schema.Column{TaskChangesColumns[0]},
-		ForeignKeys: []*schema.ForeignKey{
-			{
-				Symbol:     "task_changes_runs_changes",
-				Columns:    []*schema.Column{TaskChangesColumns[10]},
-				RefColumns: []*schema.Column{RunsColumns[0]},
-				OnDelete:   schema.Restrict,
-			},
-		},
 		Indexes: []*schema.Index{
 			{
 				Name:    "taskchange_run_pk_revision",
 				Unique:  true,
-				Columns: []*schema.Column{TaskChangesColumns[10], TaskChangesColumns[2]},
+				Columns: []*schema.Column{TaskChangesColumns[2], TaskChangesColumns[3]},
 			},
 		},
 	}
@@ -340,7 +332,6 @@ func init() {
 	RunsTable.Annotation = &entsql.Annotation{
 		Table: "runs",
 	}
-	TaskChangesTable.ForeignKeys[0].RefTable = RunsTable
 	TaskChangesTable.Annotation = &entsql.Annotation{
 		Table: "task_changes",
 	}

@@ -31,8 +31,6 @@ const (
 	FieldCreatedAt = "created_at"
 	// EdgeTasks holds the string denoting the tasks edge name in mutations.
 	EdgeTasks = "tasks"
-	// EdgeChanges holds the string denoting the changes edge name in mutations.
-	EdgeChanges = "changes"
 	// Table holds the table name of the run in the database.
 	Table = "runs"
 	// TasksTable is the table that holds the tasks relation/edge.
@@ -42,13 +40,6 @@ const (
 	TasksInverseTable = "task_instances"
 	// TasksColumn is the table column denoting the tasks relation/edge.
 	TasksColumn = "run_pk"
-	// ChangesTable is the table that holds the changes relation/edge.
-	ChangesTable = "task_changes"
-	// ChangesInverseTable is the table name for the TaskChange entity.
-	// It exists in this package in order to avoid circular dependency with the "taskchange" package.
-	ChangesInverseTable = "task_changes"
-	// ChangesColumn is the table column denoting the changes relation/edge.
-	ChangesColumn = "run_pk"
 )
 
 // Columns holds all SQL columns for run fields.
@@ -151,31 +142,10 @@ func ByTasks(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
 		sqlgraph.OrderByNeighborTerms(s, newTasksStep(), append([]sql.OrderTerm{term}, terms...)...)
 	}
 }
-
-// ByChangesCount orders the results by changes count.
-func ByChangesCount(opts ...sql.OrderTermOption) OrderOption {
-	return func(s *sql.Selector) {
-		sqlgraph.OrderByNeighborsCount(s, newChangesStep(), opts...)
-	}
-}
-
-// ByChanges orders the results by changes terms.
-func ByChanges(term sql.OrderTerm, terms ...sql.OrderTerm) OrderOption {
-	return func(s *sql.Selector) {
-		sqlgraph.OrderByNeighborTerms(s, newChangesStep(), append([]sql.OrderTerm{term}, terms...)...)
-	}
-}
 func newTasksStep() *sqlgraph.Step {
 	return sqlgraph.NewStep(
 		sqlgraph.From(Table, FieldID),
 		sqlgraph.To(TasksInverseTable, FieldID),
 		sqlgraph.Edge(sqlgraph.O2M, false, TasksTable, TasksColumn),
-	)
-}
-func newChangesStep() *sqlgraph.Step {
-	return sqlgraph.NewStep(
-		sqlgraph.From(Table, FieldID),
-		sqlgraph.To(ChangesInverseTable, FieldID),
-		sqlgraph.Edge(sqlgraph.O2M, false, ChangesTable, ChangesColumn),
 	)
 }

@@ -561,29 +561,6 @@ func HasTasksWith(preds ...predicate.TaskInstance) predicate.Run {
 	})
 }
 
-// HasChanges applies the HasEdge predicate on the "changes" edge.
-func HasChanges() predicate.Run {
-	return predicate.Run(func(s *sql.Selector) {
-		step := sqlgraph.NewStep(
-			sqlgraph.From(Table, FieldID),
-			sqlgraph.Edge(sqlgraph.O2M, false, ChangesTable, ChangesColumn),
-		)
-		sqlgraph.HasNeighbors(s, step)
-	})
-}
-
-// HasChangesWith applies the HasEdge predicate on the "changes" edge with a given conditions (other predicates).
-func HasChangesWith(preds ...predicate.TaskChange) predicate.Run {
-	return predicate.Run(func(s *sql.Selector) {
-		step := newChangesStep()
-		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
-			for _, p := range preds {
-				p(s)
-			}
-		})
-	})
-}
-
 // And groups predicates with the AND operator between them.
 func And(predicates ...predicate.Run) predicate.Run {
 	return predicate.Run(sql.AndPredicates(predicates...))

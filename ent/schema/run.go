@@ -32,7 +32,7 @@ func (Run) Fields() []ent.Field {
 
 // Edges of a run.
 func (Run) Edges() []ent.Edge {
-	return []ent.Edge{children("tasks", TaskInstance.Type), children("changes", TaskChange.Type)}
+	return []ent.Edge{children("tasks", TaskInstance.Type)}
 }
 
 // Indexes of a run. Lists go by the latter two, the newest first.

@@ -5,7 +5,6 @@ package taskchange
 import (
 	"entgo.io/ent"
 	"entgo.io/ent/dialect/sql"
-	"entgo.io/ent/dialect/sql/sqlgraph"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
 
@@ -34,17 +33,8 @@ const (
 	FieldMessage = "message"
 	// FieldAt holds the string denoting the at field in the database.
 	FieldAt = "at"
-	// EdgeOfRun holds the string denoting the of_run edge name in mutations.
-	EdgeOfRun = "of_run"
 	// Table holds the table name of the taskchange in the database.
 	Table = "task_changes"
-	// OfRunTable is the table that holds the of_run relation/edge.
-	OfRunTable = "task_changes"
-	// OfRunInverseTable is the table name for the Run entity.
-	// It exists in this package in order to avoid circular dependency with the "run" package.
-	OfRunInverseTable = "runs"
-	// OfRunColumn is the table column denoting the of_run relation/edge.
-	OfRunColumn = "run_pk"
 )
 
 // Columns holds all SQL columns for taskchange fields.
@@ -145,18 +135,4 @@ func ByMessage(opts ...sql.OrderTermOption) OrderOption {
 // ByAt orders the results by the at field.
 func ByAt(opts ...sql.OrderTermOption) OrderOption {
 	return sql.OrderByField(FieldAt, opts...).ToFunc()
-}
-
-// ByOfRunField orders the results by of_run field.
-func ByOfRunField(field string, opts ...sql.OrderTermOption) OrderOption {
-	return func(s *sql.Selector) {
-		sqlgraph.OrderByNeighborTerms(s, newOfRunStep(), sql.OrderByField(field, opts...))
-	}
-}
-func newOfRunStep() *sqlgraph.Step {
-	return sqlgraph.NewStep(
-		sqlgraph.From(Table, FieldID),
-		sqlgraph.To(OfRunInverseTable, FieldID),
-		sqlgraph.Edge(sqlgraph.M2O, true, OfRunTable, OfRunColumn),
-	)
 }

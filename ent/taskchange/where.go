@@ -4,7 +4,6 @@ package taskchange
 
 import (
 	"entgo.io/ent/dialect/sql"
-	"entgo.io/ent/dialect/sql/sqlgraph"
 	"github.com/neochaotic/leoflow/ent/predicate"
 	"github.com/neochaotic/leoflow/internal/domain"
 )
@@ -189,6 +188,26 @@ func RunPkIn(vs ...int64) predicate.TaskChange {
 // RunPkNotIn applies the NotIn predicate on the "run_pk" field.
 func RunPkNotIn(vs ...int64) predicate.TaskChange {
 	return predicate.TaskChange(sql.FieldNotIn(FieldRunPk, vs...))
+}
+
+// RunPkGT applies the GT predicate on the "run_pk" field.
+func RunPkGT(v int64) predicate.TaskChange {
+	return predicate.TaskChange(sql.FieldGT(FieldRunPk, v))
+}
+
+// RunPkGTE applies the GTE predicate on the "run_pk" field.
+func RunPkGTE(v int64) predicate.TaskChange {
+	return predicate.TaskChange(sql.FieldGTE(FieldRunPk, v))
+}
+
+// RunPkLT applies the LT predicate on the "run_pk" field.
+func RunPkLT(v int64) predicate.TaskChange {
+	return predicate.TaskChange(sql.FieldLT(FieldRunPk, v))
+}
+
+// RunPkLTE applies the LTE predicate on the "run_pk" field.
+func RunPkLTE(v int64) predicate.TaskChange {
+	return predicate.TaskChange(sql.FieldLTE(FieldRunPk, v))
 }
 
 // RevisionEQ applies the EQ predicate on the "revision" field.
@@ -647,29 +666,6 @@ func AtLT(v int64) predicate.TaskChange {
 // AtLTE applies the LTE predicate on the "at" field.
 func AtLTE(v int64) predicate.TaskChange {
 	return predicate.TaskChange(sql.FieldLTE(FieldAt, v))
-}
-
-// HasOfRun applies the HasEdge predicate on the "of_run" edge.
-func HasOfRun() predicate.TaskChange {
-	return predicate.TaskChange(func(s *sql.Selector) {
-		step := sqlgraph.NewStep(
-			sqlgraph.From(Table, FieldID),
-			sqlgraph.Edge(sqlgraph.M2O, true, OfRunTable, OfRunColumn),
-		)
-		sqlgraph.HasNeighbors(s, step)
-	})
-}
-
-// HasOfRunWith applies the HasEdge predicate on the "of_run" edge with a given conditions (other predicates).
-func HasOfRunWith(preds ...predicate.Run) predicate.TaskChange {
-	return predicate.TaskChange(func(s *sql.Selector) {
-		step := newOfRunStep()
-		sqlgraph.HasNeighborsWith(s, step, func(s *sql.Selector) {
-			for _, p := range preds {
-				p(s)
-			}
-		})
-	})
 }
 
 // And groups predicates with the AND operator between them.

@@ -282,8 +282,8 @@ func columnsOf(t *testing.T, path, table string) string {
 func TestMigrationThatOrphansIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, databaseFile)
-	orphan := "INSERT INTO task_changes (tenant, revision, task_id, try, state, cause, exit_code, message, at, run_pk) VALUES ('t',1,'x',0,'none','',0,'',0,42);"
-	if err := migrateFile(context.Background(), path, with(t, orphan)); err == nil {
-		t.Fatal("a row that points to nothing is accepted")
+	orphan := "INSERT INTO task_instances (tenant, instance_id, dag_id, run_id, task_id, position, state, spec, timeout_seconds, run_pk) VALUES ('t','i','d','r','x',0,'none','',0,42);"
+	if err := migrateFile(context.Background(), path, with(t, orphan)); err == nil || !strings.Contains(err.Error(), "a row points to one that is missing") {
+		t.Fatalf("a row that points to nothing: %v", err)
 	}
 }

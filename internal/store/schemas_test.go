@@ -34,10 +34,12 @@ var carried = map[string]map[string][]string{
 		"20261124224210_audit_actor_and_lists.sql": nil,
 		"20261125003340_idempotency_keys.sql":      nil,
 		"20261128220747_live_attempts_index.sql":   nil,
+		"20261129162547_history_without_key.sql":   nil,
 	},
 	"postgres": {
 		"20261128220750_initial.sql":             nil,
 		"20261129022800_room_for_heartbeats.sql": nil,
+		"20261129162549_history_without_key.sql": nil,
 	},
 }
 

@@ -1,0 +1,3 @@
+-- +goose Up
+-- modify "task_changes" table
+ALTER TABLE "task_changes" DROP CONSTRAINT "task_changes_runs_changes";
