@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 		if method := os.Getenv(slowEnv); method != "" {
 			beforeHandler = func(_ context.Context, called string) {
 				if strings.HasSuffix(called, "/"+method) {
-					spin(200 * time.Millisecond)
+					spin(500 * time.Millisecond)
 				}
 			}
 		}

@@ -184,11 +184,12 @@ func TestCheckFailsForABrokenBound(t *testing.T) {
 	}
 }
 
-// TestCheckFindsAHandlerThatBecameSlow: at a bound that holds otherwise.
+// TestCheckFindsAHandlerThatBecameSlow: at a bound that holds otherwise, and that the slow one breaks
+// unless the bare server makes a dozen calls in a second.
 func TestCheckFindsAHandlerThatBecameSlow(t *testing.T) {
 	t.Setenv(slowEnv, "GetTaskSpec")
-	code, _, errOut := benchRun(t, checkArgs(file(t, "- {op: spec, server: sqlite, of_bare: 0.1}\n- {op: heartbeat, server: sqlite, of_bare: 0.001}"))...)
-	if code != exitFailed || !strings.Contains(errOut, "spec on sqlite: ") || !strings.Contains(errOut, "must be at least 0.10") || strings.Contains(errOut, "heartbeat") {
+	code, _, errOut := benchRun(t, append(checkArgs(file(t, "- {op: spec, server: sqlite, of_bare: 0.3}\n- {op: heartbeat, server: sqlite, of_bare: 0.001}")), "--for", "1s")...)
+	if code != exitFailed || !strings.Contains(errOut, "spec on sqlite: ") || !strings.Contains(errOut, "must be at least 0.30") || strings.Contains(errOut, "heartbeat") {
 		t.Errorf("exit code %d: %s", code, errOut)
 	}
 }
