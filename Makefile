@@ -100,7 +100,7 @@ baseline: third-party ## Takes the protos as they are as the released spec.
 
 .PHONY: test
 test: ## Runs all tests.
-	go test -race ./...
+	go test -race -timeout 20m ./...
 
 .PHONY: crashdrill
 crashdrill: ## Kills a server ten times under a pipeline, and compares what agents saw with what it holds.
