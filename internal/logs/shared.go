@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,6 +27,11 @@ import (
 //
 // An owner that lives is asked first, by a ring, to store what it took and to let go
 // (LOG-13); one that does not answer in time is not waited for.
+//
+// A segment is made before it is locked, and need not have an owner. So who claims one looks for an
+// owner when it has isAsked, and who becomes one looks whether somebody asks when it has isOwned:
+// one of the two sees the other. A claim that another came before is refused, unless that
+// one had asked first; see errBusy.
 const (
 	mayWrite int64 = iota
 	isOwned
@@ -46,6 +52,17 @@ const (
 const markSeal = "seal"
 
 var sealLine = []byte(`{"mark":"` + markSeal + `"}` + "\n")
+
+// sealedWithin reports whether a seal is among the whole lines of a segment from one position
+// to another.
+func sealedWithin(dir string, base, from, to int64) (sealed bool, err error) {
+	part := segments{dir: dir, bases: []int64{base}, end: to}
+	err = part.each(max(from, base), func(line []byte, _ int64) bool {
+		sealed = bytes.Equal(line, bytes.TrimSuffix(sealLine, []byte("\n")))
+		return !sealed
+	})
+	return sealed, err
+}
 
 // errTakenOver is what a former owner gets.
 var errTakenOver = fmt.Errorf("another server has taken the log over: %w", domain.ErrAborted)
