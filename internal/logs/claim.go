@@ -292,11 +292,15 @@ func takeAgain(f file) (bool, error) {
 }
 
 // mendShared cuts off what suspect noted of the last segment, which has a size, and returns
-// what that is then. If another segment was begun meanwhile, then whoever did took it for stored.
+// what that is then. Whoever has begun another segment meanwhile, or left a seal, took it for
+// stored.
 func (d *Dir) mendShared(l *attemptLog, f file, last, size int64) (int64, error) {
 	err := d.mend(l, func(keep int64) error {
 		if keep < last || keep >= last+size {
 			return nil
+		}
+		if sealed, err := sealedWithin(l.path, last, keep, last+size); sealed || err != nil {
+			return err
 		}
 		size = keep - last
 		return errors.Join(f.Truncate(size), f.Sync())

@@ -23,7 +23,9 @@ import (
 // is acknowledged. Who takes over has isAsked from the beginning, and mayWrite while it reads, seals
 // and begins: so what was acknowledged before is read, and nothing is after. Should a
 // file system give a lock to two, then what the former owner still writes stands behind
-// the seal, where nobody reads it, and is not acknowledged either.
+// the seal, where nobody reads it, or is cut off before that is written, and is not
+// acknowledged either: who takes over asks until it is done, and an owner that is asked looks
+// whether the right to write is its own still.
 //
 // An owner that lives is asked first, by a ring, to store what it took and to let go
 // (LOG-13); one that does not answer in time is not waited for.
@@ -152,14 +154,64 @@ func (l *attemptLog) writeShared(b *batch) error {
 		err = l.file.Sync()
 	}
 	if err == nil {
-		return sizeIs(l.file, b.start-l.base+int64(len(b.buf)))
+		b.asked, err = keeps(l.file, b.start-l.base+int64(len(b.buf)))
+		return err
 	}
 	// What did not become durable must not be read as if it had.
-	if cut := errors.Join(l.file.Truncate(b.start-l.base), l.file.Sync()); cut != nil {
+	if cut := l.cut(b.start); errors.Is(cut, errTakenOver) {
+		return cut
+	} else if cut != nil {
 		l.dir.suspect(l, b.start)
 		l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened here", "dir", l.path, "error", cut)
 	}
 	return err
+}
+
+// keeps returns errTakenOver unless a segment is its owner's still, and has a size. Where the locks
+// were lost, who takes over may have seen it when it was smaller: that one asks until it
+// is done.
+func keeps(f file, size int64) (asked bool, err error) {
+	asked, err = lockedElsewhere(f, isAsked)
+	if err != nil {
+		return false, fmt.Errorf("lock a log: %w", err)
+	}
+	if asked {
+		if err := holdStill(f); err != nil {
+			return asked, err
+		}
+	}
+	return asked, sizeIs(f, size)
+}
+
+// cut takes away what was written from a position on, unless another has taken it for stored.
+func (l *attemptLog) cut(from int64) error {
+	if err := holdStill(l.file); err != nil {
+		return err
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	sealed, err := sealedWithin(l.path, l.base, from, l.base+info.Size())
+	if err != nil {
+		return err
+	}
+	if sealed {
+		return errTakenOver
+	}
+	return errors.Join(l.file.Truncate(from-l.base), l.file.Sync())
+}
+
+// holdStill returns errTakenOver if the right to write was lost, and another has it.
+func holdStill(f file) error {
+	ok, err := tryLock(f, mayWrite)
+	if err != nil {
+		return fmt.Errorf("lock a log: %w", err)
+	}
+	if !ok {
+		return errTakenOver
+	}
+	return nil
 }
 
 // hold takes the right to write.
@@ -204,7 +256,11 @@ func (l *attemptLog) rollShared(base int64) error {
 	if err != nil {
 		return err
 	}
-	if err := l.dir.takeRight(f); err != nil {
+	err = l.dir.takeRight(f)
+	if err == nil {
+		_, err = keeps(l.file, base-l.base) // else another has begun its own segment, or will
+	}
+	if err != nil {
 		return errors.Join(err, f.Close())
 	}
 	old := l.file
