@@ -19,7 +19,10 @@ import (
 // one that is writing.
 const writePatience = 3
 
-// errBusy is what an opener gets who cannot have the log.
+// errBusy is what an opener gets who cannot have the log, or not now: of calls that come to
+// several servers at once, nobody knows which the agent began last. Only the one whose agent
+// is there still is made again, and is the newest then. To end the other instead may be to end the
+// newer one (LOG-13), and an agent does not come again after that.
 var errBusy = fmt.Errorf("another server is writing the log: %w", domain.ErrUnavailable)
 
 // loadShared is load for an owner among several.
@@ -62,9 +65,16 @@ func (l *attemptLog) confirm(ctx context.Context) error {
 	return err
 }
 
+// arrival is what a call found that came for a log.
+type arrival struct {
+	looked bool
+	behind bool // another asked for it already
+}
+
 // claim makes this process the owner of the log, and reads it back. It returns the log
 // as found, and the segment that is to be written.
 func (l *attemptLog) claim(ctx context.Context) (r *recovered, owned file, err error) {
+	var came arrival
 	err = await(ctx, func() (bool, error) {
 		bases, err := listSegments(l.path)
 		switch {
@@ -73,21 +83,21 @@ func (l *attemptLog) claim(ctx context.Context) (r *recovered, owned file, err e
 		case len(bases) == 0:
 			r, owned, err = l.claimNew()
 		default:
-			r, owned, err = l.claimAfter(ctx, bases)
+			r, owned, err = l.claimAfter(ctx, bases, &came)
 		}
 		return r != nil, err
 	})
 	return r, owned, err
 }
 
-// claimNew claims a log that has no segment; a nil result: it has one now.
+// claimNew claims a log that has no segment.
 func (l *attemptLog) claimNew() (*recovered, file, error) {
 	if err := makeDir(l.dir.opts.Root, l.rel); err != nil {
 		return nil, nil, err
 	}
-	f, err := l.dir.own(l.path, 0)
+	f, err := l.ownFirst(0)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, nil, nil
+		return nil, nil, errBusy
 	}
 	if err != nil {
 		return nil, nil, err
@@ -96,9 +106,8 @@ func (l *attemptLog) claimNew() (*recovered, file, error) {
 }
 
 // claimAfter claims a log that has segments; a nil result: they have changed meanwhile.
-func (l *attemptLog) claimAfter(ctx context.Context, bases []int64) (r *recovered, owned file, err error) {
-	last := bases[len(bases)-1]
-	f, err := l.dir.openFile(filepath.Join(l.path, segmentName(last)), sharedFlags)
+func (l *attemptLog) claimAfter(ctx context.Context, bases []int64, came *arrival) (r *recovered, owned file, err error) {
+	f, err := l.dir.openFile(filepath.Join(l.path, segmentName(bases[len(bases)-1])), sharedFlags)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
@@ -110,10 +119,7 @@ func (l *attemptLog) claimAfter(ctx context.Context, bases []int64) (r *recovere
 			err = errors.Join(err, f.Close())
 		}
 	}()
-	if err := share(f, isAsked); err != nil {
-		return nil, nil, fmt.Errorf("lock a log: %w", err)
-	}
-	if err := l.ask(ctx, f); err != nil {
+	if err := l.ask(ctx, f, bases, came); err != nil {
 		return nil, nil, err
 	}
 	ok, err := within(ctx, writePatience*l.dir.patience, func() (bool, error) { return tryLock(f, mayWrite) })
@@ -123,16 +129,32 @@ func (l *attemptLog) claimAfter(ctx context.Context, bases []int64) (r *recovere
 	if !ok {
 		return nil, nil, errBusy
 	}
-	if same, err := l.isLast(f, last); err != nil || !same {
+	same, claimed, err := l.lookAgain(f, bases[len(bases)-1])
+	switch {
+	case err != nil:
 		return nil, nil, err
+	case claimed && !came.behind:
+		return nil, nil, errBusy
+	case !same:
+		return nil, nil, nil
 	}
 	return l.succeed(f, bases)
 }
 
-// ask has the owner of a segment let go, if there is one, and waits for that a while.
-func (l *attemptLog) ask(ctx context.Context, f file) error {
+// ask has the owner of the last segment let go, if there is one, and waits for that a while.
+func (l *attemptLog) ask(ctx context.Context, f file, bases []int64, came *arrival) error {
+	if !came.looked {
+		behind, err := lockedElsewhere(f, isAsked)
+		if err != nil {
+			return fmt.Errorf("lock a log: %w", err)
+		}
+		*came = arrival{true, behind}
+	}
+	if err := share(f, isAsked); err != nil {
+		return fmt.Errorf("lock a log: %w", err)
+	}
 	free := func() (bool, error) {
-		owned, err := lockedElsewhere(f, isOwned)
+		owned, err := l.hasOwner(f, bases)
 		return !owned, err
 	}
 	if done, err := free(); done || err != nil {
@@ -147,21 +169,76 @@ func (l *attemptLog) ask(ctx context.Context, f file) error {
 	return err
 }
 
-// isLast reports whether f is the log's last segment still.
-func (l *attemptLog) isLast(f file, base int64) (bool, error) {
-	bases, err := listSegments(l.path)
-	if err != nil || len(bases) == 0 || bases[len(bases)-1] != base {
+// hasOwner reports whether another has the last segment, which is f. Who begins one has the right
+// to write the one before until the new one is locked.
+func (l *attemptLog) hasOwner(f file, bases []int64) (bool, error) {
+	owned, err := lockedElsewhere(f, isOwned)
+	n := len(bases)
+	if n == 1 || owned || err != nil {
+		return owned, err
+	}
+	if info, err := f.Stat(); err != nil || info.Size() > 0 { // what is written was locked
 		return false, err
 	}
+	if _, owned, err = segmentLocked(l.path, bases[n-2], mayWrite); owned || err != nil {
+		return owned, err
+	}
+	return lockedElsewhere(f, isOwned)
+}
+
+// lookAgain reports whether f, which this process has the right to write, is the log's last
+// segment still, and if not so, whether another has claimed the log.
+func (l *attemptLog) lookAgain(f file, base int64) (same, claimed bool, err error) {
+	bases, err := listSegments(l.path)
+	if err != nil {
+		return false, false, err
+	}
+	there, err := isAt(f, filepath.Join(l.path, segmentName(base)))
+	if err != nil {
+		return false, false, err
+	}
+	next, _ := slices.BinarySearch(bases, base+1)
+	switch {
+	case !there: // an owner without lines has left
+		return false, len(bases) > 0 && bases[len(bases)-1] >= base, nil
+	case next == len(bases):
+		return true, false, nil
+	}
+	claimed, err = sealedWithin(l.path, base, bases[next]-int64(len(sealLine)), bases[next])
+	return false, claimed, err // not: its owner has begun another
+}
+
+// isAt reports whether a path leads to f.
+func isAt(f file, path string) (bool, error) {
 	held, err := f.Stat()
 	if err != nil {
 		return false, err
 	}
-	there, err := os.Stat(filepath.Join(l.path, segmentName(base)))
+	there, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil && os.SameFile(held, there), err
+}
+
+// ownFirst is own for who claims a log. Who came before the new segment was locked took it for one
+// without an owner, and need not ask.
+func (l *attemptLog) ownFirst(base int64) (file, error) {
+	f, err := l.dir.own(l.path, base)
+	if err != nil {
+		return nil, err
+	}
+	asked, err := lockedElsewhere(f, isAsked)
+	if err == nil {
+		err = sizeIs(f, 0) // not before that: who asks no more has sealed it
+	}
+	if err == nil && asked || errors.Is(err, errTakenOver) {
+		err = errBusy
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
 }
 
 // succeed makes this process the owner after another. It has the right to write f, the
@@ -179,7 +256,7 @@ func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
 	}
 	r.end = last + size
 	if l.dir.wasLeft(l.ref, r.end) {
-		if again, err := tryLock(f, isOwned); err != nil || again {
+		if again, err := takeAgain(f); err != nil || again {
 			err = errors.Join(err, unlock(f, isAsked), unlock(f, mayWrite), l.dir.readState(r))
 			if err != nil {
 				return nil, nil, err
@@ -193,7 +270,7 @@ func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
 	if err := l.dir.readState(r); err != nil {
 		return nil, nil, err
 	}
-	next, err := l.dir.own(l.path, r.end)
+	next, err := l.ownFirst(r.end)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -201,12 +278,29 @@ func (l *attemptLog) succeed(f file, bases []int64) (*recovered, file, error) {
 	return r, next, nil
 }
 
+// takeAgain has a former owner be the owner of its segment again, unless others ask for that: they
+// came before, and would be let in after.
+func takeAgain(f file) (bool, error) {
+	if ok, err := tryLock(f, isOwned); err != nil || !ok {
+		return false, err
+	}
+	asked, err := lockedElsewhere(f, isAsked)
+	if asked || err != nil {
+		return false, errors.Join(err, unlock(f, isOwned))
+	}
+	return true, nil
+}
+
 // mendShared cuts off what suspect noted of the last segment, which has a size, and returns
-// what that is then. If another segment was begun meanwhile, then whoever did took it for stored.
+// what that is then. Whoever has begun another segment meanwhile, or left a seal, took it for
+// stored.
 func (d *Dir) mendShared(l *attemptLog, f file, last, size int64) (int64, error) {
 	err := d.mend(l, func(keep int64) error {
 		if keep < last || keep >= last+size {
 			return nil
+		}
+		if sealed, err := sealedWithin(l.path, last, keep, last+size); sealed || err != nil {
+			return err
 		}
 		size = keep - last
 		return errors.Join(f.Truncate(size), f.Sync())

@@ -47,6 +47,7 @@ type batch struct {
 	start    int64
 	roll     bool // it begins a new segment
 	progress []progress
+	asked    bool // another process asks for the log; known once it is stored
 }
 
 // rouse has the committer see to what there is for it. The lock is held.
@@ -82,10 +83,9 @@ func (l *attemptLog) commit() {
 		if err == nil {
 			err = l.write(&b)
 		}
-		asked := l.dir.opts.Shared && err == nil && l.isAsked()
 		l.mu.Lock()
 		l.settle(&b, err)
-		if asked {
+		if b.asked {
 			l.giveUp()
 		}
 		l.mu.Unlock()

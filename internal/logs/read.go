@@ -112,11 +112,12 @@ func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
 		return nil, pos, err
 	}
 	segs.end = last + tail
-	l.dir.mu.Lock()
-	keep, failed := l.dir.suspects[l.ref]
-	l.dir.mu.Unlock()
+	keep, suspected, err := l.suspected(last, segs.end)
+	if err != nil {
+		return nil, pos, err
+	}
 	switch {
-	case failed && last <= keep: // else another process has gone on with what there was
+	case suspected:
 		segs.end = min(segs.end, keep)
 	case !l.dir.isVerified(l.ref, segs.end):
 		if err := l.dir.syncLog(l.rel, last); err != nil {
@@ -125,6 +126,19 @@ func (l *attemptLog) unloadedChunk(pos int64, size int) ([]byte, int64, error) {
 		l.dir.verify(l.ref, verified{end: segs.end})
 	}
 	return segs.chunk(pos, size)
+}
+
+// suspected tells from which position on the last segment, which ends at another, is not to be
+// read. What another process has gone on with is.
+func (l *attemptLog) suspected(last, end int64) (keep int64, is bool, err error) {
+	l.dir.mu.Lock()
+	keep, is = l.dir.suspects[l.ref]
+	l.dir.mu.Unlock()
+	if !is || keep < last || !l.dir.opts.Shared {
+		return keep, is && last <= keep, nil
+	}
+	sealed, err := sealedWithin(l.path, last, keep, end)
+	return keep, !sealed, err
 }
 
 // Changed implements [Reader]. For a log that nobody writes it may also be closed

@@ -1,6 +1,7 @@
 package logs
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -22,10 +23,17 @@ import (
 // is acknowledged. Who takes over has isAsked from the beginning, and mayWrite while it reads, seals
 // and begins: so what was acknowledged before is read, and nothing is after. Should a
 // file system give a lock to two, then what the former owner still writes stands behind
-// the seal, where nobody reads it, and is not acknowledged either.
+// the seal, where nobody reads it, or is cut off before that is written, and is not
+// acknowledged either: who takes over asks until it is done, and an owner that is asked looks
+// whether the right to write is its own still.
 //
 // An owner that lives is asked first, by a ring, to store what it took and to let go
 // (LOG-13); one that does not answer in time is not waited for.
+//
+// A segment is made before it is locked, and need not have an owner. So who claims one looks for an
+// owner when it has isAsked, and who becomes one looks whether somebody asks when it has isOwned:
+// one of the two sees the other. A claim that another came before is refused, unless that
+// one had asked first; see errBusy.
 const (
 	mayWrite int64 = iota
 	isOwned
@@ -46,6 +54,17 @@ const (
 const markSeal = "seal"
 
 var sealLine = []byte(`{"mark":"` + markSeal + `"}` + "\n")
+
+// sealedWithin reports whether a seal is among the whole lines of a segment from one position
+// to another.
+func sealedWithin(dir string, base, from, to int64) (sealed bool, err error) {
+	part := segments{dir: dir, bases: []int64{base}, end: to}
+	err = part.each(max(from, base), func(line []byte, _ int64) bool {
+		sealed = bytes.Equal(line, bytes.TrimSuffix(sealLine, []byte("\n")))
+		return !sealed
+	})
+	return sealed, err
+}
 
 // errTakenOver is what a former owner gets.
 var errTakenOver = fmt.Errorf("another server has taken the log over: %w", domain.ErrAborted)
@@ -135,14 +154,64 @@ func (l *attemptLog) writeShared(b *batch) error {
 		err = l.file.Sync()
 	}
 	if err == nil {
-		return sizeIs(l.file, b.start-l.base+int64(len(b.buf)))
+		b.asked, err = keeps(l.file, b.start-l.base+int64(len(b.buf)))
+		return err
 	}
 	// What did not become durable must not be read as if it had.
-	if cut := errors.Join(l.file.Truncate(b.start-l.base), l.file.Sync()); cut != nil {
+	if cut := l.cut(b.start); errors.Is(cut, errTakenOver) {
+		return cut
+	} else if cut != nil {
 		l.dir.suspect(l, b.start)
 		l.dir.opts.Logger.Error("unsynced lines stay in a log until it is opened here", "dir", l.path, "error", cut)
 	}
 	return err
+}
+
+// keeps returns errTakenOver unless a segment is its owner's still, and has a size. Where the locks
+// were lost, who takes over may have seen it when it was smaller: that one asks until it
+// is done.
+func keeps(f file, size int64) (asked bool, err error) {
+	asked, err = lockedElsewhere(f, isAsked)
+	if err != nil {
+		return false, fmt.Errorf("lock a log: %w", err)
+	}
+	if asked {
+		if err := holdStill(f); err != nil {
+			return asked, err
+		}
+	}
+	return asked, sizeIs(f, size)
+}
+
+// cut takes away what was written from a position on, unless another has taken it for stored.
+func (l *attemptLog) cut(from int64) error {
+	if err := holdStill(l.file); err != nil {
+		return err
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err
+	}
+	sealed, err := sealedWithin(l.path, l.base, from, l.base+info.Size())
+	if err != nil {
+		return err
+	}
+	if sealed {
+		return errTakenOver
+	}
+	return errors.Join(l.file.Truncate(from-l.base), l.file.Sync())
+}
+
+// holdStill returns errTakenOver if the right to write was lost, and another has it.
+func holdStill(f file) error {
+	ok, err := tryLock(f, mayWrite)
+	if err != nil {
+		return fmt.Errorf("lock a log: %w", err)
+	}
+	if !ok {
+		return errTakenOver
+	}
+	return nil
 }
 
 // hold takes the right to write.
@@ -187,7 +256,11 @@ func (l *attemptLog) rollShared(base int64) error {
 	if err != nil {
 		return err
 	}
-	if err := l.dir.takeRight(f); err != nil {
+	err = l.dir.takeRight(f)
+	if err == nil {
+		_, err = keeps(l.file, base-l.base) // else another has begun its own segment, or will
+	}
+	if err != nil {
 		return errors.Join(err, f.Close())
 	}
 	old := l.file
