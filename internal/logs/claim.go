@@ -119,6 +119,9 @@ func (l *attemptLog) claimAfter(ctx context.Context, bases []int64, came *arriva
 			err = errors.Join(err, f.Close())
 		}
 	}()
+	if err := ctx.Err(); err != nil { // a call that is gone asks for nothing, however late it wakes
+		return nil, nil, err
+	}
 	if err := l.ask(ctx, f, bases, came); err != nil {
 		return nil, nil, err
 	}
@@ -204,20 +207,23 @@ func (l *attemptLog) lookAgain(f file, base int64) (same, claimed bool, err erro
 	case next == len(bases):
 		return true, false, nil
 	}
-	claimed, err = sealedWithin(l.path, base, bases[next]-int64(len(sealLine)), bases[next])
-	return false, claimed, err // not: its owner has begun another
+	for ; next < len(bases) && !claimed && err == nil; next++ { // not: its owner may have begun others
+		claimed, err = sealedWithin(l.path, base, bases[next]-int64(len(sealLine)), bases[next])
+		base = bases[next]
+	}
+	return false, claimed, err
 }
 
 // isAt reports whether a path leads to f.
 func isAt(f file, path string) (bool, error) {
-	held, err := f.Stat()
-	if err != nil {
-		return false, err
-	}
 	there, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
+	if err != nil {
+		return false, err
+	}
+	held, err := f.Stat()
 	return err == nil && os.SameFile(held, there), err
 }
 

@@ -42,7 +42,10 @@ func setLock(f file, command int, kind int16, which int64) error {
 
 // lockedElsewhere reports whether another open file has the lock, in this process or another.
 func lockedElsewhere(f file, which int64) (bool, error) {
-	l := unix.Flock_t{Type: unix.F_WRLCK, Start: lockedFrom + which, Len: 1}
-	err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l)
-	return l.Type != unix.F_UNLCK, err
+	for {
+		l := unix.Flock_t{Type: unix.F_WRLCK, Start: lockedFrom + which, Len: 1}
+		if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_GETLK, &l); !errors.Is(err, unix.EINTR) {
+			return l.Type != unix.F_UNLCK, err
+		}
+	}
 }
