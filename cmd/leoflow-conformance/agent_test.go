@@ -63,18 +63,18 @@ func TestAgentJudgesOurs(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	out := answer(t, "agent", "--rule", "a-run-4", "--rule", "A-LOG-1/lines", "--repeat", "2", "--", program)
+	out := answer(t, "agent", "--rule", "a-run-4", "--rule", "A-LOG-1/lines", "--repeat", "2", "--time-scale", "3", "--", program)
 	if !strings.HasPrefix(out, "passed: A-RUN-4, A-LOG-1/lines\n3 checks of 2 rules") || !strings.Contains(out, "3 passed, 0 failed") {
 		t.Errorf("told %q", out)
 	}
-	got, err := report.Read([]byte(answer(t, "agent", "--rule", "A-BEAT-3", "--without", "renewal", "--rule", "A-RUN-2/success", "-o", "json", "--seed", "7", "--", program)))
+	got, err := report.Read([]byte(answer(t, "agent", "--rule", "A-BEAT-3", "--without", "renewal", "--rule", "A-RUN-2/success", "-o", "json", "--seed", "7", "--time-scale", "3", "--", program)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := got.GetChecksByStatus(); got.GetSeed() != 7 || got.GetSystem() != program || n.GetPassed() != 1 || n.GetSkipped() != 2 {
 		t.Errorf("results %v", got)
 	}
-	code, out, errOut := command("agent", "--rule", "A-RUN-4", "--known-failing", file(t, "a-run-4\twe thought so\n"), "--", program)
+	code, out, errOut := command("agent", "--rule", "A-RUN-4", "--time-scale", "3", "--known-failing", file(t, "a-run-4\twe thought so\n"), "--", program)
 	if code != exitFailed || errOut != "" || !strings.Contains(out, "known failing, and passed: A-RUN-4: take it off the list\n") {
 		t.Errorf("exit code %d, output %q, standard error %q", code, out, errOut)
 	}

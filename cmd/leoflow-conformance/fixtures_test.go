@@ -74,7 +74,7 @@ func TestWhatAFixtureCommandCannotDoIsUntestable(t *testing.T) {
 // but its first call. The suite goes on, and ends it.
 func TestAFixtureCommandThatHangsFailsChecksByTheirDeadlines(t *testing.T) {
 	code, out, errOut := command("server", "--addr", serve(t, bare{}), "--fixture-cmd", answers(capable, "*) :"),
-		"--rule", "SPEC", "--parallel", "1", "--time-scale", "0.05")
+		"--rule", "SPEC", "--parallel", "1", "--time-scale", "0.15")
 	if code != exitFailed || errOut != "" || strings.Count(out, "no time was left to prepare a run") != 2 || !strings.Contains(out, " 0 passed, 2 failed") {
 		t.Errorf("exit code %d, output %q, standard error %q", code, out, errOut)
 	}

@@ -156,6 +156,21 @@ func (a *attempting) report(req *agentv1.ReportStateRequest) {
 	}
 }
 
+// beat beats; where it is to be told to end, until it is: an answer may come without the
+// store's word (BEAT-2).
+func (a *attempting) beat(end bool) *agentv1.HeartbeatResponse {
+	a.s.t.Helper()
+	for {
+		beat, err := a.client.Heartbeat(a.ctx, &agentv1.HeartbeatRequest{})
+		if err != nil {
+			a.s.t.Fatalf("beat, to be told to end: %v: %v", end, err)
+		}
+		if beat.GetShouldTerminate() || !end {
+			return beat
+		}
+	}
+}
+
 func (a *attempting) succeed() {
 	a.s.t.Helper()
 	a.report(&agentv1.ReportStateRequest{State: agentv1.TaskState_TASK_STATE_SUCCESS})

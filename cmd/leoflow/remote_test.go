@@ -82,9 +82,8 @@ func TestBeat6CancelOfACommandReachesTheAgent(t *testing.T) {
 	slow, other := s.launch("r", "slow", 1), s.launch("r", "other", 1)
 	s.leoflow("cancel", "etl", "r", "slow", "--within", "1h").wantRows(t, `TASK  STATE +STOP BY`, `slow  running  `+aTime)
 	for a, want := range map[*attempting]bool{slow: true, other: false} {
-		beat, err := a.client.Heartbeat(a.ctx, &agentv1.HeartbeatRequest{})
-		if err != nil || beat.GetShouldTerminate() != want {
-			t.Errorf("the beat is answered %v, %v; terminate: want %v", beat, err, want)
+		if beat := a.beat(want); beat.GetShouldTerminate() != want {
+			t.Errorf("the beat is answered %v; terminate: want %v", beat, want)
 		}
 	}
 	s.leoflow("attempts", "etl", "r", "slow").wantRows(t, `1 .* asked to stop by `+aTime)
@@ -92,9 +91,8 @@ func TestBeat6CancelOfACommandReachesTheAgent(t *testing.T) {
 	if doc := s.leoflow("cancel", "etl", "r", "late", "-o", "json").parsed(t); doc["state"] != "TASK_STATE_SKIPPED" || doc["stop_by"] != nil {
 		t.Errorf("cancelled: %v", doc)
 	}
-	beat, err := other.client.Heartbeat(other.ctx, &agentv1.HeartbeatRequest{})
-	if err != nil || beat.GetReason() != agentv1.TerminationReason_TERMINATION_REASON_CANCELLED {
-		t.Errorf("the beat is answered %v, %v", beat, err)
+	if beat := other.beat(true); beat.GetReason() != agentv1.TerminationReason_TERMINATION_REASON_CANCELLED {
+		t.Errorf("the beat is answered %v", beat)
 	}
 }
 

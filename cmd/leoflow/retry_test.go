@@ -87,9 +87,8 @@ func TestRetryTakesTheLiveByForceOnly(t *testing.T) {
 	got.wantOneLine(t, `task "slow"`, "running", "try 1", "--force")
 	s.leoflow("tasks", "etl", "r").wantRows(t, `other +none .*`, `slow +running .*`)
 	s.leoflow("retry", "etl", "r", "slow", "--force").wantRows(t, `slow  running  2 +waits for its next try`)
-	beat, err := slow.client.Heartbeat(slow.ctx, &agentv1.HeartbeatRequest{})
-	if err != nil || beat.GetReason() != agentv1.TerminationReason_TERMINATION_REASON_SUPERSEDED {
-		t.Errorf("the beat is answered %v, %v", beat, err)
+	if beat := slow.beat(true); beat.GetReason() != agentv1.TerminationReason_TERMINATION_REASON_SUPERSEDED {
+		t.Errorf("the beat is answered %v", beat)
 	}
 	none := s.leoflow("retry", "etl", "r", "none")
 	none.wantCode(t, exitFailed)

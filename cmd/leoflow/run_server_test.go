@@ -36,7 +36,7 @@ func TestAServerThatIsNotThereIsToldAtOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		var told bytes.Buffer
-		r.awaitContact(t.Context(), conn, &told)
+		r.awaitContact(t.Context(), deadline, conn, &told)
 		if told.String() != want {
 			t.Errorf("told %q, want %q", told.String(), want)
 		}

@@ -49,9 +49,10 @@ func (v *venue) inWords(err error) error {
 // firstContact is how long a control plane may take before it is told that it is waited for.
 const firstContact = 2 * time.Second
 
-// awaitContact returns once the connection stands, or is waited for and that is told.
-func (r *remote) awaitContact(ctx context.Context, conn *grpc.ClientConn, out io.Writer) {
-	patience, cancel := context.WithTimeout(ctx, firstContact)
+// awaitContact returns once the connection stands, or is waited for and that is told: at once
+// where nobody is there, and where nobody answers within a time.
+func (r *remote) awaitContact(ctx context.Context, within time.Duration, conn *grpc.ClientConn, out io.Writer) {
+	patience, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	conn.Connect()
 	for state := conn.GetState(); state != connectivity.Ready && ctx.Err() == nil; state = conn.GetState() {
@@ -141,6 +142,6 @@ func visit(ctx context.Context, flags *remoteFlags, out io.Writer) (*venue, erro
 			return nil, errors.Join(badInput{fmt.Errorf("--ca %s: %w", flags.CA, err)}, conn.Close())
 		}
 	}
-	r.awaitContact(ctx, conn, out)
+	r.awaitContact(ctx, firstContact, conn, out)
 	return v, nil
 }

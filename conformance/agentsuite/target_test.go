@@ -62,7 +62,7 @@ func TestProbeEndsForOneThatHangs(t *testing.T) {
 func TestWhatAnAgentLacksIsSkipped(t *testing.T) {
 	of := target(t, program)
 	of.Lacks = []string{"renewal", "resume"}
-	results := judge(t, of, suite.Options{Only: []string{"A-BEAT-3", "A-LOG-2", "A-RUN-2/success"}})
+	results := judge(t, of, suite.Options{Only: []string{"A-BEAT-3", "A-LOG-2", "A-RUN-2/success"}, TimeScale: 3})
 	for _, c := range results.Checks {
 		want := suite.Skipped
 		if c.Rule == "A-RUN-2" {

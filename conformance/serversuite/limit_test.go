@@ -61,7 +61,7 @@ func within(t *testing.T, server agentv1.AgentServiceServer, run func(*attempt))
 		}
 	})
 	rules, _ := all(t)
-	check := suite.Check{ID: "LIMIT-2/tried", Rule: "LIMIT-2", Name: "what is tried", Deadline: 20 * time.Second, Run: func(c *suite.T) {
+	check := suite.Check{ID: "LIMIT-2/tried", Rule: "LIMIT-2", Name: "what is tried", Deadline: 10 * time.Minute, Run: func(c *suite.T) {
 		target := &Target{Conn: conn, Capabilities: &conformancev1.GetCapabilitiesResponse{PushesOverRate: 40}}
 		run(&attempt{&world{t: c, target: target}, &conformancev1.AttemptRef{TaskId: worker}, "token"})
 	}}

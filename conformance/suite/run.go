@@ -17,7 +17,8 @@ import (
 // interrupted is why a check was not run, or not to its end.
 const interrupted = "the run was interrupted"
 
-// giveUp is how long after its deadline a check may take to notice, before the scale.
+// giveUp is how long after its deadline a check may take to notice, before a scale over 1: a
+// smaller one makes no machine faster.
 const giveUp = 2 * time.Second
 
 // Options are how checks are run.
@@ -315,7 +316,7 @@ func (r *runner) execute(ctx context.Context, c Check, repetition int, result *R
 	t.watch = func(e Event) { r.tell(func(w Watcher) { w.Step(c.ID, e) }) }
 	done := make(chan struct{})
 	go t.run(c.Run, done)
-	patience := time.NewTimer(deadline + scaled(giveUp, r.options.TimeScale))
+	patience := time.NewTimer(deadline + scaled(giveUp, max(1, r.options.TimeScale)))
 	defer patience.Stop()
 	select {
 	case <-done:

@@ -99,6 +99,7 @@ func TestBeat2Terminate(t *testing.T) {
 				select {
 				case <-up:
 				case <-ctx.Done():
+					return nil, ctx.Err() // who is told too late is told nothing
 				}
 				return &agentv1.HeartbeatResponse{
 					ShouldTerminate: true, RenewedToken: "never-together",
@@ -131,6 +132,7 @@ func TestBeat2StopByShortensTheGrace(t *testing.T) {
 		select {
 		case <-up:
 		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 		server := time.Unix(1_000_000, 0) // a clock far off the agent's
 		return &agentv1.HeartbeatResponse{
@@ -154,6 +156,7 @@ func TestBeat2SuccessStaysSuccess(t *testing.T) {
 		select {
 		case <-up:
 		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 		return &agentv1.HeartbeatResponse{ShouldTerminate: true, Reason: agentv1.TerminationReason_TERMINATION_REASON_CANCELLED}, nil
 	}
@@ -201,6 +204,7 @@ func TestNet2RefusedHeartbeatsEndTheTask(t *testing.T) {
 		select {
 		case <-up:
 		case <-ctx.Done():
+			return nil, ctx.Err()
 		}
 		return nil, status.Error(codes.Unauthenticated, "expired")
 	}

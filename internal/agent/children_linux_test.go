@@ -88,10 +88,11 @@ func TestReapingIsNoRace(t *testing.T) {
 // TestGroupAlive tells an ended leader from what it leaves in its group.
 func TestGroupAlive(t *testing.T) {
 	command, open := gate(t)
-	p, err := launch(leaver(command), newBacklog(1, 0), &children{})
+	p, err := launch(leaver(command), &children{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	go p.read(newBacklog(1, 0))
 	await(t, p.exited, "the end of the leader")
 	leader := p.cmd.Process.Pid
 	if gone(leader) {

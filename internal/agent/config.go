@@ -163,6 +163,7 @@ type pace struct {
 	linger             time.Duration // for the output to end after the task's process has
 	flush              time.Duration // for the log to be taken after the task ended
 	stall              time.Duration // for a full log queue to move before lines are dropped
+	status             time.Duration // for the reason why a log stream takes no more lines
 	steady             time.Duration // after which a log stream counts as one that worked
 	logTries           int           // log streams that may fail in a row other than by UNAVAILABLE
 
@@ -185,6 +186,7 @@ var defaultPace = pace{
 	linger:       5 * time.Second,
 	flush:        60 * time.Second,
 	stall:        30 * time.Second,
+	status:       time.Second,
 	steady:       30 * time.Second,
 	logTries:     8,
 	after:        time.After,

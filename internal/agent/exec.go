@@ -42,8 +42,9 @@ type process struct {
 }
 
 // launch starts a task's command. It reads nothing, and stays in the agent's own
-// working directory.
-func launch(c command, lines *backlog, kin *children) (*process, error) {
+// working directory. Whoever launches it has its outputs read, once it is ready for what
+// their lines lead to.
+func launch(c command, kin *children) (*process, error) {
 	cmd := exec.Command(c.argv[0], c.argv[1:]...) //nolint:gosec // running what the task says is the work
 	p := &process{cmd: cmd, kin: kin, exited: make(chan struct{}), drained: make(chan struct{})}
 	p.cmd.Env = c.env.list()
@@ -67,7 +68,6 @@ func launch(c command, lines *backlog, kin *children) (*process, error) {
 		p.closeOutputs()
 		return nil, err
 	}
-	go p.read(lines)
 	return p, nil
 }
 

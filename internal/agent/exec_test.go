@@ -128,6 +128,7 @@ func TestRun3OrphanHoldsOutput(t *testing.T) {
 			ready := namedPipe(t)
 			f := &fake{spec: bash(escape + `bash -c 'exec 9>"` + held + `"; echo $$; echo > "` + ready + `"; sleep 1000' & read -r x < '` + ready + `'; printf last`)}
 			b := newBench(t, f)
+			b.pace.linger = 300 * time.Millisecond
 			if code := b.run(t); code != ExitOK {
 				t.Errorf("exit code %d", code)
 			}
@@ -158,10 +159,11 @@ func TestLog1SlowSinkIsNoHeldOutput(t *testing.T) {
 	p, err := launch(command{
 		argv: []string{"bash", "-c", "head -c 60000 /dev/zero | tr '\\0' '\\n'"},
 		env:  environment{"PATH": "/usr/local/bin:/usr/bin:/bin"},
-	}, lines, &children{})
+	}, &children{})
 	if err != nil {
 		t.Fatal(err)
 	}
+	go p.read(lines)
 	await(t, p.exited, "the end of the task")
 	for over := time.Now().Add(patient); !lines.heldUp(); runtime.Gosched() {
 		if time.Now().After(over) {

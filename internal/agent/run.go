@@ -202,7 +202,8 @@ func (a *attempt) execute(ctx context.Context, cmd command, limit time.Duration)
 	if err != nil {
 		return failed(0, "the task could not be started: %v", err)
 	}
-	a.task.Store(p)
+	a.task.Store(p) // before anybody sees a line of it, and has a signal sent for that
+	go p.read(a.ship.backlog)
 	var timeout <-chan time.Time
 	if limit > 0 {
 		timeout = a.pace.after(limit)
@@ -247,10 +248,10 @@ func (a *attempt) execute(ctx context.Context, cmd command, limit time.Duration)
 // launch starts the task. Where the system passes so much in one value but not in all,
 // the longest inputs are given by their files alone (A-ENV-4).
 func (a *attempt) launch(cmd command) (*process, error) {
-	p, err := launch(cmd, a.ship.backlog, a.cfg.kin)
+	p, err := launch(cmd, a.cfg.kin)
 	left := 0
 	for ; errors.Is(err, syscall.E2BIG) && cmd.lighten(); left++ {
-		p, err = launch(cmd, a.ship.backlog, a.cfg.kin)
+		p, err = launch(cmd, a.cfg.kin)
 	}
 	if left > 0 {
 		a.say(slog.LevelWarn, "%d inputs are given as files alone: the system does not pass so much in the environment", left)

@@ -164,7 +164,7 @@ func (s *shipper) send(stream agentv1.AgentService_StreamLogsClient, in *acks) e
 		case e != nil:
 			err := stream.Send(e.line)
 			if errors.Is(err, io.EOF) {
-				return in.status()
+				return in.status(s.pace.status)
 			}
 			if err != nil {
 				return err
@@ -189,20 +189,22 @@ func (s *shipper) send(stream agentv1.AgentService_StreamLogsClient, in *acks) e
 	}
 }
 
-// statusWithin bounds the wait for the status of a stream that takes no more lines.
-const statusWithin = time.Second
-
 // status returns why a stream takes no more lines. The receiving side has been told,
-// or is at once: but where the connection broke before the stream's first frame was
+// or is at once, which is waited for within a time: but where the connection broke before the stream's first frame was
 // sent, grpc begins the stream again on the next one when that side asks, and tells
 // the sending side an end all the same. That stream would be quiet for ever.
-func (in *acks) status() error {
-	timer := time.NewTimer(statusWithin)
+func (in *acks) status(within time.Duration) error {
+	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
 	case <-in.done:
 		return early(in.err)
 	case <-timer.C:
+	}
+	select {
+	case <-in.done: // it was this process that stood still
+		return early(in.err)
+	default:
 		return errMoved
 	}
 }

@@ -58,6 +58,7 @@ func TestLog13TheNewestCallGetsALogThatWasLost(t *testing.T) {
 	old := begin(t, a)
 	put(t, old, "stdout", 1)
 	awaitAck(t, old, "stdout", 1)
+	awaitRest(t, a.logs[testRef]) // while it writes, nobody takes it
 	other := begin(t, b)
 	newest := begin(t, a)
 	wait(t, old.Superseded())
@@ -118,9 +119,8 @@ func TestLog13TheNewestCallComesAfterOneThatIsLetIn(t *testing.T) {
 // TestLog13ABusyOwnerLetsGo has a server that hears nobody write without a pause: what it
 // takes next has always come before the sync before ends.
 func TestLog13ABusyOwnerLetsGo(t *testing.T) {
-	a, b := twoDirs(t)
+	a, b := twoDirs(t) // patient: one that writes is asked, and not taken by force
 	deaf(a)
-	b.patience = 50 * time.Millisecond
 	disk := &faults{}
 	a.openFile = disk.open
 	syncing, pass, open := disk.metered(t)
@@ -186,9 +186,7 @@ func TestLog10AnOwnerOutlivesATakerThatHangs(t *testing.T) {
 	old := begin(t, a)
 	put(t, old, "stdout", 1)
 	awaitAck(t, old, "stdout", 1)
-	l := a.logs[testRef]
-	lockAtRest(t, l)
-	l.mu.Unlock()
+	awaitRest(t, a.logs[testRef])
 	taker, err := os.OpenFile(segmentFiles(t, a)[0], sharedFlags, 0)
 	if err != nil {
 		t.Fatal(err)

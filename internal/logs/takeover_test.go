@@ -81,6 +81,7 @@ func TestLog13AServerThatHangsLosesTheLog(t *testing.T) {
 	old := begin(t, a)
 	put(t, old, "stdout", 1, 2)
 	awaitAck(t, old, "stdout", 2)
+	awaitRest(t, a.logs[testRef]) // while it writes, nobody takes it
 	next := begin(t, b)
 	put(t, old, "stdout", 3)
 	wait(t, old.Superseded())
@@ -116,6 +117,13 @@ func lockAtRest(t *testing.T, l *attemptLog) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// awaitRest waits until a log's owner has given the right to write free.
+func awaitRest(t *testing.T, l *attemptLog) {
+	t.Helper()
+	lockAtRest(t, l)
+	l.mu.Unlock()
 }
 
 // TestLog13AnIdleOwnerNoticesThatItIsNone takes a log by force from a server that has
@@ -229,6 +237,7 @@ func TestACallWithoutLinesLeavesNothing(t *testing.T) {
 func TestLog1AckedLinesSurviveTheOwner(t *testing.T) {
 	dir := t.TempDir()
 	d := testDir(t, Options{Root: dir, Shared: true})
+	d.SetPatience(TestPatience) // an owner that lives lets go, however slow it is
 	acks := map[string]int64{}
 	for i, enough := range []int64{1, 200, 300, 600, 700} {
 		end := func(cmd *exec.Cmd) error { return cmd.Process.Kill() }

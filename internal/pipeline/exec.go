@@ -41,6 +41,8 @@ type Exec struct {
 	// Environ is what agents and tasks inherit, as KEY=value. Its LEOFLOW_ variables
 	// are ours and not theirs, so they are left out, but for LEOFLOW_PYTHON.
 	Environ []string
+
+	outputWait time.Duration // 0: outputWait
 }
 
 // Launch starts an agent. The token is in its environment alone.
@@ -58,7 +60,9 @@ func (e *Exec) Launch(a Attempt) (Process, error) {
 	p.cmd.Dir = e.Dir
 	p.cmd.Env = e.environ(a)
 	p.cmd.Stdout, p.cmd.Stderr = &p.said, &p.said
-	p.cmd.WaitDelay = outputWait
+	if p.cmd.WaitDelay = e.outputWait; p.cmd.WaitDelay == 0 {
+		p.cmd.WaitDelay = outputWait
+	}
 	p.cmd.SysProcAttr = sysProcAttr()
 	started := make(chan error)
 	go p.run(started)

@@ -92,6 +92,7 @@ func launchHelper(t *testing.T, part string) (Process, net.Listener, *Exec) {
 			helperVariable + "=" + part, addressVar + "=" + l.Addr().String(),
 			"PATH=" + os.Getenv("PATH"), "LEOFLOW_RUN_VAR=secret", "LEOFLOW_PYTHON=py", "LEOFLOW_AGENT_TOKEN=other",
 		},
+		outputWait: deadline, // nothing else holds it open
 	}
 	p, err := e.Launch(Attempt{TaskID: "task", Try: 1, Token: "the-token"})
 	if err != nil {

@@ -142,12 +142,39 @@ func TestLogThatCannotBeReadIsTold(t *testing.T) {
 	}
 }
 
+// telling is an output that tells when a text is in it.
+type telling struct {
+	out  strings.Builder
+	text string
+	told chan struct{}
+}
+
+func (w *telling) Write(b []byte) (int, error) {
+	before := strings.Contains(w.out.String(), w.text)
+	w.out.Write(b)
+	if !before && strings.Contains(w.out.String(), w.text) {
+		close(w.told)
+	}
+	return len(b), nil
+}
+
+// TestLogWithoutAnEndIsGivenUp once the task has ended, and not before what it printed is
+// there.
 func TestLogWithoutAnEndIsGivenUp(t *testing.T) {
 	s := newScene(t, "a:", "b: a")
 	s.plane.openLogs = true
 	s.opts.pace.quiet = 50 * time.Millisecond
+	shown := &telling{text: "a │ this is a\n", told: make(chan struct{})}
+	s.opts.Out = shown
+	s.launcher.scripts["a"] = func(a *agentSim) Exit {
+		a.report(running, 0, "")
+		a.print("stdout", "this is a")
+		<-shown.told
+		a.report(success, 0, "")
+		return Exit{}
+	}
 	wantStates(t, s.mustRun(), "a=success b=success")
-	if out := s.out.String(); !strings.Contains(out, "a │ this is a\n") || !strings.Contains(out, "could not be read: it did not end\n") {
+	if out := shown.out.String(); !strings.Contains(out, "a │ this is a\n") || !strings.Contains(out, "could not be read: it did not end\n") {
 		t.Errorf("output:\n%s", out)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,7 +30,30 @@ type plane struct {
 	t      *testing.T
 	server *server.Server
 	conn   *grpc.ClientConn
-	stop   func() // ends it in order, and waits
+	late   *atomic.Int64 // heartbeats that the store gave no word on in time
+	stop   func()        // ends it in order, and waits
+}
+
+// lateness counts, in a server's log, the heartbeats that were answered without the store's
+// word, or without all of it (BEAT-2).
+type lateness struct {
+	slog.Handler
+	late *atomic.Int64
+}
+
+func (l lateness) Handle(ctx context.Context, r slog.Record) error {
+	if r.Message == "heartbeat not recorded" || r.Message == "deadline of a cancel not read" {
+		l.late.Add(1)
+	}
+	return l.Handler.Handle(ctx, r)
+}
+
+func (l lateness) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return lateness{l.Handler.WithAttrs(attrs), l.late}
+}
+
+func (l lateness) WithGroup(name string) slog.Handler {
+	return lateness{l.Handler.WithGroup(name), l.late}
 }
 
 // start runs a server over TLS, or over plaintext, until the test ends.
@@ -53,6 +77,8 @@ func start(t *testing.T, cfg server.Config, plaintext bool) *plane {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
 	}
+	late := new(atomic.Int64)
+	cfg.Logger = slog.New(lateness{cfg.Logger.Handler(), late})
 	srv, err := server.New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -69,7 +95,7 @@ func start(t *testing.T, cfg server.Config, plaintext bool) *plane {
 		t.Fatal(err)
 	}
 	stopped := false
-	p := &plane{t: t, server: srv, conn: conn}
+	p := &plane{t: t, server: srv, conn: conn, late: late}
 	p.stop = func() {
 		if stopped {
 			return
@@ -124,6 +150,7 @@ type agent struct {
 	ctx        context.Context //nolint:containedctx // as above
 	instanceID string
 	token      string
+	late       *atomic.Int64 // that of the server which launched it
 }
 
 // launch begins try of task in dag/run and returns its agent.
@@ -142,6 +169,7 @@ func (p *plane) launch(o *operator, task string, try int32, supersede bool) *age
 		ctx:                as(ctx, resp.GetAgentToken()),
 		instanceID:         resp.GetTaskInstanceId(),
 		token:              resp.GetAgentToken(),
+		late:               p.late,
 	}
 }
 

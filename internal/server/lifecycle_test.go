@@ -61,7 +61,7 @@ func TestState4SupersededAttemptChangesNothing(t *testing.T) {
 			t.Errorf("STATE-4: %v answered %v", s, got)
 		}
 	}
-	beat := must[*agentv1.HeartbeatResponse](t)(old.Heartbeat(old.ctx, &agentv1.HeartbeatRequest{}))
+	beat := old.beat(t)
 	if !beat.GetShouldTerminate() || beat.GetReason() != agentv1.TerminationReason_TERMINATION_REASON_SUPERSEDED {
 		t.Errorf("BEAT-3: %v", beat)
 	}

@@ -38,13 +38,6 @@ func (l *told) Write(p []byte) (int, error) {
 
 func (l *told) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
 
-// count is how often a piece was told.
-func (l *told) count(piece string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Count(l.text.String(), piece)
-}
-
 // await waits for a line that holds all pieces.
 func (l *told) await(t *testing.T, pieces ...string) {
 	t.Helper()

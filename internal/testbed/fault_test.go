@@ -1,6 +1,7 @@
 package testbed
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -115,8 +116,10 @@ func TestSecret5NoAuditNoDelivery(t *testing.T) {
 	if _, err := a.variables(); status.Code(err) != codes.Unavailable {
 		t.Errorf("delivered: %v", err)
 	}
-	if got := a.beat(); got.GetShouldTerminate() || a.stored().GetHeartbeatAt() == nil {
-		t.Errorf("all else works: %v", got)
+	for a.stored().GetHeartbeatAt() == nil { // one that the store takes too long for is recorded later
+		if got := a.beat(); got.GetShouldTerminate() {
+			t.Fatalf("all else works: %v", got)
+		}
 	}
 	b.set(unaudited, false)
 	if got, err := a.variables(); err != nil || got.GetVariables()["K"] != "v" {
@@ -199,27 +202,12 @@ func TestBeat5SilenceIsWhatWasSaid(t *testing.T) {
 		b.attempt(run, running)
 	}
 	silent, beating := b.attempt("silent", running), b.attempt("beating", running)
-	b.silence(2 * time.Second)
-	if got := beating.beat(); got.GetShouldTerminate() || got.GetBeatInterval().AsDuration() > time.Second {
-		t.Fatalf("the first beat was answered %v", got)
-	}
-	every := time.NewTicker(200 * time.Millisecond)
-	defer every.Stop()
-	for silent.stored().GetState() != failed {
-		if got := beating.beat(); got.GetShouldTerminate() {
-			t.Fatalf("the one that beats: %v", got)
-		}
-		select {
-		case <-every.C:
-		case <-b.ctx.Done():
-			t.Fatalf("never lost: %v\n%s", silent.stored(), b.log)
-		}
+	for try := 1; !b.beatUntilLost(beating, silent); try++ { // it was itself silent, as all stood still
+		b.silence(0)
+		silent, beating = b.attempt(fmt.Sprint("silent", try), running), b.attempt(fmt.Sprint("beating", try), running)
 	}
 	if got := silent.stored().GetCause(); got != controlv1.Cause_CAUSE_LOST {
 		t.Errorf("it ended as %v", got)
-	}
-	if got := beating.stored().GetState(); got != running {
-		t.Errorf("the one that beats is %v", got)
 	}
 	b.silence(0)
 	if got := b.attempt("later", running).beat().GetBeatInterval().AsDuration(); got < 5*time.Second {
@@ -230,6 +218,41 @@ func TestBeat5SilenceIsWhatWasSaid(t *testing.T) {
 		t.Errorf("a window that is too short: %v", err)
 	}
 	b.attempt("last", queued)
+}
+
+// beatUntilLost says a window, and has an attempt beat until another one is lost. It fails the
+// test where the one that beats is lost too; false: it had not been heard for all of the
+// window, as who beats, or the server, stood still.
+func (b *bench) beatUntilLost(beating, silent *attempt) bool {
+	b.t.Helper()
+	const window = 2 * time.Second
+	heard := time.Now()
+	b.silence(window)
+	every := time.NewTicker(200 * time.Millisecond)
+	defer every.Stop()
+	for lost := false; !lost; {
+		began := time.Now()
+		got := beating.beat()
+		if got.GetBeatInterval().AsDuration() > time.Second {
+			b.t.Fatalf("in a window of %v, to beat so: %v", window, got)
+		}
+		if !got.GetShouldTerminate() {
+			heard = began
+		}
+		select {
+		case <-every.C:
+		case <-b.ctx.Done():
+			b.t.Fatalf("never lost: %v\n%s", silent.stored(), b.log)
+		}
+		lost = silent.stored().GetState() == failed
+		if state := beating.stored().GetState(); got.GetShouldTerminate() || state != running {
+			if time.Since(heard) < window {
+				b.t.Fatalf("the one that beats is %v: %v", state, got)
+			}
+			return false
+		}
+	}
+	return true
 }
 
 func (b *bench) silence(d time.Duration) {

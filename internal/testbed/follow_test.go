@@ -73,7 +73,7 @@ func TestLog11AFollowerThatStalls(t *testing.T) {
 	if err := <-a.awaited("last"); err != nil {
 		t.Fatal(err)
 	}
-	soon, cancel := context.WithTimeout(b.ctx, 5*time.Second) // less than a server waits for calls under way
+	soon, cancel := context.WithTimeout(b.ctx, 9*time.Second) // less than a server waits for calls under way
 	defer cancel()
 	if _, err := b.SetFault(soon, &conformancev1.SetFaultRequest{Fault: shutsDown, Active: true}); err != nil {
 		t.Errorf("it held up the end: %v", err)
