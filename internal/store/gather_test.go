@@ -158,14 +158,14 @@ func TestLimit2WhatAFullQueueAnswers(t *testing.T) {
 		old := []interface{ Close(context.Context) error }{c.deeds, c.Store.beats}
 		c.deeds = batch.New(batch.Config[deed, outcome]{
 			Write: func(ctx context.Context, d []deed) ([]outcome, error) { hang(); return c.writeDeeds(ctx, d) },
-			Key:   deed.key, MaxQueue: 1,
+			Key:   deed.key, MaxQueue: 1, Timeout: time.Minute,
 		})
 		c.Store.beats = batch.New(batch.Config[domain.AttemptRef, outcome]{
 			Write: func(ctx context.Context, r []domain.AttemptRef) ([]outcome, error) {
 				hang()
 				return c.writeBeats(ctx, r)
 			},
-			Key: keyOf, MaxQueue: 1,
+			Key: keyOf, MaxQueue: 1, Timeout: time.Minute,
 		})
 		for _, w := range old {
 			if err := w.Close(context.Background()); err != nil {
