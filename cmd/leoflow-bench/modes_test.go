@@ -42,6 +42,11 @@ func parsed[T any](t *testing.T, args ...string) T {
 	if code != exitOK {
 		t.Fatalf("exit code %d: %s", code, errOut)
 	}
+	return decoded[T](t, out)
+}
+
+func decoded[T any](t *testing.T, out string) T {
+	t.Helper()
 	var got T
 	decoder := json.NewDecoder(strings.NewReader(out))
 	decoder.DisallowUnknownFields()
@@ -136,7 +141,7 @@ func TestBeatsFailsForALostAttempt(t *testing.T) {
 }
 
 func TestGrowthOfALog(t *testing.T) {
-	got := parsed[[]grown](t, "growth", "--axis", "log", "--largest", "100", "--rounds", "1", "--for", "50ms", "--launches", "1", "--most", "1000")
+	got := parsed[[]grown](t, "growth", "--axis", "log", "--largest", "100", "--rounds", "1", "--for", "50ms", "--launches", "1", "--most", "1e9") // whatever else the machine does
 	for _, g := range got {
 		if g.Axis != "lines of a log" || g.Small.Size != 10 || g.Large.Size != 100 || g.Small.P50 <= 0 || g.Large.P50 <= 0 {
 			t.Errorf("%+v", g)
@@ -165,21 +170,36 @@ func checkArgs(bounds string) []string {
 
 const looseBounds = "- {op: heartbeat, server: sqlite, of_bare: 0.001, of_direct: 0.001, cpu: 5000}\n- {op: report, server: sqlite, of_bare: 0.0001}\n"
 
-func TestCheckHoldsBounds(t *testing.T) {
-	got := parsed[[]verdict](t, checkArgs(file(t, looseBounds))...)
-	if len(got) != 2 || got[0].Op != bench.Heartbeat || got[1].Op != bench.Report {
-		t.Fatalf("%+v", got)
-	}
-	for _, v := range got {
-		if !v.Held || v.Got.OfBare <= 0 || (v.OfDirect > 0) != (v.Got.OfDirect > 0) || v.Rounds != 1 {
-			t.Errorf("%+v", v)
+// ofTheServers runs a check again and again until it ends as is wanted, and fails
+// the test where it never does: what a check measures in a moment in which the machine stands
+// still is nothing of the servers.
+func ofTheServers(t *testing.T, args []string, wanted func(code int, out, errOut string) bool) {
+	t.Helper()
+	args = append(args, "-o", "json")
+	var code int
+	var out, errOut string
+	for range 5 {
+		if code, out, errOut = benchRun(t, args...); wanted(code, out, errOut) {
+			return
 		}
 	}
+	t.Errorf("exit code %d: %s\n%s", code, errOut, out)
+}
+
+func TestCheckHoldsBounds(t *testing.T) {
+	ofTheServers(t, checkArgs(file(t, looseBounds)), func(code int, out, _ string) bool {
+		got := decoded[[]verdict](t, out)
+		good := code == exitOK && len(got) == 2 && got[0].Op == bench.Heartbeat && got[1].Op == bench.Report
+		for _, v := range got {
+			good = good && v.Held && v.Got.OfBare > 0 && (v.OfDirect > 0) == (v.Got.OfDirect > 0) && v.Rounds == 1
+		}
+		return good
+	})
 }
 
 func TestCheckFailsForABrokenBound(t *testing.T) {
-	code, out, errOut := benchRun(t, checkArgs(file(t, "- {op: spec, server: sqlite, of_bare: 77}"))...)
-	if code != exitFailed || !strings.Contains(errOut, "spec on sqlite: ") || !strings.Contains(errOut, "must be at least 77.00") || !strings.Contains(out, "broken") {
+	code, out, errOut := benchRun(t, checkArgs(file(t, "- {op: spec, server: sqlite, of_bare: 77e6}"))...)
+	if code != exitFailed || !strings.Contains(errOut, "spec on sqlite: ") || !strings.Contains(errOut, "must be at least 77000000.00") || !strings.Contains(out, "broken") {
 		t.Errorf("exit code %d: %s\n%s", code, errOut, out)
 	}
 }
@@ -188,10 +208,10 @@ func TestCheckFailsForABrokenBound(t *testing.T) {
 // unless the bare server makes a dozen calls in a second.
 func TestCheckFindsAHandlerThatBecameSlow(t *testing.T) {
 	t.Setenv(slowEnv, "GetTaskSpec")
-	code, _, errOut := benchRun(t, append(checkArgs(file(t, "- {op: spec, server: sqlite, of_bare: 0.3}\n- {op: heartbeat, server: sqlite, of_bare: 0.001}")), "--for", "1s")...)
-	if code != exitFailed || !strings.Contains(errOut, "spec on sqlite: ") || !strings.Contains(errOut, "must be at least 0.30") || strings.Contains(errOut, "heartbeat") {
-		t.Errorf("exit code %d: %s", code, errOut)
-	}
+	bounds := "- {op: spec, server: sqlite, of_bare: 0.3}\n- {op: heartbeat, server: sqlite, of_bare: 0.001}"
+	ofTheServers(t, append(checkArgs(file(t, bounds)), "--for", "1s"), func(code int, _, errOut string) bool {
+		return code == exitFailed && strings.Contains(errOut, "spec on sqlite: ") && strings.Contains(errOut, "must be at least 0.30") && !strings.Contains(errOut, "heartbeat")
+	})
 }
 
 // TestTheCommittedBoundsAreOfEveryOp: none is forgotten.

@@ -232,10 +232,11 @@ func TestLog9ManyLookAtAStoreThatHangsAndNoneWaitsForLonger(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *lineRig, ctx context.Context) {
 		var asking, most atomic.Int64
 		r.at("MayLog", func(ctx context.Context) error {
-			if n := asking.Add(1); n > most.Load() {
-				most.Store(n)
-			}
+			n := asking.Add(1)
 			defer asking.Add(-1)
+			for before := most.Load(); n > before && !most.CompareAndSwap(before, n); before = most.Load() {
+				continue // another came between
+			}
 			<-ctx.Done()
 			return ctx.Err()
 		})

@@ -84,8 +84,21 @@ func newRig() *rig {
 }
 
 func rigOf(s *script, store Store, xcoms XComService) *rig {
-	r := &rig{Server: NewServer(fakeAuthn{s}, store, xcoms), script: s, log: &syncBuffer{}}
+	r := &rig{Server: unhurried(NewServer(fakeAuthn{s}, store, xcoms)), script: s, log: &syncBuffer{}}
 	r.SetLogger(slog.New(slog.NewJSONHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	return r
+}
+
+// unhurried is a server whose heartbeats wait for the store's word as long as it takes: on real
+// time it may be slow to come.
+func unhurried(s *Server) *Server {
+	s.beats.wait = patient
+	return s
+}
+
+// hurried has heartbeats wait for as long as a server's do, where time is the test's own.
+func (r *rig) hurried() *rig {
+	r.beats.wait = NewServer(fakeAuthn{r.script}, plainStore{r.script}, plainXCom{r.script}).beats.wait
 	return r
 }
 

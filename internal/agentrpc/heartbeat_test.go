@@ -72,7 +72,7 @@ func TestBeat2AFailingStoreIsLoggedAndNeverTold(t *testing.T) {
 
 func TestBeat2AStoreThatHangsHeedingNothingIsNotWaitedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
+		r := newRig().hurried()
 		release := make(chan struct{})
 		r.at("RecordHeartbeat", func(context.Context) error {
 			<-release
@@ -98,7 +98,7 @@ func TestBeat2AStoreThatHangsHeedingNothingIsNotWaitedForLong(t *testing.T) {
 
 func TestBeat2TheStoreIsGivenADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
+		r := newRig().hurried()
 		r.at("RecordHeartbeat", func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()
@@ -110,7 +110,7 @@ func TestBeat2TheStoreIsGivenADeadline(t *testing.T) {
 
 func TestBeat2ACallerThatLeavesEndsNobodyElsesBeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
+		r := newRig().hurried()
 		release := make(chan struct{})
 		r.at("RecordHeartbeat", func(ctx context.Context) error {
 			select {
@@ -139,7 +139,7 @@ func TestBeat2ACallerThatLeavesEndsNobodyElsesBeat(t *testing.T) {
 
 func TestBeat2BeatsOfOneAttemptThatOverlapShareOneAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
+		r := newRig().hurried()
 		release := make(chan struct{})
 		r.at("RecordHeartbeat", func(context.Context) error {
 			<-release
@@ -171,7 +171,7 @@ func TestBeat2BeatsOfOneAttemptThatOverlapShareOneAnswer(t *testing.T) {
 
 func TestErr2APanicOfASharedBeatReachesEachCallerAndIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
+		r := newRig().hurried()
 		release := make(chan struct{})
 		r.at("RecordHeartbeat", func(context.Context) error {
 			<-release
@@ -190,7 +190,7 @@ func TestErr2APanicOfASharedBeatReachesEachCallerAndIsLogged(t *testing.T) {
 
 func TestErr2APanicThatNobodyWaitsForAnyMoreIsLoggedStill(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
+		r := newRig().hurried()
 		release := make(chan struct{})
 		r.at("RecordHeartbeat", func(context.Context) error {
 			<-release
@@ -246,7 +246,7 @@ func TestBeat6ACancelComesWithItsDeadline(t *testing.T) {
 func TestBeat3ADefinitiveWordIsPassedOnThoughItsDeadlineHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript()
-		r := rigOf(s, &cancelStore{plainStore{s}, fakeCancels{s, time.Now(), true}}, plainXCom{s})
+		r := rigOf(s, &cancelStore{plainStore{s}, fakeCancels{s, time.Now(), true}}, plainXCom{s}).hurried()
 		s.fail("RecordHeartbeat", domain.ErrCancelled)
 		s.at("StopBy", func(ctx context.Context) error {
 			<-ctx.Done()

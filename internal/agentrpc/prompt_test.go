@@ -61,7 +61,7 @@ func TestBeat3WhatAPromptStoreDoesNotDecideIsAskedOfItAlone(t *testing.T) {
 
 func TestBeat2APromptStoreThatDecidesNothingInTheEndIsGivenNoMoreTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newPromptRig()
+		r := newPromptRig().hurried()
 		r.at("PromptHeartbeat", func(context.Context) error {
 			<-time.After(definitiveWithin - time.Millisecond) // on the bubble's clock
 			return errUndecided
@@ -85,7 +85,7 @@ func TestBeat2APromptStoreThatDecidesNothingInTheEndIsGivenNoMoreTime(t *testing
 // that hangs: each is answered in time, and none much before.
 func TestBeat2BeatsShareDeadlinesAndHaveTheirTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newPromptRig()
+		r := newPromptRig().hurried()
 		given := make(chan (<-chan struct{}), 50)
 		r.at("PromptHeartbeat", func(ctx context.Context) error {
 			given <- ctx.Done()
@@ -120,7 +120,7 @@ func TestBeat2BeatsShareDeadlinesAndHaveTheirTime(t *testing.T) {
 
 func TestBeat2APromptStoreIsGivenADeadlineThatOutlivesItsCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newPromptRig()
+		r := newPromptRig().hurried()
 		r.at("PromptHeartbeat", func(ctx context.Context) error {
 			<-ctx.Done()
 			return ctx.Err()

@@ -37,7 +37,7 @@ func newRenewingRig() *rig {
 	r := newRig()
 	cancels := &cancelStore{plainStore{r.script}, fakeCancels{r.script, time.Now(), true}}
 	log := r.guard.Logger
-	r.Server = NewServer(renewingAuthn{fakeAuthn{r.script}}, cancels, plainXCom{r.script})
+	r.Server = unhurried(NewServer(renewingAuthn{fakeAuthn{r.script}}, cancels, plainXCom{r.script}))
 	r.SetLogger(log)
 	return r
 }
@@ -102,7 +102,7 @@ func TestToken1OnlyADefinitiveLiveRenews(t *testing.T) {
 
 func TestToken1AStoreThatHangsRenewsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRenewingRig()
+		r := newRenewingRig().hurried()
 		release := make(chan struct{})
 		r.at("RecordHeartbeat", func(context.Context) error {
 			<-release
@@ -121,7 +121,7 @@ func TestToken1AStoreThatHangsRenewsNothing(t *testing.T) {
 // until another beat has joined: that word may be older than the other's call.
 func TestToken1AnAnswerAskedForBeforeTheCallRenewsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRenewingRig()
+		r := newRenewingRig().hurried()
 		release := make(chan struct{})
 		r.at("RecordHeartbeat", func(context.Context) error {
 			<-release
@@ -205,7 +205,7 @@ func agentTokens(t testing.TB, clock func() time.Time) *auth.Tokens {
 func rigWith(authn Authenticator, s *script) *rig {
 	r := rigOf(s, plainStore{s}, plainXCom{s})
 	log := r.guard.Logger
-	r.Server = NewServer(authn, plainStore{s}, plainXCom{s})
+	r.Server = unhurried(NewServer(authn, plainStore{s}, plainXCom{s}))
 	r.SetLogger(log)
 	return r
 }

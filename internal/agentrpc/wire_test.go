@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"testing"
+	"testing/synctest"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -171,27 +172,31 @@ func TestOverTheWireAClientThatLeavesClosesTheWriter(t *testing.T) {
 	}
 }
 
+// TestLog10And13OverTheWireTheEndIsTold has a clock of its own: a server that ends a call waits
+// for the last acks but briefly, and they are to come however slow the test is.
 func TestLog10And13OverTheWireTheEndIsTold(t *testing.T) {
-	r := newLineRig()
-	client := dial(t, r.Server)
-	older := openLogs(t, client, outgoing(t, "good"))
-	send(t, older, line("stdout", 1, "x"))
-	if ack, err := older.Recv(); err != nil || ackText(ack) != "stdout:1" {
-		t.Fatalf("ack %v, %v", ack, err)
-	}
-	newer := openLogs(t, client, outgoing(t, "good"))
-	send(t, newer, line("stdout", 2, "y"))
-	_, err := readAcks(older)
-	wantCode(t, err, codes.Aborted)
-	if ack, err := newer.Recv(); err != nil || ackText(ack) != "stdout:2" {
-		t.Fatalf("ack %v, %v", ack, err)
-	}
-	r.Drain()
-	acks, err := readAcks(newer)
-	wantCode(t, err, codes.Unavailable)
-	if len(acks) == 0 || acks[len(acks)-1] != "stdout:2" {
-		t.Errorf("last acks %v", acks)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newLineRig()
+		client := dial(t, r.Server)
+		older := openLogs(t, client, outgoing(t, "good"))
+		send(t, older, line("stdout", 1, "x"))
+		if ack, err := older.Recv(); err != nil || ackText(ack) != "stdout:1" {
+			t.Fatalf("ack %v, %v", ack, err)
+		}
+		newer := openLogs(t, client, outgoing(t, "good"))
+		send(t, newer, line("stdout", 2, "y"))
+		_, err := readAcks(older)
+		wantCode(t, err, codes.Aborted)
+		if ack, err := newer.Recv(); err != nil || ackText(ack) != "stdout:2" {
+			t.Fatalf("ack %v, %v", ack, err)
+		}
+		r.Drain()
+		acks, err := readAcks(newer)
+		wantCode(t, err, codes.Unavailable)
+		if len(acks) == 0 || acks[len(acks)-1] != "stdout:2" {
+			t.Errorf("last acks %v", acks)
+		}
+	})
 }
 
 // TestErr2BareAndChainedAnswerAlike holds that who assembles a server without the

@@ -71,7 +71,7 @@ func (l *ledger) writer(t *testing.T, change func(*Config[item, string])) *Write
 // queued waits until so many items wait.
 func queued(t *testing.T, w *Writer[item, string], n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
 		w.mu.Lock()
 		got := len(w.queue)
 		w.mu.Unlock()

@@ -24,7 +24,8 @@ type Load struct {
 	Conns   []*grpc.ClientConn
 	// Attempts are those that the workers call for, at least one for each.
 	Attempts []Attempt
-	// For is how long; with Op Report it lasts until every attempt has reported twice.
+	// For is how long, but that each worker makes a call however late it comes to it; with Op
+	// Report it lasts until every attempt has reported twice.
 	For time.Duration
 
 	each int // how many calls are made for each attempt; 0: as many as there is time for
@@ -69,8 +70,8 @@ func Run(ctx context.Context, l Load) (Result, error) {
 	began := time.Now()
 	for w := range l.Workers {
 		work.Go(func() {
-			more := func() bool {
-				return !failed.Load() && ctx.Err() == nil && (l.each > 0 || time.Since(began) < l.For)
+			more := func(made int) bool {
+				return !failed.Load() && ctx.Err() == nil && (l.each > 0 || made == 0 || time.Since(began) < l.For)
 			}
 			took[w], errs[w] = l.worker(w, more)
 			if errs[w] != nil {
@@ -85,12 +86,12 @@ func Run(ctx context.Context, l Load) (Result, error) {
 }
 
 // worker calls for every Workers-th attempt in turn.
-func (l Load) worker(w int, more func() bool) ([]time.Duration, error) {
+func (l Load) worker(w int, more func(made int) bool) ([]time.Duration, error) {
 	client := agentv1.NewAgentServiceClient(l.Conns[w%len(l.Conns)])
 	var took []time.Duration
 	for n := 0; ; n++ {
 		for i := w; i < len(l.Attempts); i += l.Workers {
-			if !more() {
+			if !more(len(took)) {
 				return took, nil
 			}
 			began := time.Now()

@@ -87,6 +87,22 @@ func TestEveryOpIsAnsweredByABareServer(t *testing.T) {
 	}
 }
 
+// TestALoadCallsThoughItsTimeIsOver has the time be over before any worker comes to call.
+func TestALoadCallsThoughItsTimeIsOver(t *testing.T) {
+	conn := bareConn(t)
+	for _, op := range Ops() {
+		got, err := Run(t.Context(), Load{Op: op, Workers: 2, Conns: []*grpc.ClientConn{conn}, Attempts: attempts(2), For: -1})
+		if err != nil || got.Calls < 2 || got.P50 <= 0 {
+			t.Errorf("%s: %+v, %v", op, got, err)
+		}
+	}
+	var made atomic.Int64
+	got, err := Loop(t.Context(), 2, 0, -1, func(context.Context, int) error { made.Add(1); return nil })
+	if err != nil || got.Calls != 2 || made.Load() != 2 {
+		t.Errorf("a loop: %+v, of %d calls, %v", got, made.Load(), err)
+	}
+}
+
 func TestLoadWithoutEnoughToPutItOn(t *testing.T) {
 	conn := bareConn(t)
 	for name, l := range map[string]Load{

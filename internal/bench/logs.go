@@ -22,11 +22,14 @@ const (
 	inFlight  = 4096
 )
 
+// timedOf is of how many lines one is timed. A stream has so many at least.
+const timedOf = 100
+
 var line = strings.Repeat("l", lineBytes)
 
 // logs sends lines over a stream for each worker, and counts those that were
 // acknowledged. The percentiles are of the time from a line to the acknowledgement that
-// covers it, of one line in a hundred.
+// covers it, of one line in [timedOf].
 func (l Load) logs(ctx context.Context) (Result, error) {
 	took := make([][]time.Duration, l.Workers)
 	errs := make([]error, l.Workers)
@@ -69,14 +72,14 @@ func (s *stream) run(ctx context.Context, a Attempt, until time.Time) error {
 	received := make(chan error, 1)
 	go func() { received <- s.acks(call, window) }()
 	number, session := int64(0), rand.Uint64() //nolint:gosec // tells this stream from the attempt's last one
-	for ctx.Err() == nil && time.Now().Before(until) {
+	for ctx.Err() == nil && (number < timedOf || time.Now().Before(until)) {
 		select {
 		case window <- struct{}{}:
 		case err := <-received:
 			return fmt.Errorf("logs: the stream ended: %w", err)
 		}
 		number++
-		if number%100 == 0 {
+		if number%timedOf == 0 {
 			s.mu.Lock()
 			s.sent[number] = time.Now()
 			s.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 var ErrUsedUp = errors.New("nothing is left to call for")
 
 // Loop makes calls in a closed loop: each of the workers makes its next call when the last
-// one was answered, for a time, or until there is nothing left. The calls are numbered from
-// first on. A call that fails ends it.
+// one was answered, for a time, or until there is nothing left; it makes its first one however
+// late it comes to it. The calls are numbered from first on. A call that fails ends it.
 func Loop(ctx context.Context, workers, first int, during time.Duration, call func(ctx context.Context, n int) error) (Result, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -24,7 +24,7 @@ func Loop(ctx context.Context, workers, first int, during time.Duration, call fu
 	began := time.Now()
 	for w := range workers {
 		work.Go(func() {
-			for ctx.Err() == nil && time.Since(began) < during {
+			for ctx.Err() == nil && (len(took[w]) == 0 || time.Since(began) < during) {
 				at := time.Now()
 				switch err := call(ctx, int(next.Add(1))); {
 				case errors.Is(err, ErrUsedUp):

@@ -92,11 +92,11 @@ func TestABrokenBoundIsNamedWithBothNumbers(t *testing.T) {
 }
 
 func TestWhatAProcessSpent(t *testing.T) {
-	before, err := SpentBy(os.Getpid())
+	w := Watch(t.Context(), os.Getpid(), time.Millisecond)
+	before, err := SpentBy(os.Getpid()) // no less than what it begins with
 	if err != nil || before.RSS < 1<<20 {
 		t.Fatalf("%+v, %v", before, err)
 	}
-	w := Watch(t.Context(), os.Getpid(), time.Millisecond)
 	for {
 		now, err := SpentBy(os.Getpid())
 		if err != nil {

@@ -38,7 +38,7 @@ func fill(t *testing.T, s *Store) {
 		for _, err := range []error{
 			s.PutVariable(ctx, "by", "ä v", "value"), s.PutConnection(ctx, "by", "c", "uri"), s.SetSecretScope(ctx, "by", secrets.ScopeDeclared),
 			s.PutXCom(ctx, a.Ref, "k", xcom.Entry{Value: []byte{0, 0xff}, CreatedAt: time.Unix(1, 0)}, time.Unix(1<<40, 0)),
-			s.RecordHeartbeat(ctx, id), s.ReportStateAt(ctx, id, domain.TaskStateFailed, -9, "why ü", time.Unix(5, 0)),
+			s.heartbeat(ctx, id), s.ReportStateAt(ctx, id, domain.TaskStateFailed, -9, "why ü", time.Unix(5, 0)),
 		} {
 			if err != nil {
 				t.Fatal(err)

@@ -167,7 +167,7 @@ func testState8BusyDatabaseIsUnavailable(t *testing.T, b broken) {
 		t.Fatalf("error = %v", err)
 	}
 	unlock()
-	if err := b.RecordHeartbeat(as("a"), b.id); err != nil {
+	if err := b.heartbeat(as("a"), b.id); err != nil {
 		t.Fatalf("afterwards: %v", err)
 	}
 }

@@ -21,7 +21,7 @@ func TestBeat2WhoGivesUpOnALockedDatabaseBreaksNothing(t *testing.T) {
 			return c.PutXCom(ctx, id.Attempt(), "k", xcom.Entry{Value: []byte("1"), CreatedAt: time.Now()}, time.Now().Add(time.Hour))
 		}
 		writes := map[string]func(context.Context) error{
-			"heartbeat": func(ctx context.Context) error { return c.RecordHeartbeat(ctx, id) },
+			"heartbeat": func(ctx context.Context) error { return c.heartbeat(ctx, id) },
 			"push":      push,
 			"report":    func(ctx context.Context) error { return c.ReportState(ctx, id, domain.TaskStateRunning, 0, "") },
 			"registration": func(ctx context.Context) error {
@@ -45,7 +45,7 @@ func TestBeat2WhoGivesUpOnALockedDatabaseBreaksNothing(t *testing.T) {
 			t.Errorf("a heartbeat on a locked database: %v", err)
 		}
 		unlock()
-		for i, err := range c.atOnce(t, func(id auth.AgentIdentity) error { return c.RecordHeartbeat(as("a"), id) }) {
+		for i, err := range c.atOnce(t, func(id auth.AgentIdentity) error { return c.heartbeat(as("a"), id) }) {
 			if err != nil {
 				t.Errorf("%d: %v", i, err)
 			}

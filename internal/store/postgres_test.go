@@ -22,7 +22,7 @@ func TestBeat5StampsAreOfTheDatabase(t *testing.T) {
 	now := "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 	for _, step := range []func() error{
 		func() error { return b.db.QueryRow(now).Scan(&before) },
-		func() error { return b.RecordHeartbeat(as("a"), b.id) },
+		func() error { return b.heartbeat(as("a"), b.id) },
 		func() error { return b.db.QueryRow(now).Scan(&after) },
 		func() error { return b.db.QueryRow("SELECT heartbeat_at FROM attempts").Scan(&stamp) },
 	} {

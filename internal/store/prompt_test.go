@@ -18,15 +18,19 @@ func TestBeat3APromptHeartbeatDecidesNothingOfAnEnd(t *testing.T) {
 		}
 		unknown := live
 		unknown.TryNumber = 7
-		if decided, err := c.PromptHeartbeat(as("a"), live); decided != (c.Store.beats != nil) || err != nil {
+		ask := func(tenant string, id auth.AgentIdentity) (decided bool, err error) {
+			err = inTime(func() (err error) { decided, err = c.PromptHeartbeat(as(tenant), id); return err })
+			return decided, err
+		}
+		if decided, err := ask("a", live); decided != (c.Store.beats != nil) || err != nil {
 			t.Errorf("of a live attempt: %v, %v", decided, err)
 		}
 		for what, id := range map[string]auth.AgentIdentity{"an ended": ended, "an unknown": unknown} {
-			if decided, err := c.PromptHeartbeat(as("a"), id); decided || err != nil {
+			if decided, err := ask("a", id); decided || err != nil {
 				t.Errorf("of %s attempt: %v, %v", what, decided, err)
 			}
 		}
-		if decided, err := c.PromptHeartbeat(as("b"), live); c.Store.beats != nil && (!decided || !errors.Is(err, domain.ErrNoTenant)) {
+		if decided, err := ask("b", live); c.Store.beats != nil && (!decided || !errors.Is(err, domain.ErrNoTenant)) {
 			t.Errorf("in another tenant's name: %v, %v", decided, err)
 		}
 	})

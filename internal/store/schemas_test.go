@@ -196,7 +196,7 @@ func worksOn(t *testing.T, place Config) {
 		if diff := cmp.Diff(rowSpec(i), spec); err != nil || diff != "" {
 			t.Errorf("attempt %d: %v, its specification differs (-want +got):\n%s", i, err, diff)
 		}
-		err = s.RecordHeartbeat(ctx, id)
+		err = s.heartbeat(ctx, id)
 		switch {
 		case state.Terminal():
 			check("heartbeat", i, err, domain.ErrNotLive)

@@ -20,7 +20,7 @@ func TestState8ASilentConnectionIsGivenUp(t *testing.T) {
 			a := newAttempts(t, Config{WritePath: way}.at(through), 3)
 			for _, do := range []func() error{
 				func() error { return a.report(patiently(t), 0, domain.TaskStateRunning) },
-				func() error { return a.RecordHeartbeat(patiently(t), a.ids[0]) },
+				func() error { return a.heartbeat(patiently(t), a.ids[0]) },
 			} {
 				if err := do(); err != nil {
 					t.Fatal(err)
@@ -49,7 +49,7 @@ func TestState8ASilentConnectionIsGivenUp(t *testing.T) {
 				t.Errorf("report: %v", err)
 			}
 			a.patience = patience
-			if err := a.RecordHeartbeat(patiently(t), a.ids[1]); err != nil {
+			if err := a.heartbeat(patiently(t), a.ids[1]); err != nil {
 				t.Errorf("heartbeat afterwards: %v", err)
 			}
 			a.wantChanges(t, 0, domain.TaskStateQueued, domain.TaskStateRunning, domain.TaskStateSuccess)

@@ -41,7 +41,7 @@ func (a attempts) doAll(t *testing.T, value string) {
 	for what, err := range map[string]error{
 		"report":    a.report(patiently(t), 0, domain.TaskStateRunning),
 		"push":      a.PutXCom(patiently(t), ref, "k", xcom.Entry{Value: []byte(value), CreatedAt: now}, now.Add(time.Hour)),
-		"heartbeat": a.RecordHeartbeat(patiently(t), a.ids[0]),
+		"heartbeat": a.heartbeat(patiently(t), a.ids[0]),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", what, err)

@@ -137,9 +137,10 @@ func newBed(t *testing.T, open Opener) *bed {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bed{open: open, now: begin}
+	b := &bed{now: begin}
+	b.open = func(t *testing.T, env Env) Store { return inTime{open(t, env)} }
 	b.env = Env{Clock: b.clock, NewID: b.newID, Sealer: keyset}
-	b.Store = open(t, b.env)
+	b.Store = b.open(t, b.env)
 	t.Cleanup(func() {
 		if err := b.Close(); err != nil {
 			t.Errorf("close: %v", err)
