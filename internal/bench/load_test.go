@@ -200,3 +200,20 @@ func TestEveryAttemptReadsItsSpecificationOnceToBegin(t *testing.T) {
 		t.Errorf("%d specifications of 5 attempts were read, %v", n, err)
 	}
 }
+
+func TestManyStreamsThatFailAreToldInOneLine(t *testing.T) {
+	ctx, leave := context.WithCancel(t.Context())
+	s, err := OpenStreams(ctx, []*grpc.ClientConn{bareConn(t)}, attempts(40))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Send(3, 5); err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	for name, err := range map[string]error{"3 of 3 ": s.Send(3, 5), "40 of 40 ": s.Close()} {
+		if err == nil || !strings.HasPrefix(err.Error(), name) || strings.Contains(err.Error(), "\n") || status.Code(err) != codes.Canceled {
+			t.Errorf("want %s, got %v", name, err)
+		}
+	}
+}

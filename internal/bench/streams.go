@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -50,7 +51,25 @@ func (s *Streams) Send(streams, lines int) error {
 		})
 	}
 	work.Wait()
-	return errors.Join(errs...)
+	return failures(errs)
+}
+
+// failures are of many streams, which fail together, in one line; nil where none failed.
+func failures(errs []error) error {
+	var first error
+	failed := 0
+	for _, err := range errs {
+		if err == nil {
+			continue
+		}
+		if failed++; first == nil {
+			first = err
+		}
+	}
+	if first == nil {
+		return nil
+	}
+	return fmt.Errorf("%d of %d log streams failed, the first: %w", failed, len(errs), first)
 }
 
 func sendThrough(call agentv1.AgentService_StreamLogsClient, lines int64) error {
@@ -69,7 +88,7 @@ func sendThrough(call agentv1.AgentService_StreamLogsClient, lines int64) error 
 			Stream: "stdout", LineNumber: n + 1, Message: line, Time: timestamppb.Now(), Level: agentv1.LogLevel_LOG_LEVEL_INFO,
 		})
 		if err != nil {
-			return errors.Join(err, <-acked)
+			return cmp.Or(<-acked, err) // which tells why
 		}
 	}
 	return <-acked
@@ -78,21 +97,20 @@ func sendThrough(call agentv1.AgentService_StreamLogsClient, lines int64) error 
 // Close half-closes every stream, and waits for the good end of each.
 func (s *Streams) Close() error {
 	defer s.end()
-	var errs []error
-	for _, call := range s.calls {
-		errs = append(errs, call.CloseSend())
+	errs := make([]error, len(s.calls))
+	for i, call := range s.calls {
+		errs[i] = call.CloseSend()
 	}
-	for _, call := range s.calls {
-		for {
-			if _, err := call.Recv(); errors.Is(err, io.EOF) {
-				break
-			} else if err != nil {
-				errs = append(errs, err)
-				break
-			}
+	for i, call := range s.calls {
+		var err error
+		for err == nil {
+			_, err = call.Recv()
+		}
+		if !errors.Is(err, io.EOF) {
+			errs[i] = err
 		}
 	}
-	return errors.Join(errs...)
+	return failures(errs)
 }
 
 // AfterRest is what a process holds once it has been left alone for so long.
